@@ -1,0 +1,48 @@
+# The habits of the house. Only Python 3.11+, git and make are assumed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test test-slow check format bench simulate lock
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml scripts/make-venv
+	scripts/make-venv $(PYTHON) $(VENV) requirements/runtime.txt
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml scripts/make-venv
+	scripts/make-venv $(PYTHON) $(VENV) requirements/dev.txt
+	touch $@ $(VENV)/.runtime
+
+setup: $(VENV)/.runtime  ## create .venv with the giftsync command in it
+
+setup-dev: $(VENV)/.dev
+
+demo: setup  ## both sandboxes, traffic, the worker, and the proof (60 seconds)
+	$(BIN)/giftsync demo --duration 60
+
+test: check  ## every check and test that CI runs
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-slow: setup-dev  ## the long tests as well
+	$(BIN)/pytest -n 2
+
+check: setup-dev  ## style, types and walls
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup-dev  ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup-dev  ## every benchmark, each a ratio within one run
+	$(BIN)/python -m bench
+
+lock: setup-dev  ## renew the lock files after a change of dependencies
+	scripts/lock
