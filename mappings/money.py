@@ -1,0 +1,55 @@
+"""Money: integer minor units inside, `Decimal` strings only at the edges."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Final
+
+#: ISO 4217 currencies whose minor unit is not a hundredth (list of 2026).
+_EXPONENTS: Final = {
+    **dict.fromkeys(("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF").split(), 0),
+    **dict.fromkeys(("BHD IQD JOD KWD LYD OMR TND").split(), 3),
+}
+
+#: More digits than any gift card holds; a longer amount is a misreading.
+AMOUNT_MINOR_MAX: Final = 10**15
+
+
+class MoneyError(ValueError):
+    """An amount that cannot be taken to the minor unit exactly; the message says why."""
+
+
+def currency_exponent(currency: str) -> int:
+    """How many decimals the currency's minor unit has: 2 for NOK, 0 for JPY."""
+    if len(currency) != 3 or not currency.isascii() or not currency.isupper():
+        raise MoneyError(f"{currency!r} is not an ISO 4217 currency code such as NOK")
+    return _EXPONENTS.get(currency, 2)
+
+
+def minor_from_decimal(text: str, currency: str) -> int:
+    """`"41.5"` NOK is 4150. Exact: an amount finer than the minor unit raises MoneyError."""
+    try:
+        amount = Decimal(text)
+    except (InvalidOperation, TypeError):
+        raise MoneyError("the amount is not a decimal number") from None
+    if not amount.is_finite():
+        raise MoneyError("the amount is not a finite number")
+    scaled = amount.scaleb(currency_exponent(currency))
+    minor = int(scaled.to_integral_value(ROUND_HALF_EVEN))
+    if minor != scaled:
+        raise MoneyError(f"the amount is finer than the minor unit of {currency}")
+    if abs(minor) > AMOUNT_MINOR_MAX:
+        raise MoneyError("the amount is larger than any gift card holds")
+    return minor
+
+
+def decimal_from_minor(minor: int, currency: str) -> str:
+    """4150 NOK is `"41.50"`; the shape that every side accepts."""
+    exponent = currency_exponent(currency)
+    return f"{Decimal(minor).scaleb(-exponent):.{exponent}f}"
+
+
+def format_money(minor: int, currency: str) -> str:
+    """For people: `1 234.50 NOK`, with a thin grouping that no locale misreads."""
+    exponent = currency_exponent(currency)
+    return f"{Decimal(minor).scaleb(-exponent):,.{exponent}f} {currency}".replace(",", " ")

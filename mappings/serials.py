@@ -1,0 +1,72 @@
+"""Serials: what is printed on a card or mailed to its owner. A serial is money and never shown whole."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+#: What a Shopify gift-card QR code carries before the code (peers.md §2).
+QR_PREFIX: Final = "shopify-giftcard-v1-"
+
+_SEPARATORS: Final = re.compile(r"[\s\-\u00a0\u2010-\u2015]+")
+_ALPHABET: Final = re.compile(r"[a-z0-9]+")
+
+SERIAL_LENGTH_MAX: Final = 64
+
+
+class SerialError(ValueError):
+    """A serial that cannot be used; the message says why and never shows it."""
+
+
+def mask(last_chars: str) -> str:
+    """`••••1234`: the only form in which a serial may be shown."""
+    return f"••••{last_chars[-4:]}"
+
+
+class Serial:
+    """A normalised serial that masks itself wherever it is printed.
+
+    Two serials are equal when their normalised texts are. `reveal` is for the wire and for sealing only.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, raw: str) -> None:
+        self._text = normalise(raw)
+
+    def reveal(self) -> str:
+        return self._text
+
+    @property
+    def last_chars(self) -> str:
+        """The last four characters, lower case."""
+        return self._text[-4:]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Serial) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return f"Serial({mask(self._text)})"
+
+    __str__ = __repr__
+
+
+def normalise(raw: str) -> str:
+    """Lower case, without the QR prefix, spaces and dashes; idempotent.
+
+    Raises SerialError when nothing, or anything but a-z and 0-9, is left.
+    """
+    text = raw.strip().lower()
+    if text.startswith(QR_PREFIX):
+        text = text[len(QR_PREFIX) :]
+    text = _SEPARATORS.sub("", text)
+    if not text:
+        raise SerialError("the serial is empty")
+    if len(text) > SERIAL_LENGTH_MAX:
+        raise SerialError(f"the serial has more than {SERIAL_LENGTH_MAX} characters")
+    if not _ALPHABET.fullmatch(text):
+        raise SerialError("the serial may contain only letters a-z and digits")
+    return text
