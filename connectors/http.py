@@ -1,0 +1,160 @@
+"""One pooled HTTP session per side, with both timeouts, that sorts every failure by what may be done next.
+
+Nothing here repeats a request: whether a repetition is safe is known only to the caller. Reads use `retried`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import requests
+import tenacity
+import urllib3.exceptions as urllib3_errors
+from requests.adapters import HTTPAdapter
+
+from connectors.base import Usage
+from connectors.errors import InDoubt, NotSent, Throttled
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 20.0
+POOL_SIZE = 32
+RETRY_AFTER_SECONDS_DEFAULT = 2.0
+RETRY_AFTER_SECONDS_MAX = 300.0
+READ_ATTEMPTS_MAX = 4
+
+
+@dataclass
+class HttpClient:
+    """A session bound to one base URL. Thread-safe; redirects are never followed, so that no token strays."""
+
+    base_url: str
+    headers: Mapping[str, str]
+    connect_seconds: float = CONNECT_SECONDS
+    read_seconds: float = READ_SECONDS
+    #: For Retry-After dates.
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    _session: requests.Session = field(default_factory=requests.Session, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _usage: Usage = field(default_factory=Usage, init=False)
+
+    def __post_init__(self) -> None:
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=POOL_SIZE, max_retries=0)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        # Proxies and .netrc of the machine must not see or replace the side's token.
+        self._session.trust_env = False
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        json: object | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Send one request, once, and return whatever HTTP answer comes.
+
+        Raises NotSent when no connection could be made and InDoubt for every other transport failure.
+        """
+        self.count(calls=1)
+        try:
+            return self._session.request(
+                method,
+                self.base_url.rstrip("/") + path,
+                params=dict(params) if params else None,
+                json=json,
+                headers={**self.headers, **(headers or {})},
+                timeout=(self.connect_seconds, self.read_seconds),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise classify_transport_error(error) from None
+
+    def count(self, *, calls: int = 0, points: int = 0, throttled: int = 0) -> None:
+        with self._lock:
+            used = self._usage
+            self._usage = Usage(used.calls + calls, used.points + points, used.throttled + throttled)
+
+    @property
+    def usage(self) -> Usage:
+        return self._usage
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def classify_transport_error(error: requests.RequestException) -> NotSent | InDoubt:
+    """Not sent only when the connection itself was never made; whatever cannot be told is in doubt.
+
+    `requests.ConnectionError` covers both, so its cause decides. The message of the cause is left out: it can
+    hold the URL, and a URL can hold a serial.
+    """
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return NotSent("the host did not accept a connection in time")
+    if isinstance(error, requests.exceptions.SSLError):
+        return NotSent("no secure connection could be made: the host's certificate was not accepted")
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+        return NotSent("the address is not a URL")
+    for cause in _causes(error):
+        if isinstance(cause, urllib3_errors.NewConnectionError | urllib3_errors.NameResolutionError):
+            return NotSent("no connection to the host could be made")
+        if isinstance(cause, urllib3_errors.ConnectTimeoutError):
+            return NotSent("the host did not accept a connection in time")
+    if isinstance(error, requests.exceptions.ReadTimeout):
+        return InDoubt("the host did not answer in time")
+    return InDoubt("the connection broke before an answer came")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The exceptions inside a requests error: its arguments, reasons and causes, a few levels deep."""
+    found: list[BaseException] = []
+    queue: list[Any] = [error]
+    while queue and len(found) < 16:
+        item = queue.pop(0)
+        if not isinstance(item, BaseException):
+            continue
+        found.append(item)
+        queue += [*item.args, getattr(item, "reason", None), item.__cause__, item.__context__]
+    return found
+
+
+def retry_after_seconds(response: requests.Response, now: datetime) -> float:
+    """How long a `Retry-After` header asks to wait: seconds or an HTTP date; bounded, with a default."""
+    text = response.headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(text) - now).total_seconds()
+        except (ValueError, TypeError):
+            seconds = RETRY_AFTER_SECONDS_DEFAULT
+    return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
+
+
+def retried(read: Callable[[], T], pause: Callable[[float], None]) -> T:
+    """Repeat a read that was not sent, throttled or got no believable answer; never for writes.
+
+    `pause` waits the given seconds; a worker passes one that a shutdown interrupts.
+    """
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Throttled):
+            return error.wait_seconds
+        return float(tenacity.wait_exponential_jitter(initial=0.2, max=5.0)(state))
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type((NotSent, Throttled, InDoubt)),
+        stop=tenacity.stop_after_attempt(READ_ATTEMPTS_MAX),
+        wait=wait,
+        sleep=pause,
+        reraise=True,
+    )(read)
