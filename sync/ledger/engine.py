@@ -1,0 +1,133 @@
+"""Opening the ledger's database so that its transactions mean what they say, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import StaticPool
+
+BUSY_SECONDS = 30
+POOL_SIZE = 16
+_READS = "giftsync_reads"
+
+
+class LedgerUnavailable(Exception):
+    """The database cannot be used; the message says why and what to do. Nothing was changed."""
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `sqlite:///path`, `sqlite://` (in memory) or `postgresql+psycopg://…`.
+
+    Raises LedgerUnavailable for anything else, and for a file that is not a database.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise LedgerUnavailable("the database URL is malformed; use sqlite:///giftsync.db") from None
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed.database)
+    if parsed.drivername == "postgresql+psycopg":
+        return create_engine(parsed, pool_size=POOL_SIZE, pool_pre_ping=True)
+    raise LedgerUnavailable(f"{parsed.drivername} is not supported; use sqlite or postgresql+psycopg")
+
+
+def _open_sqlite(database: str | None) -> Engine:
+    in_memory = database in (None, "", ":memory:")
+    connect_args: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_SECONDS}
+    if in_memory:
+        engine = create_engine("sqlite://", connect_args=connect_args, poolclass=StaticPool)
+    else:
+        _refuse_foreign_file(Path(str(database)))
+        engine = create_engine(f"sqlite:///{database}", connect_args=connect_args, pool_size=POOL_SIZE)
+
+    @event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, __: object) -> None:
+        # The driver must not begin transactions of its own: its deferred ones lose updates without an error.
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not in_memory:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # `sent` must survive a power cut before the call is made.
+            connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def _(connection: Connection) -> None:
+        # A writer takes the lock at once: two that read first and wrote later could only fail.
+        reads = connection.get_execution_options().get(_READS)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees one state of the ledger and takes no lock."""
+    with engine.connect() as connection:
+        yield connection.execution_options(**{_READS: True})
+
+
+def _refuse_foreign_file(path: Path) -> None:
+    """A file that is there but is no SQLite database is somebody's data: never overwritten."""
+    if not path.parent.exists():
+        raise LedgerUnavailable(f"the folder {path.parent} does not exist; create it or change `database`")
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    try:
+        with path.open("rb") as file:
+            magic = file.read(16)
+    except OSError as error:
+        raise LedgerUnavailable(f"the database {path} cannot be read: {error.strerror}") from None
+    if magic != b"SQLite format 3\x00":
+        raise LedgerUnavailable(
+            f"{path} is not a giftsync database and is left as it is; name another file in `database`"
+        )
+
+
+def check_engine(engine: Engine) -> None:
+    """Raise LedgerUnavailable, in words, when the database does not answer or is damaged."""
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1 FROM (SELECT 1) AS probe"))
+            if engine.dialect.name == "sqlite":
+                connection.execute(text("SELECT count(*) FROM sqlite_master"))
+    except DBAPIError as error:
+        raise LedgerUnavailable(f"the database does not answer: {error.orig}") from None
+
+
+@contextmanager
+def only_worker(engine: Engine) -> Iterator[None]:
+    """Hold the right to work on a SQLite file; a second worker is refused with LedgerUnavailable.
+
+    The lock belongs to the process, so a killed worker leaves none behind. PostgreSQL needs none: there,
+    leases let many workers share.
+    """
+    database = engine.url.database
+    if engine.dialect.name != "sqlite" or not database or database == ":memory:":
+        yield
+        return
+    path = f"{database}.worker"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            raise LedgerUnavailable(
+                f"another giftsync worker (process {owner}) is using {database}. Stop it first, or use "
+                "PostgreSQL, where several workers share one ledger."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)

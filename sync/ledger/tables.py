@@ -1,0 +1,308 @@
+"""The ledger's tables. Each constraint is named for the sentence that it defends.
+
+Money is in integer minor units. Instants are UTC. Rows of `movements` and `intent_states` are only added,
+and chained per card by a keyed hash whose head is on the card row.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(constraint_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite gives rowids (and so autoincrement) to INTEGER keys only.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+_Json = JSON().with_variant(JSONB, "postgresql")
+
+
+class Instant(TypeDecorator[datetime]):
+    """A zone-aware instant, stored as UTC; SQLite would otherwise drop the zone without a word."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant needs a time zone")
+        return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        stored: datetime = value
+        return stored.replace(tzinfo=UTC) if stored.tzinfo is None else stored.astimezone(UTC)
+
+
+sides = Table(
+    "sides",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("identity", Text, nullable=False, doc="the shop's domain, the tenant and store; a change stops"),
+    Column("currency", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("first_seen_at", Instant, nullable=False),
+)
+
+cards = Table(
+    "cards",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("currency", Text, nullable=False),
+    Column("balance_minor", BigInteger, nullable=False, doc="H, the hub's balance"),
+    Column("status", Text, nullable=False),
+    Column("expires_on", Date),
+    Column("held", Boolean, nullable=False, default=False, doc="first contact waits for a person"),
+    Column("version", BigInteger, nullable=False, default=0, doc="raised by every commit"),
+    Column("fencing", BigInteger, nullable=False, default=0, doc="raised by every claim"),
+    Column("lease_owner", Text),
+    Column("lease_until", Instant),
+    Column("due_at", Instant, doc="when it is to be worked on; null: nothing waits"),
+    Column("chain_seq", BigInteger, nullable=False, default=0),
+    Column("chain_head", Text, nullable=False, default=""),
+    Column("created_at", Instant, nullable=False),
+    CheckConstraint("balance_minor >= 0", name="balance_is_never_negative"),
+    CheckConstraint("(lease_owner IS NULL) = (lease_until IS NULL)", name="a_lease_has_owner_and_end"),
+    CheckConstraint("status IN ('inactive','active','suspended','closed')", name="status_is_known"),
+    Index(
+        "ix_cards_lease",
+        "lease_until",
+        sqlite_where=text("lease_until IS NOT NULL"),
+        postgresql_where=text("lease_until IS NOT NULL"),
+    ),
+    Index(
+        "ix_cards_due",
+        "due_at",
+        "id",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
+
+presences = Table(
+    "presences",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False),
+    Column("side", Text, nullable=False),
+    Column("native_id", Text, doc="null until the card exists there"),
+    Column("serial_index", Text, doc="keyed hash of the serial; null where only the owner knows it"),
+    Column("serial_sealed", LargeBinary),
+    Column("last_chars", Text, nullable=False, default=""),
+    Column("shadow_minor", BigInteger, nullable=False, default=0, doc="S(p)"),
+    Column("shadow_status", Text, nullable=False),
+    Column("shadow_expires_on", Date),
+    Column("born", Boolean, nullable=False),
+    Column("stale", Boolean, nullable=False, default=False),
+    Column("hold", Text),
+    Column("refusal", Text),
+    Column("refusals", Integer, nullable=False, default=0),
+    Column("book_cursor", Text, doc="newest entry of the side's own book that was taken in"),
+    Column("brand", Text),
+    Column("note", Text, nullable=False, default=""),
+    UniqueConstraint("card_id", "side", name="one_presence_per_card_and_side"),
+    UniqueConstraint("side", "native_id", name="a_native_card_belongs_to_one_card"),
+    UniqueConstraint("side", "serial_index", name="a_serial_belongs_to_one_card_per_side"),
+    Index("ix_presences_serial_index", "serial_index"),
+    # A sweep reads every presence of a side in order, a page at a time.
+    Index("ix_presences_side", "side", "id"),
+)
+
+movements = Table(
+    "movements",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False, index=True),
+    Column("side", Text, doc="null for write-offs and resolutions"),
+    Column("kind", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False, doc="signed change of the hub balance"),
+    Column("shadow_delta_minor", BigInteger, nullable=False, doc="signed change of the side's shadow"),
+    Column("balance_after_minor", BigInteger, nullable=False),
+    Column("evidence", _Json, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("run_id", _Id, ForeignKey("runs.id")),
+    Column("chain_seq", BigInteger, nullable=False),
+    Column("chain_hash", Text, nullable=False),
+    UniqueConstraint("card_id", "chain_seq", name="chain_position_is_taken_once"),
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("marker", Text, primary_key=True, doc="unique; written where the side can be searched for it"),
+    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False, index=True),
+    Column("side", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False, doc="order within the card"),
+    Column("kind", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False, doc="signed change of the shadow"),
+    Column("status", Text),
+    Column("expires_on", Date),
+    Column("status_before", Text),
+    Column("expires_before", Date),
+    Column("note", Text, nullable=False, default=""),
+    Column("brand", Text),
+    Column("state", Text, nullable=False, doc="the newest of its intent_states"),
+    Column("progress", _Json, nullable=False, doc="what a multi-call effect must remember"),
+    Column("doubted", Boolean, nullable=False, default=False),
+    Column("landings", Integer, nullable=False, default=0),
+    Column("not_before", Instant),
+    Column("refusal", Text),
+    Column("unclear_reads", Integer, nullable=False, default=0),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    UniqueConstraint("card_id", "sequence", name="order_within_a_card_is_total"),
+    CheckConstraint(
+        "state IN ('planned','sent','in_doubt','applied','refused','withdrawn')", name="state_is_known"
+    ),
+    CheckConstraint(
+        "(kind = 'debit' AND amount_minor < 0) OR (kind IN ('create','credit') AND amount_minor > 0)"
+        " OR (kind IN ('set_status','set_expiry','notify') AND amount_minor = 0)",
+        name="amount_has_the_sign_of_its_kind",
+    ),
+    Index(
+        "ix_intents_open",
+        "card_id",
+        sqlite_where=text("state IN ('planned','sent','in_doubt')"),
+        postgresql_where=text("state IN ('planned','sent','in_doubt')"),
+    ),
+)
+
+intent_states = Table(
+    "intent_states",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False),
+    Column("marker", Text, ForeignKey("intents.marker"), nullable=False, index=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("fencing", BigInteger, nullable=False, doc="which claim of the card wrote it"),
+    Column("at", Instant, nullable=False),
+    Column("chain_seq", BigInteger, nullable=False),
+    Column("chain_hash", Text, nullable=False),
+    UniqueConstraint("card_id", "chain_seq", name="chain_position_is_taken_once"),
+)
+
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("card_id", _Id, ForeignKey("cards.id"), index=True, doc="null: concerns a whole side"),
+    Column("side", Text),
+    Column("kind", Text, nullable=False),
+    Column("cause", Text, nullable=False, doc="one open conflict per card and cause"),
+    Column("summary", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False, doc="money at stake, positive"),
+    Column("currency", Text),
+    Column("proposal", Text, nullable=False, default=""),
+    Column("evidence", _Json, nullable=False),
+    Column("seen", Integer, nullable=False, default=1),
+    Column("opened_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+    Column("resolution", Text, doc="what was chosen; `cause gone` when it closed by itself"),
+    Column("resolved_by", Text),
+    Column("resolved_why", Text),
+    Index(
+        "uq_conflicts_one_open_per_cause",
+        text("coalesce(card_id, 0)"),
+        "cause",
+        unique=True,
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("outcome", Text),
+    Column("counts", _Json, nullable=False),
+)
+
+feed_cursors = Table(
+    "feed_cursors",
+    metadata,
+    Column("side", Text, primary_key=True),
+    Column("feed", Text, primary_key=True),
+    Column("cursor", Text, nullable=False),
+    Column("read_at", Instant, nullable=False),
+)
+
+arrivals = Table(
+    "arrivals",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("side", Text, nullable=False),
+    Column("native_id", Text),
+    Column("serial_index", Text),
+    Column("serial_sealed", LargeBinary),
+    Column("last_chars", Text, nullable=False, default=""),
+    Column("created_by", Text, doc="the marker in its note, if one of ours made it"),
+    Column("sold_here", Boolean, nullable=False, default=False),
+    Column("details", _Json, nullable=False),
+    Column("arrived_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    UniqueConstraint("side", "native_id", name="one_arrival_per_native_card"),
+    UniqueConstraint("side", "serial_index", name="one_arrival_per_serial"),
+    CheckConstraint("native_id IS NOT NULL OR serial_index IS NOT NULL", name="an_arrival_names_a_card"),
+    Index("ix_arrivals_due", "due_at", "id"),
+)
+
+pool_numbers = Table(
+    "pool_numbers",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("side", Text, nullable=False),
+    Column("brand", Text),
+    Column("serial_index", Text, nullable=False),
+    Column("serial_sealed", LargeBinary, nullable=False),
+    Column("last_chars", Text, nullable=False),
+    Column("allotted_to", _Id, ForeignKey("cards.id")),
+    Column("allotted_at", Instant),
+    UniqueConstraint("side", "serial_index", name="a_number_is_in_a_pool_once"),
+    Index(
+        "ix_pool_numbers_free",
+        "side",
+        "brand",
+        "id",
+        sqlite_where=text("allotted_at IS NULL"),
+        postgresql_where=text("allotted_at IS NULL"),
+    ),
+)

@@ -1,0 +1,103 @@
+"""Serials at rest: ciphertext, a keyed hash for look-up, and the last four. A serial is money."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import stat
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from mappings.serials import Serial
+
+KEY_BYTES = 64
+
+
+class VaultError(Exception):
+    """The key is missing, malformed or not the one that sealed the data; the message says what to do."""
+
+
+class Vault:
+    """Seals, opens and hashes under one key. Deterministic, so that equal serials have equal hashes."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise VaultError(f"the key must have {KEY_BYTES} bytes; this one has {len(key)}")
+        self._siv = AESSIV(_derive(key, b"giftsync serial seal"))
+        self._index_key = _derive(key, b"giftsync serial index")
+        self._chain_key = _derive(key, b"giftsync hash chain")
+
+    def seal(self, serial: Serial) -> bytes:
+        return self._siv.encrypt(serial.reveal().encode(), None)
+
+    def open(self, sealed: bytes) -> Serial:
+        try:
+            return Serial(self._siv.decrypt(sealed, None).decode())
+        except InvalidTag:
+            raise VaultError(
+                "a sealed serial does not open with this key; use the key file that belongs to the database"
+            ) from None
+
+    def index(self, serial: Serial) -> str:
+        """The keyed hash under which a serial is looked up."""
+        return hmac.new(self._index_key, serial.reveal().encode(), hashlib.sha256).hexdigest()
+
+    def chain(self, previous: str, row: bytes) -> str:
+        """The hash of an append-only row, bound to the one before it."""
+        return hmac.new(self._chain_key, previous.encode() + b"\x00" + row, hashlib.sha256).hexdigest()
+
+
+def _derive(key: bytes, purpose: bytes) -> bytes:
+    return HKDF(SHA256(), 64, salt=None, info=purpose).derive(key)
+
+
+def make_key() -> bytes:
+    return os.urandom(KEY_BYTES)
+
+
+def key_from_text(text: str) -> bytes:
+    """Read a base64 key, as `GIFTSYNC_KEY` and key files hold it."""
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        raise VaultError("the key is not base64; copy the whole line of the key file") from None
+    if len(key) != KEY_BYTES:
+        raise VaultError(f"the key must have {KEY_BYTES} bytes; this one has {len(key)}")
+    return key
+
+
+def load_or_make_key(path: Path) -> bytes:
+    """The key in `path`, made on first use with mode 0600.
+
+    Raises VaultError when the file is readable by others or does not hold a key; it is never overwritten.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _load_key(path)
+    except OSError as error:
+        raise VaultError(f"the key file {path} cannot be made: {error.strerror}") from None
+    key = make_key()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(base64.b64encode(key).decode() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return key
+
+
+def _load_key(path: Path) -> bytes:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise VaultError(f"the key file {path} can be read by others; run: chmod 600 {path}")
+        return key_from_text(path.read_text())
+    except OSError as error:
+        raise VaultError(f"the key file {path} cannot be read: {error.strerror}") from None
+    except VaultError as error:
+        raise VaultError(f"{path}: {error}") from None

@@ -1,0 +1,298 @@
+"""The vocabulary as values: cards, presences, intents, and what a decision changes.
+
+All amounts are integer minor units of the card's currency. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+
+from connectors.base import EffectKind, Observation
+from connectors.errors import Refusal
+from mappings.lifecycle import CardStatus
+from mappings.serials import Serial
+
+
+class IntentState(StrEnum):
+    #: Recorded; surely nothing has happened on the side yet.
+    PLANNED = "planned"
+    #: Committed right before the call; a worker that dies leaves it here.
+    SENT = "sent"
+    #: The call may or may not have happened. Read back before anything else.
+    IN_DOUBT = "in_doubt"
+    APPLIED = "applied"
+    #: The side said no; the promise was withdrawn.
+    REFUSED = "refused"
+    #: Taken back before it was sent, or settled by a person as not landed.
+    WITHDRAWN = "withdrawn"
+
+    @property
+    def is_open(self) -> bool:
+        return self in (IntentState.PLANNED, IntentState.SENT, IntentState.IN_DOUBT)
+
+
+class MovementKind(StrEnum):
+    #: The balance with which the hub first met the card.
+    OPENING = "opening"
+    #: A side's balance moved, and it was not us.
+    OBSERVED = "observed"
+    #: A card was closed with money on it; the money ends with the card.
+    CLOSED = "closed"
+    #: Two sides spent the same money; the merchant bears the difference.
+    WRITE_OFF = "write_off"
+    #: A person settled a conflict.
+    RESOLUTION = "resolution"
+    #: A side's existing balance was adopted for a card the hub knew already. Moves the shadow only.
+    ADOPTED = "adopted"
+    #: One of our own effects landed again, or after all. Moves the shadow only; settling undoes it.
+    ECHO = "echo"
+
+
+class ConflictKind(StrEnum):
+    OVERDRAFT = "overdraft"
+    FIRST_CONTACT = "first_contact"
+    STATUS = "status"
+    EXPIRY = "expiry"
+    SERIAL = "serial"
+    CURRENCY = "currency"
+    OVER_LIMIT = "over_limit"
+    MISSING = "missing"
+    DUPLICATE = "duplicate"
+    IN_DOUBT = "in_doubt"
+    REFUSED = "refused"
+    #: Money is owed to a presence that cannot be written: expired, suspended, or against the directions.
+    NOT_WRITABLE = "not_writable"
+    BOOKS_DISAGREE = "books_disagree"
+    POOL_EMPTY = "pool_empty"
+    BRAKE = "brake"
+
+
+class Hold(StrEnum):
+    """Why nothing is written to a presence until its cause is gone or a person acts."""
+
+    MISSING = "missing"
+    STATUS = "status"
+    CURRENCY = "currency"
+    REFUSED = "refused"
+
+
+class FirstContact(StrEnum):
+    """Which balance wins when one serial has two on first contact; `ASK` opens a conflict."""
+
+    ASK = "ask"
+    LOWER = "lower"
+    HIGHER = "higher"
+
+
+@dataclass(frozen=True)
+class Intent:
+    """An effect to carry out on a side."""
+
+    #: Unique; the side can be searched for it.
+    marker: str
+    kind: EffectKind
+    state: IntentState
+    #: Order within the card.
+    sequence: int
+    #: Signed change of the shadow: create and credit positive, debit negative, others zero.
+    amount_minor: int = 0
+    status: CardStatus | None = None
+    expires_on: date | None = None
+    #: For set_status and set_expiry: the shadow to return to when refused.
+    status_before: CardStatus | None = None
+    expires_before: date | None = None
+    note: str = ""
+    brand: str | None = None
+    progress: Mapping[str, str] = field(default_factory=dict)
+    #: Whether any attempt was ever in doubt; then a refusal proves nothing about the earlier one.
+    doubted: bool = False
+    #: How many times it is known to have taken effect on the side.
+    landings: int = 0
+    #: Not to be sent, or not to be read back, before this moment.
+    not_before: datetime | None = None
+    #: A refusal that waits for the read-back of an earlier doubted attempt.
+    refusal: Refusal | None = None
+    #: How many read-backs could not tell.
+    unclear_reads: int = 0
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A card on one side."""
+
+    side: str
+    #: None until the card exists there.
+    native_id: str | None
+    #: None where only the owner knows it.
+    serial: Serial | None
+    last_chars: str
+    #: What the side will show once every open intent has landed and nobody else has moved it.
+    shadow_minor: int
+    shadow_status: CardStatus
+    shadow_expires_on: date | None
+    #: False while the create is not applied.
+    born: bool = True
+    #: To be observed before anything is planned for it.
+    stale: bool = False
+    hold: Hold | None = None
+    #: The last refusal and how many came in a row without an explanation.
+    refusal: Refusal | None = None
+    refusals: int = 0
+    #: Open intents, by sequence.
+    open_intents: tuple[Intent, ...] = ()
+    #: The newest entry of the side's own book that an observation has explained.
+    book_cursor: str | None = None
+    brand: str | None = None
+    #: For the create: words for staff on the other side.
+    note: str = ""
+    id: int | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """The hub's record of one gift card."""
+
+    currency: str
+    balance_minor: int
+    status: CardStatus
+    expires_on: date | None
+    presences: tuple[Presence, ...]
+    #: First contact found two balances: nothing is decided until a person does.
+    held: bool = False
+    #: Causes of its open conflicts, and the money at stake in each.
+    causes: Mapping[str, int] = field(default_factory=dict)
+    version: int = 0
+    id: int | None = None
+
+    def presence(self, side: str) -> Presence:
+        return next(p for p in self.presences if p.side == side)
+
+    @property
+    def open_intents(self) -> tuple[Intent, ...]:
+        return tuple(i for p in self.presences for i in p.open_intents)
+
+    @property
+    def in_step(self) -> bool:
+        """Every side shows, as far as is known, what the hub says; nothing waits."""
+        return not self.held and all(
+            p.born
+            and not p.stale
+            and p.hold is None
+            and not p.open_intents
+            and p.shadow_minor == self.balance_minor
+            and p.shadow_status == self.status
+            and p.shadow_expires_on == self.expires_on
+            for p in self.presences
+        )
+
+
+@dataclass(frozen=True)
+class NewMovement:
+    kind: MovementKind
+    #: The side it entered from; None for write-offs and resolutions.
+    side: str | None
+    #: Signed change of the hub balance.
+    amount_minor: int
+    #: Signed change of that side's shadow.
+    shadow_delta_minor: int
+    #: Hub balance after it.
+    balance_after_minor: int
+    evidence: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NewIntent:
+    side: str
+    kind: EffectKind
+    amount_minor: int = 0
+    status: CardStatus | None = None
+    expires_on: date | None = None
+    status_before: CardStatus | None = None
+    expires_before: date | None = None
+    note: str = ""
+    brand: str | None = None
+
+
+@dataclass(frozen=True)
+class IntentChange:
+    """One step of an intent: appended to its states."""
+
+    marker: str
+    state: IntentState
+    reason: str = ""
+    doubted: bool | None = None
+    landings: int | None = None
+    not_before: datetime | None = None
+    refusal: Refusal | None = None
+    unclear_reads: int | None = None
+
+
+@dataclass(frozen=True)
+class NewConflict:
+    kind: ConflictKind
+    #: One conflict per cause, however often it is seen.
+    cause: str
+    summary: str
+    side: str | None = None
+    #: Money at stake, positive.
+    amount_minor: int = 0
+    proposal: str = ""
+    evidence: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one step changes, to be committed in one transaction."""
+
+    card: Card
+    movements: tuple[NewMovement, ...] = ()
+    intents: tuple[NewIntent, ...] = ()
+    intent_changes: tuple[IntentChange, ...] = ()
+    conflicts: tuple[NewConflict, ...] = ()
+    #: Causes that are gone: their open conflicts close by themselves.
+    causes_gone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What the ledger knows of one of our markers: its amount, and how often it is known to have landed."""
+
+    amount_minor: int
+    landings: int
+
+
+#: What each side answered, by side.
+Observations = Mapping[str, Observation]
+
+
+@dataclass(frozen=True)
+class SideRules:
+    """What the link and the side's capabilities together allow."""
+
+    creates: bool = True
+    debits: bool = True
+    credits: bool = True
+    sets_expiry: bool = True
+    sets_status: frozenset[CardStatus] = frozenset(CardStatus)
+    moves_when_suspended: bool = False
+
+
+@dataclass(frozen=True)
+class LinkRules:
+    """The merchant's settings, as far as decisions need them."""
+
+    sides: Mapping[str, SideRules]
+    first_contact: FirstContact = FirstContact.ASK
+    #: A side's name: that side's balance wins on first contact.
+    first_contact_side: str | None = None
+
+
+class InvariantBroken(Exception):
+    """The ledger contradicts itself. Work stops; `giftsync audit` tells where."""
+
+
+class LeaseLost(Exception):
+    """Another worker has the card now; everything this one still holds is stale."""

@@ -1,0 +1,121 @@
+"""Bring one card in step: recover, observe, decide, execute, until nothing is left to do now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from connectors.base import CardRef, Observation, Seen, Unreadable
+from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from sync import decide
+from sync.crashpoints import crashpoint
+from sync.decide import UNCLEAR_READS_MAX
+from sync.execute import debit_waits, execute, next_intent
+from sync.ledger.store import Lease
+from sync.model import Card, IntentState, LeaseLost, Presence
+from sync.recover import recover
+from sync.work import Link, Work
+
+#: A limit on every loop: rounds of looking and executing before the card goes to the back of the queue.
+ROUNDS_MAX = 6
+EXECUTIONS_MAX = 64
+#: When a side could not be read, or rounds ran out.
+AGAIN_SECONDS = 5.0
+
+
+def reconcile(link: Link, lease: Lease, run_id: int | None = None) -> Card | None:
+    """Work on a claimed card and give it back, due again when something waits.
+
+    Returns the card as it stands, or None when another worker took it meanwhile.
+    """
+    work = Work(link, lease, run_id)
+    try:
+        card, unread = _work(work)
+        link.store.release(work.lease, _due_at(card, unread, link.clock()))
+    except LeaseLost:
+        return None
+    return card
+
+
+def _work(work: Work) -> tuple[Card, bool]:
+    """The card after the work, and whether a side could not be read."""
+    card = recover(work.link.store.load(work.lease.card_id), work)
+    unread = False
+    for _ in range(ROUNDS_MAX):
+        work.keep_lease()
+        observations = _observe(card, work)
+        unread = any(isinstance(o, Unreadable) for o in observations.values())
+        crashpoint("reconcile.observed")
+        card = _decide(card, observations, work)
+        card = _execute_all(card, work)
+        if not _wants_another_look(card, work):
+            break
+    return card, unread or _wants_another_look(card, work)
+
+
+def _observe(card: Card, work: Work) -> dict[str, Observation]:
+    """Ask each side for its presence, unless an open intent makes the answer ambiguous."""
+    seen: dict[str, Observation] = {}
+    if card.held:
+        return seen
+    for p in card.presences:
+        if p.open_intents or p.side in work.closed or not (p.born or p.stale):
+            continue
+        observation = _ask(p, work, entries=False)
+        changed = isinstance(observation, Seen) and observation.balance_minor != p.shadow_minor
+        if changed and p.born and work.side(p.side).capabilities.lists_entries:
+            observation = _ask(p, work, entries=True)
+        seen[p.side] = observation
+    return seen
+
+
+def _ask(p: Presence, work: Work, *, entries: bool) -> Observation:
+    side = work.side(p.side)
+    try:
+        if p.native_id is None and p.serial is not None:
+            return side.lookup(p.serial)
+        return next(iter(side.observe([CardRef(p.native_id, p.serial)], entries=entries)))
+    except (NotSent, Throttled, InDoubt) as error:
+        return Unreadable(str(error), work.clock())
+    except SideClosed as error:
+        work.report_closed(p.side, error)
+        return Unreadable(str(error), work.clock())
+
+
+def _decide(card: Card, observations: Mapping[str, Observation], work: Work) -> Card:
+    today = work.clock().astimezone(work.link.timezone).date()
+    marked = work.link.store.marked(_markers(observations.values()))
+    return work.commit(card, decide.observe(card, observations, work.link.rules, today, marked))
+
+
+def _markers(observations: Iterable[Observation]) -> list[str]:
+    entries = [e for o in observations if isinstance(o, Seen) for e in o.entries or ()]
+    return sorted({e.marker for e in entries if e.marker is not None})
+
+
+def _execute_all(card: Card, work: Work) -> Card:
+    for _ in range(EXECUTIONS_MAX):
+        ready = next_intent(card, work)
+        if ready is None or ready[0].side in work.closed:
+            break
+        card = execute(card, *ready, work)
+    return card
+
+
+def _wants_another_look(card: Card, work: Work) -> bool:
+    """A refusal is explained at once, by observing the presence that gave it."""
+    return any(p.stale and not p.open_intents and p.side not in work.closed for p in card.presences)
+
+
+def _due_at(card: Card, unread: bool, now: datetime) -> datetime | None:
+    """When the card is to be worked on again; None when only news can change anything."""
+    moments = []
+    for head in (p.open_intents[0] for p in card.presences if p.open_intents):
+        waits_for_person = head.state is IntentState.IN_DOUBT and head.unclear_reads >= UNCLEAR_READS_MAX
+        # A credit that waits for a debit is woken with it.
+        waits_for_debit = head.amount_minor > 0 and debit_waits(card)
+        if not waits_for_person and not waits_for_debit:
+            moments.append(head.not_before or now + timedelta(seconds=AGAIN_SECONDS))
+    if unread or any(p.stale for p in card.presences):
+        moments.append(now + timedelta(seconds=AGAIN_SECONDS))
+    return min(moments, default=None)

@@ -1,0 +1,81 @@
+"""One worker's hold on one card: the lease, the commits under it, the sides and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from connectors.base import Side
+from connectors.errors import SideClosed
+from sync.ledger.store import Lease, Store
+from sync.model import Card, Decision, InvariantBroken, LeaseLost, LinkRules
+
+#: Longer than any one call may take with its timeouts, so that a lease covers the call it was checked for.
+LEASE_SECONDS = 120.0
+#: Longer than a side can hold a request and still carry it out.
+QUIET_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Link:
+    """The sides of one merchant and what the worker needs to keep them in step."""
+
+    store: Store
+    sides: Mapping[str, Side]
+    rules: LinkRules
+    clock: Callable[[], datetime]
+    timezone: ZoneInfo
+    owner: str
+    quiet_seconds: float = QUIET_SECONDS
+    lease_seconds: float = LEASE_SECONDS
+    #: Told when a side needs a person: its name and the error.
+    on_closed: Callable[[str, SideClosed], None] = lambda side, error: None
+
+
+@dataclass
+class Work:
+    """A claimed card in one worker's hands."""
+
+    link: Link
+    lease: Lease
+    run_id: int | None = None
+    #: Sides that said they are closed; not asked again in this piece of work.
+    closed: set[str] = field(default_factory=set)
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        return self.link.clock
+
+    @property
+    def quiet_seconds(self) -> float:
+        return self.link.quiet_seconds
+
+    def side(self, name: str) -> Side:
+        try:
+            return self.link.sides[name]
+        except KeyError:
+            raise InvariantBroken(f"the ledger names a side {name!r} that the link does not have") from None
+
+    def commit(self, card: Card, decision: Decision) -> Card:
+        return self.link.store.commit(self.lease, card, decision, self.clock(), self.run_id)
+
+    def save_progress(self, marker: str, progress: Mapping[str, str]) -> None:
+        self.link.store.save_progress(self.lease, marker, progress)
+
+    def keep_lease(self) -> None:
+        """Renew the lease when less than half of it is left. Raises LeaseLost when it is gone."""
+        left = (self.lease.until - self.clock()).total_seconds()
+        if left < self.link.lease_seconds / 2:
+            self.check_lease()
+            self.lease = self.link.store.renew(self.lease, self.clock(), self.link.lease_seconds)
+
+    def check_lease(self) -> None:
+        """Raises LeaseLost when the lease has run out by the clock, whoever has the card now."""
+        if self.clock() >= self.lease.until:
+            raise LeaseLost
+
+    def report_closed(self, side: str, error: SideClosed) -> None:
+        self.closed.add(side)
+        self.link.on_closed(side, error)
