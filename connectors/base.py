@@ -185,6 +185,8 @@ class Feed:
     name: str
     #: How often it is worth reading, by default.
     interval_seconds: float
+    #: False: it announces new cards only, and says nothing about those that are known.
+    tells_changes: bool = True
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class Link:
     clock: Callable[[], datetime]
     timezone: ZoneInfo
     owner: str
+    #: ISO 4217; every side of a link has the same.
+    currency: str
     quiet_seconds: float = QUIET_SECONDS
     lease_seconds: float = LEASE_SECONDS
     #: Told when a side needs a person: its name and the error.

@@ -235,12 +235,19 @@ conflicts = Table(
     Column("resolved_by", Text),
     Column("resolved_why", Text),
     Index(
-        "uq_conflicts_one_open_per_cause",
-        text("coalesce(card_id, 0)"),
+        "uq_conflicts_one_open_per_card_and_cause",
+        "card_id",
         "cause",
         unique=True,
-        sqlite_where=text("closed_at IS NULL"),
-        postgresql_where=text("closed_at IS NULL"),
+        sqlite_where=text("closed_at IS NULL AND card_id IS NOT NULL"),
+        postgresql_where=text("closed_at IS NULL AND card_id IS NOT NULL"),
+    ),
+    Index(
+        "uq_conflicts_one_open_per_side_and_cause",
+        "cause",
+        unique=True,
+        sqlite_where=text("closed_at IS NULL AND card_id IS NULL"),
+        postgresql_where=text("closed_at IS NULL AND card_id IS NULL"),
     ),
 )
 

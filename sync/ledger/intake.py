@@ -1,0 +1,245 @@
+"""Hints as they come in: known cards become due, unknown ones wait as arrivals, and the cursor moves on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, case, delete, insert, literal, or_, select, update
+
+from connectors.base import CardRef, Hint, HintPage
+from sync.crashpoints import crashpoint
+from sync.ledger.engine import reading
+from sync.ledger.tables import arrivals, cards, conflicts, feed_cursors, intents, presences
+from sync.ledger.upsert import upsert
+from sync.ledger.vault import Vault
+from sync.model import NewConflict
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A card that a side has and the hub does not know yet."""
+
+    id: int
+    side: str
+    card: CardRef
+    last_chars: str
+    created_by: str | None
+    sold_here: bool
+    details: Mapping[str, str]
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one page of hints came to."""
+
+    known: int
+    arrived: int
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Hints, arrivals and feed cursors. Every method is one transaction."""
+
+    engine: Engine
+    vault: Vault
+
+    def cursor(self, side: str, feed: str) -> str | None:
+        with reading(self.engine) as connection:
+            return connection.execute(
+                select(feed_cursors.c.cursor).where(feed_cursors.c.side == side, feed_cursors.c.feed == feed)
+            ).scalar_one_or_none()
+
+    def take_in(self, side: str, feed: str, page: HintPage, now: datetime, *, tells_changes: bool) -> Taken:
+        """Store a page's hints and then move the cursor past them, in one transaction: none is ever lost."""
+        with self.engine.begin() as connection:
+            known = self._known(connection, side, page.hints)
+            if tells_changes:
+                _make_due(connection, known, now)
+            fresh = [hint for hint, card_id in zip(page.hints, known, strict=True) if card_id is None]
+            arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
+            _save_cursor(connection, side, feed, page.cursor, now)
+            crashpoint("intake.inside")
+        return Taken(len(known) - len(fresh), arrived)
+
+    def save_cursor(self, side: str, feed: str, cursor: str, now: datetime) -> None:
+        with self.engine.begin() as connection:
+            _save_cursor(connection, side, feed, cursor, now)
+
+    def _known(self, connection: Connection, side: str, hints: Sequence[Hint]) -> list[int | None]:
+        """For each hint the card whose presence it names, or whose create made it; None for a new card."""
+        natives = {h.card.native_id for h in hints if h.card.native_id is not None}
+        indexes = [None if h.card.serial is None else self.vault.index(h.card.serial) for h in hints]
+        rows = connection.execute(
+            select(presences.c.card_id, presences.c.native_id, presences.c.serial_index).where(
+                presences.c.side == side,
+                or_(
+                    presences.c.native_id.in_(natives),
+                    presences.c.serial_index.in_({i for i in indexes if i is not None}),
+                ),
+            )
+        ).all()
+        by_native = {row.native_id: row.card_id for row in rows if row.native_id is not None}
+        by_index = {row.serial_index: row.card_id for row in rows if row.serial_index is not None}
+        by_marker = self._cards_of(connection, {h.created_by for h in hints if h.created_by is not None})
+        return [
+            by_native.get(hint.card.native_id) or by_index.get(index) or by_marker.get(hint.created_by)
+            for hint, index in zip(hints, indexes, strict=True)
+        ]
+
+    def _cards_of(self, connection: Connection, markers: set[str]) -> dict[str | None, int]:
+        if not markers:
+            return {}
+        rows = connection.execute(
+            select(intents.c.marker, intents.c.card_id).where(
+                intents.c.marker.in_(markers), intents.c.kind == "create"
+            )
+        )
+        return {row.marker: row.card_id for row in rows}
+
+    def _arrive(self, connection: Connection, side: str, hint: Hint, now: datetime) -> int:
+        serial = hint.card.serial
+        values = {
+            "side": side,
+            "native_id": hint.card.native_id,
+            "serial_index": None if serial is None else self.vault.index(serial),
+            "serial_sealed": None if serial is None else self.vault.seal(serial),
+            "last_chars": hint.last_chars,
+            "created_by": hint.created_by,
+            "sold_here": hint.sold_here,
+            "details": dict(hint.details),
+            "arrived_at": now,
+            "due_at": now,
+        }
+        return int(connection.execute(upsert(connection, arrivals, values).on_conflict_do_nothing()).rowcount)
+
+    # --- arrivals -------------------------------------------------------------------------------------------
+
+    def due_arrivals(self, now: datetime, limit: int) -> list[Arrival]:
+        """The oldest arrivals that are due; those with a serial first, since they can be matched by it."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(arrivals)
+                .where(arrivals.c.due_at <= now)
+                .order_by(arrivals.c.serial_index.is_(None), arrivals.c.due_at, arrivals.c.id)
+                .limit(limit)
+            ).mappings()
+            return [self._arrival(row) for row in rows]
+
+    def _arrival(self, row: Mapping[Any, Any]) -> Arrival:
+        sealed = row["serial_sealed"]
+        serial = None if sealed is None else self.vault.open(sealed)
+        return Arrival(
+            row["id"],
+            row["side"],
+            CardRef(row["native_id"], serial),
+            row["last_chars"],
+            row["created_by"],
+            row["sold_here"],
+            row["details"],
+            row["attempts"],
+        )
+
+    def postpone(self, arrival: Arrival, due_at: datetime) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(arrivals)
+                .where(arrivals.c.id == arrival.id)
+                .values(due_at=due_at, attempts=arrivals.c.attempts + 1)
+            )
+
+    def drop(self, arrival: Arrival) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(delete(arrivals).where(arrivals.c.id == arrival.id))
+
+    def card_of(self, side: str, ref: CardRef, created_by: str | None = None) -> int | None:
+        """The hub's card with this presence on the side, or that our create made there."""
+        hint = Hint(ref, "", created_by=created_by)
+        with reading(self.engine) as connection:
+            return self._known(connection, side, [hint])[0]
+
+    def create_is_open(self, side: str, last_chars: str) -> bool:
+        """Whether a create that may have made a card with these last characters there is still open."""
+        with reading(self.engine) as connection:
+            return (
+                connection.execute(
+                    select(intents.c.marker)
+                    .join(
+                        presences,
+                        (presences.c.card_id == intents.c.card_id) & (presences.c.side == intents.c.side),
+                    )
+                    .where(
+                        intents.c.side == side,
+                        intents.c.kind == "create",
+                        intents.c.state.in_(("planned", "sent", "in_doubt")),
+                        presences.c.last_chars == last_chars,
+                    )
+                    .limit(1)
+                ).first()
+                is not None
+            )
+
+    def make_due(self, card_ids: Iterable[int], now: datetime) -> None:
+        with self.engine.begin() as connection:
+            _make_due(connection, card_ids, now)
+
+    def report(self, conflict: NewConflict, now: datetime) -> None:
+        """Open a conflict of a whole side, unless its cause has an open one."""
+        with self.engine.begin() as connection:
+            open_one = connection.execute(
+                select(conflicts.c.id).where(
+                    conflicts.c.card_id.is_(None),
+                    conflicts.c.cause == conflict.cause,
+                    conflicts.c.closed_at.is_(None),
+                )
+            ).first()
+            if open_one is None:
+                connection.execute(
+                    insert(conflicts).values(
+                        side=conflict.side,
+                        kind=conflict.kind.value,
+                        cause=conflict.cause,
+                        summary=conflict.summary,
+                        amount_minor=conflict.amount_minor,
+                        proposal=conflict.proposal,
+                        evidence=dict(conflict.evidence),
+                        opened_at=now,
+                        last_seen_at=now,
+                    )
+                )
+
+    def cause_gone(self, cause: str, now: datetime) -> None:
+        """Close the conflict of a whole side whose cause is gone."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(conflicts)
+                .where(
+                    conflicts.c.card_id.is_(None),
+                    conflicts.c.cause == cause,
+                    conflicts.c.closed_at.is_(None),
+                )
+                .values(closed_at=now, resolution="cause gone")
+            )
+
+
+def _make_due(connection: Connection, card_ids: Iterable[int | None], now: datetime) -> None:
+    ids = {card_id for card_id in card_ids if card_id is not None}
+    if ids:
+        at = literal(now, cards.c.due_at.type)
+        connection.execute(
+            update(cards)
+            .where(cards.c.id.in_(ids))
+            .values(due_at=case((cards.c.due_at < at, cards.c.due_at), else_=at))
+        )
+
+
+def _save_cursor(connection: Connection, side: str, feed: str, cursor: str, now: datetime) -> None:
+    values = {"side": side, "feed": feed, "cursor": cursor, "read_at": now}
+    connection.execute(
+        upsert(connection, feed_cursors, values).on_conflict_do_update(
+            index_elements=["side", "feed"], set_={"cursor": cursor, "read_at": now}
+        )
+    )

@@ -1,0 +1,77 @@
+"""POS numbers generated in advance: uploaded once, allotted once, in the transaction that makes the card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine, func, select
+
+from mappings.serials import Serial
+from sync.ledger.engine import reading
+from sync.ledger.tables import pool_numbers
+from sync.ledger.upsert import upsert
+from sync.ledger.vault import Vault
+
+#: Fewer free numbers than this is a warning.
+LOW_WATER = 50
+
+
+@dataclass(frozen=True)
+class PoolNumber:
+    id: int
+    serial: Serial
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The pools of all sides."""
+
+    engine: Engine
+    vault: Vault
+
+    def add(self, side: str, serials: Iterable[Serial], brand: str | None = None) -> int:
+        """Add numbers; one that is there already is left as it is. Returns how many are new."""
+        added = 0
+        with self.engine.begin() as connection:
+            for serial in serials:
+                values = {
+                    "side": side,
+                    "brand": brand,
+                    "serial_index": self.vault.index(serial),
+                    "serial_sealed": self.vault.seal(serial),
+                    "last_chars": serial.last_chars,
+                }
+                added += connection.execute(
+                    upsert(connection, pool_numbers, values).on_conflict_do_nothing()
+                ).rowcount
+        return added
+
+    def next_free(self, side: str, brand: str | None) -> PoolNumber | None:
+        """A number that no card has yet. It is allotted only by the transaction that creates the card."""
+        with reading(self.engine) as connection:
+            row = connection.execute(
+                select(pool_numbers.c.id, pool_numbers.c.serial_sealed)
+                .where(
+                    pool_numbers.c.side == side,
+                    pool_numbers.c.allotted_at.is_(None),
+                    pool_numbers.c.brand.is_(None) if brand is None else pool_numbers.c.brand == brand,
+                )
+                .order_by(pool_numbers.c.id)
+                .limit(1)
+            ).one_or_none()
+        return None if row is None else PoolNumber(row.id, self.vault.open(row.serial_sealed))
+
+    def free(self, side: str) -> int:
+        with reading(self.engine) as connection:
+            return connection.execute(
+                select(func.count()).where(pool_numbers.c.side == side, pool_numbers.c.allotted_at.is_(None))
+            ).scalar_one()
+
+    def retire(self, number: PoolNumber, now: datetime) -> None:
+        """Take a number out that turned out to be in use."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                pool_numbers.update().where(pool_numbers.c.id == number.id).values(allotted_at=now)
+            )

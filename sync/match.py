@@ -1,0 +1,249 @@
+"""First contact: who is the card that a side has and the hub does not know (design.md, "First contact")?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+
+from connectors.base import Absent, CardRef, Observation, Seen, Side, Unreadable
+from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from mappings.lifecycle import CardStatus
+from mappings.notes import pos_note
+from mappings.serials import Serial
+from sync import decide
+from sync.ledger.intake import Arrival, Intake
+from sync.ledger.pool import Pool, PoolNumber
+from sync.ledger.store import AlreadyThere
+from sync.model import ConflictKind, Decision, NewConflict, Presence
+from sync.work import Link
+
+#: How long an arrival waits that cannot be matched yet; doubled each time up to the maximum.
+AGAIN_SECONDS = 5.0
+AGAIN_SECONDS_MAX = 600.0
+NUMBER_LENGTH = 16
+NUMBERS_TRIED_MAX = 8
+
+
+class Matched(StrEnum):
+    """What became of an arrival."""
+
+    #: The hub has it now, and others may be created on the other sides.
+    MET = "met"
+    #: The hub knew it already.
+    KNOWN = "known"
+    #: It cannot be told yet.
+    WAITS = "waits"
+    #: There is nothing to keep in step: the side does not have it any more.
+    GONE = "gone"
+
+
+class _Later(Exception):
+    """The arrival cannot be decided now; the message says why, for the log."""
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Matches arrivals by serial, and has others made where there is none."""
+
+    link: Link
+    intake: Intake
+    pool: Pool
+    #: The first digits of POS numbers that giftsync makes itself; None: only pool numbers are used.
+    serial_prefix: str | None
+    random_digits: Callable[[int], str] = field(
+        default=lambda n: "".join(random.SystemRandom().choices("0123456789", k=n))
+    )
+
+    def match(self, arrival: Arrival, run_id: int | None = None) -> Matched:
+        """Decide one arrival and commit it; safe to run twice and beside itself."""
+        now = self.link.clock()
+        known = self.intake.card_of(arrival.side, arrival.card, arrival.created_by)
+        if known is not None:
+            self.intake.make_due([known], now)
+            self.intake.drop(arrival)
+            return Matched.KNOWN
+        try:
+            return self._meet(arrival, run_id)
+        except _Later:
+            wait = min(AGAIN_SECONDS * 2**arrival.attempts, AGAIN_SECONDS_MAX)
+            self.intake.postpone(arrival, now + timedelta(seconds=wait))
+            return Matched.WAITS
+
+    def _meet(self, arrival: Arrival, run_id: int | None) -> Matched:
+        if arrival.card.serial is None and self.intake.create_is_open(arrival.side, arrival.last_chars):
+            # It may be the card that one of our own creates is making right now.
+            raise _Later
+        side = self.link.sides[arrival.side]
+        seen = _read(lambda: next(iter(side.observe([arrival.card]))))
+        if isinstance(seen, Absent):
+            self.intake.drop(arrival)
+            return Matched.GONE
+        if not isinstance(seen, Seen) or seen.status is None or not self._same_currency(arrival, seen):
+            raise _Later
+        serial = arrival.card.serial or seen.serial
+        shown = {arrival.side: _with_serial(seen, serial)}
+        others: list[Presence] = []
+        refused: list[NewConflict] = []
+        number: PoolNumber | None = None
+        for name, other in self.link.sides.items():
+            if name == arrival.side or name not in self.link.rules.sides:
+                continue
+            if serial is None:
+                made = self._number_for(name, other, arrival)
+                if made is not None:
+                    number = number or made[1]
+                    others.append(_unborn(name, made[0], pos_note(seen.last_chars, arrival.details)))
+                continue
+            reason = other.capabilities.accepts_serial(serial)
+            if reason is not None:
+                refused.append(_bad_serial(name, seen, reason))
+                continue
+            there = _read(lambda other=other: other.lookup(serial))  # type: ignore[misc]
+            if isinstance(there, Unreadable):
+                raise _Later
+            if isinstance(there, Seen):
+                shown[name] = _with_serial(there, serial)
+            elif self.link.rules.sides[name].creates:
+                others.append(_unborn(name, serial, ""))
+        return self._create(arrival, shown, tuple(others), refused, number, run_id)
+
+    def _create(
+        self,
+        arrival: Arrival,
+        shown: dict[str, Seen],
+        others: tuple[Presence, ...],
+        refused: list[NewConflict],
+        number: PoolNumber | None,
+        run_id: int | None,
+    ) -> Matched:
+        now = self.link.clock()
+        today = now.astimezone(self.link.timezone).date()
+        decision = decide.meet(shown, others, self.link.rules, today)
+        if refused:
+            decision = _also(decision, refused)
+        try:
+            self.link.store.create(
+                decision,
+                now,
+                run_id=run_id,
+                arrival_id=arrival.id,
+                pool_number_id=None if number is None else number.id,
+            )
+        except AlreadyThere:
+            self._explain_clash(arrival, shown)
+            raise _Later from None
+        return Matched.MET
+
+    def _explain_clash(self, arrival: Arrival, shown: dict[str, Seen]) -> None:
+        """Another worker was quicker, or one card here is two cards there."""
+        for name, seen in shown.items():
+            other = self.intake.card_of(name, CardRef(seen.native_id, seen.serial))
+            if other is not None and name != arrival.side:
+                words = (
+                    f"The card ••••{arrival.last_chars} of {arrival.side} is on {name} the card of another."
+                )
+                self.intake.report(
+                    NewConflict(
+                        ConflictKind.DUPLICATE,
+                        f"duplicate:{arrival.side}:{arrival.id}",
+                        words,
+                        arrival.side,
+                        seen.balance_minor,
+                        "Find out which of the two is right and close the other.",
+                    ),
+                    self.link.clock(),
+                )
+
+    def _same_currency(self, arrival: Arrival, seen: Seen) -> bool:
+        """A card in another currency than its side's is left alone, and said so."""
+        if seen.currency == self.link.currency:
+            return True
+        self.intake.report(
+            NewConflict(
+                ConflictKind.CURRENCY,
+                f"currency:{arrival.side}:{arrival.id}",
+                f"A card ••••{arrival.last_chars} on {arrival.side} is in {seen.currency}, the link in "
+                f"{self.link.currency}; it is not kept in step.",
+                arrival.side,
+                seen.balance_minor,
+            ),
+            self.link.clock(),
+        )
+        return False
+
+    def _number_for(
+        self, name: str, other: Side, arrival: Arrival
+    ) -> tuple[Serial, PoolNumber | None] | None:
+        """A number for a card whose serial only its owner knows: from the pool, else with the prefix."""
+        if not self.link.rules.sides[name].creates:
+            return None
+        brand = arrival.details.get("brand")
+        for _ in range(NUMBERS_TRIED_MAX):
+            pooled = self.pool.next_free(name, brand)
+            if pooled is not None:
+                if self._is_unused(other, pooled.serial):
+                    return pooled.serial, pooled
+                self.pool.retire(pooled, self.link.clock())
+            elif self.serial_prefix is not None:
+                digits = self.random_digits(NUMBER_LENGTH - len(self.serial_prefix))
+                serial = Serial(self.serial_prefix + digits)
+                if self._is_unused(other, serial):
+                    return serial, None
+            else:
+                self._report_empty_pool(name)
+                raise _Later
+        raise _Later
+
+    def _is_unused(self, other: Side, serial: Serial) -> bool:
+        """Free on that side: not there, or a generated card that waits to be issued."""
+        there = _read(lambda: other.lookup(serial))
+        if isinstance(there, Unreadable):
+            raise _Later
+        return isinstance(there, Absent) or (there.status is CardStatus.INACTIVE and there.balance_minor == 0)
+
+    def _report_empty_pool(self, name: str) -> None:
+        self.intake.report(
+            NewConflict(
+                ConflictKind.POOL_EMPTY,
+                f"pool_empty:{name}",
+                f"A card was bought online, and the pool of numbers for {name} is empty.",
+                name,
+                proposal="Add numbers with `giftsync pool add FILE`, or set shopify_serial_prefix.",
+            ),
+            self.link.clock(),
+        )
+
+
+def _read(question: Callable[[], Observation]) -> Observation:
+    try:
+        return question()
+    except (NotSent, Throttled, InDoubt, SideClosed):
+        raise _Later from None
+
+
+def _with_serial(seen: Seen, serial: Serial | None) -> Seen:
+    if serial is None or seen.serial == serial:
+        return seen
+    return replace(seen, serial=serial)
+
+
+def _unborn(side: str, serial: Serial, note: str) -> Presence:
+    return Presence(side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False, note=note)
+
+
+def _bad_serial(side: str, seen: Seen, reason: str) -> NewConflict:
+    return NewConflict(
+        ConflictKind.SERIAL,
+        f"serial:{side}",
+        f"The card's serial {reason} on {side}, so it cannot be created there.",
+        side,
+        seen.balance_minor,
+        "Assign the card a serial that both sides accept.",
+    )
+
+
+def _also(decision: Decision, refused: list[NewConflict]) -> Decision:
+    return replace(decision, conflicts=decision.conflicts + tuple(refused))

@@ -1,0 +1,353 @@
+"""The worker: reads feeds, matches arrivals, sweeps, and brings due cards in step, once or for ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import Engine, func, insert, select, update
+
+from connectors.base import Feed, Side
+from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from sync import feeds
+from sync.identity import check_identity
+from sync.ledger.engine import reading
+from sync.ledger.intake import Intake
+from sync.ledger.store import Lease, Store
+from sync.ledger.tables import arrivals, cards, runs
+from sync.match import Matched, Matcher
+from sync.model import Card
+from sync.reconcile import reconcile
+from sync.work import Link
+
+log = structlog.get_logger(__name__)
+
+ARRIVALS_BATCH = 200
+ERRORS_KEPT_MAX = 20
+#: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
+DRAIN_SECONDS = 10.0
+DUE_INTERVAL_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How hard the worker works."""
+
+    threads: int = 8
+    #: Presences looked at by one slice of a side's sweep, and how often a slice is due.
+    sweep_slice: int = 200
+    sweep_interval_seconds: float = 10.0
+    #: How long one pass waits for what is in doubt or throttled before it ends with work left.
+    wait_seconds_max: float = 300.0
+    #: Replaces the feeds' own intervals, for tests and trials.
+    feed_interval_seconds: float | None = None
+
+
+@dataclass
+class PassReport:
+    """What one pass did. Counts only; the ledger has the rest."""
+
+    hints: int = 0
+    arrived: int = 0
+    met: int = 0
+    swept: int = 0
+    worked: int = 0
+    #: Cards that a side's trouble, or a person's decision, keeps from being finished.
+    unfinished: int = 0
+    #: What went wrong with a whole side, in words; the newest few.
+    errors: list[str] = field(default_factory=list)
+
+    def add_error(self, words: str) -> None:
+        if words not in self.errors:
+            self.errors = [*self.errors, words][-ERRORS_KEPT_MAX:]
+
+
+Progress = Callable[[str, PassReport], None]
+
+
+def _silent(_: str, __: PassReport) -> None:
+    return
+
+
+@dataclass
+class Worker:
+    """Works for one link. `sync_once` makes one pass; `run` goes on until told to stop."""
+
+    link: Link
+    matcher: Matcher
+    options: WorkerOptions = field(default_factory=WorkerOptions)
+
+    @property
+    def engine(self) -> Engine:
+        return self.link.store.engine
+
+    @property
+    def store(self) -> Store:
+        return self.link.store
+
+    @property
+    def intake(self) -> Intake:
+        return self.matcher.intake
+
+    # --- one pass -------------------------------------------------------------------------------------------
+
+    def check_sides(self) -> None:
+        """Raises SideError when a side cannot be used or is another than this ledger was made with."""
+        for side in self.link.sides.values():
+            check_identity(self.engine, side, self.link.currency, self.link.clock())
+
+    def sync_once(
+        self, progress: Progress = _silent, *, sweep: bool = True, stop: threading.Event | None = None
+    ) -> PassReport:
+        """Read every feed, match every arrival, look at every card, and finish what can be finished.
+
+        Waits for quiet periods and throttles, up to `wait_seconds_max`; then reports what is left.
+        """
+        stop = stop or threading.Event()
+        report = PassReport()
+        run_id = self._start_run("sync")
+        for side in self.link.sides.values():
+            for feed in side.feeds:
+                self._guarded(report, side.name, lambda s=side, f=feed: self._feed_into(report, s, f))  # type: ignore[misc]
+                progress(f"reading {side.name} {feed.name}", report)
+        self._match_all(report, run_id, progress, stop)
+        if sweep:
+            for side in self.link.sides.values():
+                self._guarded(report, side.name, lambda s=side: self._sweep_all(report, s, progress, stop))  # type: ignore[misc]
+        self._work_until_quiet(report, run_id, progress, stop)
+        self._end_run(run_id, report)
+        return report
+
+    def _feed_into(self, report: PassReport, side: Side, feed: Feed) -> None:
+        read = feeds.read_feed(self.intake, side, feed, self.link.clock)
+        report.hints += read.hints
+        report.arrived += read.arrived
+
+    def _sweep_all(self, report: PassReport, side: Side, progress: Progress, stop: threading.Event) -> None:
+        while not stop.is_set():
+            swept = self._sweep_slice(side)
+            report.swept += swept.looked_at
+            progress(f"looking at cards on {side.name}", report)
+            if swept.finished:
+                return
+
+    def _sweep_slice(self, side: Side) -> feeds.Swept:
+        return feeds.sweep(
+            self.intake, self.engine, self.store.vault, side, self.options.sweep_slice, self.link.clock
+        )
+
+    def _match_all(
+        self, report: PassReport, run_id: int | None, progress: Progress, stop: threading.Event
+    ) -> None:
+        with ThreadPoolExecutor(self.options.threads, "match") as pool:
+            while not stop.is_set():
+                due = self.intake.due_arrivals(self.link.clock(), ARRIVALS_BATCH)
+                # Those with a serial first and alone: a card without one may turn out to be theirs.
+                with_serial = [a for a in due if a.card.serial is not None]
+                batch = with_serial or due
+                if not batch:
+                    return
+                outcomes = list(pool.map(lambda a: self.matcher.match(a, run_id), batch))
+                report.met += outcomes.count(Matched.MET)
+                progress("matching cards", report)
+
+    def _work_until_quiet(
+        self, report: PassReport, run_id: int | None, progress: Progress, stop: threading.Event
+    ) -> None:
+        deadline = self.link.clock() + timedelta(seconds=self.options.wait_seconds_max)
+        with ThreadPoolExecutor(self.options.threads, "card") as pool:
+            while not stop.is_set():
+                report.worked += self._work_due(pool, run_id, report, progress, stop)
+                next_due = self._next_due()
+                if next_due is None or next_due > deadline:
+                    break
+                self._match_all(report, run_id, progress, stop)
+                pause = (next_due - self.link.clock()).total_seconds()
+                if pause > 0:
+                    progress("waiting for a quiet period", report)
+                    stop.wait(min(pause, 1.0))
+        report.unfinished = self._count_due()
+
+    def _work_due(
+        self,
+        pool: ThreadPoolExecutor,
+        run_id: int | None,
+        report: PassReport,
+        progress: Progress,
+        stop: threading.Event,
+    ) -> int:
+        """Work on due cards, each thread one card at a time, until none is due now."""
+        running: set[Future[Card | None]] = set()
+        worked = 0
+        while True:
+            free = 0 if stop.is_set() else self.options.threads - len(running)
+            leases = self._claim(free) if free else []
+            running |= {pool.submit(reconcile, self.link, lease, run_id) for lease in leases}
+            if not running:
+                return worked
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            worked += sum(_ended_well(future, report) for future in done)
+            progress("bringing cards in step", report)
+
+    def _claim(self, limit: int) -> list[Lease]:
+        return self.store.claim_due(self.link.owner, self.link.clock(), self.link.lease_seconds, limit)
+
+    def _next_due(self) -> datetime | None:
+        with reading(self.engine) as connection:
+            moments = [
+                connection.execute(select(func.min(column))).scalar_one()
+                for column in (cards.c.due_at, cards.c.lease_until, arrivals.c.due_at)
+            ]
+        return min((m for m in moments if m is not None), default=None)
+
+    def _count_due(self) -> int:
+        with reading(self.engine) as connection:
+            return connection.execute(
+                select(func.count()).where(cards.c.due_at.is_not(None) | cards.c.lease_until.is_not(None))
+            ).scalar_one()
+
+    def _guarded(self, report: PassReport, side: str, action: Callable[[], None]) -> None:
+        """One side's trouble does not keep the other from being read."""
+        try:
+            action()
+        except SideClosed as error:
+            self.link.on_closed(side, error)
+            report.add_error(f"{side}: {error}. {error.remedy}")
+        except (NotSent, Throttled, InDoubt) as error:
+            report.add_error(f"{side}: {error}.")
+
+    def _start_run(self, kind: str) -> int:
+        with self.engine.begin() as connection:
+            run_id: int = connection.execute(
+                insert(runs).values(kind=kind, started_at=self.link.clock(), counts={}).returning(runs.c.id)
+            ).scalar_one()
+        return run_id
+
+    def _end_run(self, run_id: int, report: PassReport) -> None:
+        counts = {name: value for name, value in vars(report).items() if isinstance(value, int)}
+        outcome = "failed" if report.errors or report.unfinished else "done"
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(runs)
+                .where(runs.c.id == run_id)
+                .values(ended_at=self.link.clock(), outcome=outcome, counts=counts)
+            )
+
+    # --- for ever -------------------------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> bool:
+        """Work until `stop` is set; then finish what is held within DRAIN_SECONDS.
+
+        Returns False when a call was still under way at the end of that time; what it did is found out at the
+        next start.
+        """
+        run_id = self._start_run("run")
+        loop = _Loop(self, run_id)
+        loop.start()
+        stop.wait()
+        drained = loop.drain(DRAIN_SECONDS)
+        self._end_run(run_id, loop.report)
+        return drained
+
+
+class _Loop:
+    """APScheduler drives feeds, due cards and sweeps; cards are worked on by a pool of threads."""
+
+    def __init__(self, worker: Worker, run_id: int) -> None:
+        self.worker, self.run_id = worker, run_id
+        self.report = PassReport()
+        self._pool = ThreadPoolExecutor(worker.options.threads, "card")
+        self._running: set[Future[Card | None]] = set()
+        self._lock = threading.Lock()
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        self._read: set[tuple[str, str]] = set()
+
+    def start(self) -> None:
+        worker = self.worker
+        now = datetime.now(tz=self._scheduler.timezone)
+        for side in worker.link.sides.values():
+            for feed in side.feeds:
+                self._every(
+                    worker.options.feed_interval_seconds or feed.interval_seconds,
+                    now,
+                    f"feed {side.name} {feed.name}",
+                    self._read_feed,
+                    side,
+                    feed,
+                )
+            self._every(worker.options.sweep_interval_seconds, now, f"sweep {side.name}", self._sweep, side)
+        self._every(DUE_INTERVAL_SECONDS, now, "due", self._work_due)
+        self._every(1.0, now, "match", self._match)
+        self._scheduler.start()
+
+    def _every(
+        self, seconds: float, first: datetime, name: str, job: Callable[..., None], *args: object
+    ) -> None:
+        self._scheduler.add_job(
+            job, "interval", seconds=seconds, next_run_time=first, id=name, name=name, args=args
+        )
+
+    def drain(self, seconds: float) -> bool:
+        self._scheduler.shutdown(wait=False)
+        with self._lock:
+            running = set(self._running)
+        _, unfinished = wait(running, timeout=seconds)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return not unfinished
+
+    def _read_feed(self, side: Side, feed: Feed) -> None:
+        before = self.report.hints
+        self.worker._guarded(self.report, side.name, lambda: self.worker._feed_into(self.report, side, feed))
+        self._read.add((side.name, feed.name))
+        if self.report.hints != before:
+            self._soon("due")
+            self._soon("match")
+
+    def _soon(self, job: str) -> None:
+        if self._scheduler.running:
+            self._scheduler.modify_job(job, next_run_time=datetime.now(tz=self._scheduler.timezone))
+
+    def _sweep(self, side: Side) -> None:
+        def look() -> None:
+            self.report.swept += self.worker._sweep_slice(side).looked_at
+
+        self.worker._guarded(self.report, side.name, look)
+
+    def _match(self) -> None:
+        every_feed = {(s.name, f.name) for s in self.worker.link.sides.values() for f in s.feeds}
+        # A card without a serial may belong to one that another feed has not told of yet.
+        if every_feed <= self._read:
+            self.worker._match_all(self.report, self.run_id, _silent, threading.Event())
+
+    def _work_due(self) -> None:
+        with self._lock:
+            free = self.worker.options.threads - len(self._running)
+        for lease in self.worker._claim(free) if free > 0 else []:
+            future = self._pool.submit(reconcile, self.worker.link, lease, self.run_id)
+            with self._lock:
+                self._running.add(future)
+            future.add_done_callback(self._done)
+
+    def _done(self, future: Future[Card | None]) -> None:
+        with self._lock:
+            self._running.discard(future)
+        if not future.cancelled():
+            self.report.worked += _ended_well(future, self.report)
+        self._soon("due")
+
+
+def _ended_well(future: Future[Card | None], report: PassReport) -> bool:
+    """Whether the work on a card ended by itself; if not, its lease runs out and it is taken up again."""
+    error = future.exception()
+    if error is None:
+        return True
+    log.error("a card could not be worked on", action="card.failed", error=type(error).__name__)
+    report.add_error(f"a card could not be worked on ({type(error).__name__}); see the log")
+    return False
