@@ -346,12 +346,22 @@ def _first_contact(draft: _Draft, rules: LinkRules) -> None:
     )
 
 
+def adopt_shown(card: Card, observations: Observations) -> Decision:
+    """While a card is held its sides may have moved: their shadows follow, the hub's balance does not."""
+    draft = _Draft(card)
+    for side, seen in observations.items():
+        p = draft.presence(side)
+        if isinstance(seen, Seen) and p.born and not p.open_intents and _value(seen) != p.shadow_minor:
+            draft.move(MovementKind.ADOPTED, side, 0, _value(seen) - p.shadow_minor)
+    return draft.decision()
+
+
 def resolve_first_contact(
-    card: Card, balance_minor: int, rules: LinkRules, today: date, why: str
+    adopted: Decision, balance_minor: int, rules: LinkRules, today: date, why: str
 ) -> Decision:
     """A person said what the card is worth: the hub takes it, and the sides follow."""
-    draft = _Draft(replace(card, held=False))
-    change = balance_minor - card.balance_minor
+    draft = _Draft(replace(adopted.card, held=False), list(adopted.movements))
+    change = balance_minor - draft.card.balance_minor
     if change:
         draft.move(MovementKind.RESOLUTION, None, change, 0, {"why": why})
     draft.causes_gone.append("first_contact")

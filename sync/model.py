@@ -244,6 +244,16 @@ class NewConflict:
 
 
 @dataclass(frozen=True)
+class NewResolution:
+    """Who settled which conflict, how and why; kept with the conflict."""
+
+    conflict_id: int
+    action: str
+    by: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Decision:
     """What one step changes, to be committed in one transaction."""
 
@@ -254,6 +264,7 @@ class Decision:
     conflicts: tuple[NewConflict, ...] = ()
     #: Causes that are gone: their open conflicts close by themselves.
     causes_gone: tuple[str, ...] = ()
+    resolution: NewResolution | None = None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def _work(work: Work) -> tuple[Card, bool]:
     unread = False
     for _ in range(ROUNDS_MAX):
         work.keep_lease()
-        observations = _observe(card, work)
+        observations = observe_all(card, work)
         unread = any(isinstance(o, Unreadable) for o in observations.values())
         crashpoint("reconcile.observed")
         card = _decide(card, observations, work)
@@ -53,7 +53,7 @@ def _work(work: Work) -> tuple[Card, bool]:
     return card, unread or _wants_another_look(card, work)
 
 
-def _observe(card: Card, work: Work) -> dict[str, Observation]:
+def observe_all(card: Card, work: Work) -> dict[str, Observation]:
     """Ask each side for its presence, unless an open intent makes the answer ambiguous."""
     seen: dict[str, Observation] = {}
     if card.held:

@@ -134,6 +134,16 @@ _OPEN_CONFLICT = and_(
 _CLOSE_CONFLICT = (
     update(conflicts).where(_OPEN_CONFLICT).values(closed_at=bindparam("closed_at"), resolution="cause gone")
 )
+_RESOLVE_CONFLICT = (
+    update(conflicts)
+    .where(conflicts.c.id == bindparam("conflict"), conflicts.c.closed_at.is_(None))
+    .values(
+        closed_at=bindparam("closed_at"),
+        resolution=bindparam("how"),
+        resolved_by=bindparam("who"),
+        resolved_why=bindparam("why"),
+    )
+)
 _SEE_CONFLICT = (
     update(conflicts)
     .where(_OPEN_CONFLICT)
@@ -639,18 +649,30 @@ def _changed(intent: Intent, change: IntentChange) -> Intent:
 def _write_conflicts(
     connection: Connection, card_id: int, card: Card, decision: Decision, now: datetime
 ) -> None:
+    if decision.resolution is not None:
+        said = decision.resolution
+        connection.execute(
+            _RESOLVE_CONFLICT,
+            {
+                "conflict": said.conflict_id,
+                "closed_at": now,
+                "how": said.action,
+                "who": said.by,
+                "why": said.why,
+            },
+        )
     raised = {c.cause: c for c in decision.conflicts}
     for cause in set(decision.causes_gone) - set(raised):
         connection.execute(_CLOSE_CONFLICT, {"card": card_id, "which": cause, "closed_at": now})
     for c in raised.values():
-        said = {
+        words = {
             "summary": c.summary,
             "amount_minor": c.amount_minor,
             "proposal": c.proposal,
             "evidence": dict(c.evidence),
             "last_seen_at": now,
         }
-        seen_before = connection.execute(_SEE_CONFLICT, {"card": card_id, "which": c.cause, **said}).rowcount
+        seen_before = connection.execute(_SEE_CONFLICT, {"card": card_id, "which": c.cause, **words}).rowcount
         if not seen_before:
             connection.execute(
                 _INSERT[conflicts],
@@ -662,7 +684,7 @@ def _write_conflicts(
                     "currency": card.currency,
                     "opened_at": now,
                     "seen": 1,
-                    **said,
+                    **words,
                 },
             )
 
