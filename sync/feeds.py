@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine
-
 from connectors.base import Absent, CardRef, Feed, Seen, Side, Unreadable
 from mappings.lifecycle import CardStatus
+from sync.brakes import check_not_empty
 from sync.ledger.intake import Intake
-from sync.ledger.vault import Vault
 from sync.ledger.views import SweptPresence, presences_after
+from sync.work import Link
 
 SWEEP_FEED = "sweep"
+PAGE_SIZE = 250
 #: A limit on every page walk; what is left is read the next time, from the cursor.
 PAGES_MAX = 100_000
 
@@ -49,33 +49,25 @@ def read_feed(intake: Intake, side: Side, feed: Feed, clock: Callable[[], dateti
     return FeedRead(hints, arrived)
 
 
-def sweep(
-    intake: Intake,
-    engine: Engine,
-    vault: Vault,
-    side: Side,
-    limit: int,
-    clock: Callable[[], datetime],
-) -> Swept:
+def sweep(link: Link, intake: Intake, side: Side, limit: int) -> Swept:
     """Look at the next `limit` presences of a side and make those due that differ from their shadow.
 
-    Nothing is decided here: a card that is due is observed again under its lease.
+    Nothing is decided here: a card that is due is observed again under its lease. Raises BrakeTripped when
+    the side suddenly lacks the cards that it had.
     """
     after = int(intake.cursor(side.name, SWEEP_FEED) or 0)
-    batch_size = side.capabilities.read_batch_max
-    looked_at = differ = absent = 0
-    finished = False
-    while looked_at < limit and not finished:
-        size = min(limit - looked_at, max(batch_size, 1))
-        batch = presences_after(engine, vault, side.name, after, size)
+    swept = Swept(0, 0, 0, False)
+    while swept.looked_at < limit and not swept.finished:
+        size = min(limit - swept.looked_at, PAGE_SIZE)
+        batch = presences_after(link.store.engine, link.store.vault, side.name, after, size)
+        due, absent = _compare(side, batch)
         finished = len(batch) < size
-        due, gone = _compare(side, batch)
-        if due:
-            intake.make_due(due, clock())
-        looked_at, differ, absent = looked_at + len(batch), differ + len(due), absent + gone
-        after = 0 if finished or not batch else batch[-1].id
-        intake.save_cursor(side.name, SWEEP_FEED, str(after), clock())
-    return Swept(looked_at, differ, absent, finished)
+        swept = Swept(swept.looked_at + len(batch), swept.differ + len(due), swept.absent + absent, finished)
+        check_not_empty(side.name, swept.looked_at, swept.absent, link.brake.limits)
+        after = 0 if finished else batch[-1].id
+        intake.make_due(due, link.clock())
+        intake.save_cursor(side.name, SWEEP_FEED, str(after), link.clock())
+    return swept
 
 
 def _compare(side: Side, batch: list[SweptPresence]) -> tuple[set[int], int]:

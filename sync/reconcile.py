@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from connectors.base import CardRef, Observation, Seen, Unreadable
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
 from sync import decide
+from sync.brakes import BrakeTripped
 from sync.crashpoints import crashpoint
 from sync.decide import UNCLEAR_READS_MAX
 from sync.execute import debit_waits, execute, next_intent
@@ -34,23 +35,28 @@ def reconcile(link: Link, lease: Lease, run_id: int | None = None) -> Card | Non
         link.store.release(work.lease, _due_at(card, unread, link.clock()))
     except LeaseLost:
         return None
+    except BrakeTripped:
+        # Nothing was sent: the card waits with its plans until a person resumes the link.
+        link.store.release(work.lease, link.clock())
+        raise
     return card
 
 
 def _work(work: Work) -> tuple[Card, bool]:
     """The card after the work, and whether a side could not be read."""
     card = recover(work.link.store.load(work.lease.card_id), work)
-    unread = False
+    unread, unseen = False, set[str]()
     for _ in range(ROUNDS_MAX):
         work.keep_lease()
+        unseen = {p.side for p in card.presences if p.born and p.open_intents}
         observations = observe_all(card, work)
         unread = any(isinstance(o, Unreadable) for o in observations.values())
         crashpoint("reconcile.observed")
         card = _decide(card, observations, work)
         card = _execute_all(card, work)
-        if not _wants_another_look(card, work):
+        if not _wants_another_look(card, unseen, work):
             break
-    return card, unread or _wants_another_look(card, work)
+    return card, unread or _wants_another_look(card, unseen, work)
 
 
 def observe_all(card: Card, work: Work) -> dict[str, Observation]:
@@ -102,9 +108,16 @@ def _execute_all(card: Card, work: Work) -> Card:
     return card
 
 
-def _wants_another_look(card: Card, work: Work) -> bool:
-    """A refusal is explained at once, by observing the presence that gave it."""
-    return any(p.stale and not p.open_intents and p.side not in work.closed for p in card.presences)
+def _wants_another_look(card: Card, unseen: Collection[str], work: Work) -> bool:
+    """A refusal is explained at once, by observing the presence that gave it.
+
+    A presence that could not be observed because of an open intent is observed as soon as that has ended: the
+    hint that brought us here may have been about it, and claiming the card has used the hint up.
+    """
+    return any(
+        (p.stale or p.side in unseen) and not p.open_intents and p.side not in work.closed
+        for p in card.presences
+    )
 
 
 def _due_at(card: Card, unread: bool, now: datetime) -> datetime | None:

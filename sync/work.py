@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.base import Side
 from connectors.errors import SideClosed
+from sync.brakes import Brake
 from sync.ledger.store import Lease, Store
 from sync.model import Card, Decision, InvariantBroken, LeaseLost, LinkRules
 
@@ -30,6 +31,8 @@ class Link:
     owner: str
     #: ISO 4217; every side of a link has the same.
     currency: str
+    #: Asked before every effect.
+    brake: Brake = field(default_factory=Brake)
     quiet_seconds: float = QUIET_SECONDS
     lease_seconds: float = LEASE_SECONDS
     #: Told when a side needs a person: its name and the error.

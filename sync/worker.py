@@ -15,6 +15,7 @@ from sqlalchemy import Engine, func, insert, select, update
 from connectors.base import Feed, Side
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
 from sync import feeds
+from sync.brakes import BrakeTripped, stopped_by
 from sync.identity import check_identity
 from sync.ledger.engine import reading
 from sync.ledger.intake import Intake
@@ -81,6 +82,8 @@ class Worker:
     link: Link
     matcher: Matcher
     options: WorkerOptions = field(default_factory=WorkerOptions)
+    #: True at the start: another run may have stopped the link.
+    _was_stopped: bool = field(default=True, init=False)
 
     @property
     def engine(self) -> Engine:
@@ -115,7 +118,8 @@ class Worker:
             for feed in side.feeds:
                 self._guarded(report, side.name, lambda s=side, f=feed: self._feed_into(report, s, f))  # type: ignore[misc]
                 progress(f"reading {side.name} {feed.name}", report)
-        self._match_all(report, run_id, progress, stop)
+        if not self.is_stopped():
+            self._match_all(report, run_id, progress, stop)
         if sweep:
             for side in self.link.sides.values():
                 self._guarded(report, side.name, lambda s=side: self._sweep_all(report, s, progress, stop))  # type: ignore[misc]
@@ -137,9 +141,7 @@ class Worker:
                 return
 
     def _sweep_slice(self, side: Side) -> feeds.Swept:
-        return feeds.sweep(
-            self.intake, self.engine, self.store.vault, side, self.options.sweep_slice, self.link.clock
-        )
+        return feeds.sweep(self.link, self.intake, side, self.options.sweep_slice)
 
     def _match_all(
         self, report: PassReport, run_id: int | None, progress: Progress, stop: threading.Event
@@ -164,7 +166,7 @@ class Worker:
             while not stop.is_set():
                 report.worked += self._work_due(pool, run_id, report, progress, stop)
                 next_due = self._next_due()
-                if next_due is None or next_due > deadline:
+                if next_due is None or next_due > deadline or self._was_stopped:
                     break
                 self._match_all(report, run_id, progress, stop)
                 pause = (next_due - self.link.clock()).total_seconds()
@@ -191,10 +193,15 @@ class Worker:
             if not running:
                 return worked
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            worked += sum(_ended_well(future, report) for future in done)
+            worked += sum(self._ended_well(future, report) for future in done)
             progress("bringing cards in step", report)
 
     def _claim(self, limit: int) -> list[Lease]:
+        if self._was_stopped:
+            if self.is_stopped():
+                return []
+            self._was_stopped = False
+            self.link.brake.reset()
         return self.store.claim_due(self.link.owner, self.link.clock(), self.link.lease_seconds, limit)
 
     def _next_due(self) -> datetime | None:
@@ -220,6 +227,30 @@ class Worker:
             report.add_error(f"{side}: {error}. {error.remedy}")
         except (NotSent, Throttled, InDoubt) as error:
             report.add_error(f"{side}: {error}.")
+        except BrakeTripped as error:
+            self._stop_link(error, report)
+
+    def _stop_link(self, error: BrakeTripped, report: PassReport) -> None:
+        self._was_stopped = True
+        self.intake.report(error.conflict, self.link.clock())
+        log.error("the link has stopped", action="brake.tripped", cause=error.conflict.cause)
+        report.add_error(str(error))
+
+    def is_stopped(self) -> bool:
+        """Whether a brake keeps the link from writing; a person resumes it."""
+        return bool(stopped_by(self.engine))
+
+    def _ended_well(self, future: Future[Card | None], report: PassReport) -> bool:
+        """Whether the work on a card ended by itself; if not, its lease runs out and it is taken up again."""
+        error = future.exception()
+        if error is None:
+            return True
+        if isinstance(error, BrakeTripped):
+            self._stop_link(error, report)
+            return False
+        log.error("a card could not be worked on", action="card.failed", error=type(error).__name__)
+        report.add_error(f"a card could not be worked on ({type(error).__name__}); see the log")
+        return False
 
     def _start_run(self, kind: str) -> int:
         with self.engine.begin() as connection:
@@ -323,7 +354,7 @@ class _Loop:
     def _match(self) -> None:
         every_feed = {(s.name, f.name) for s in self.worker.link.sides.values() for f in s.feeds}
         # A card without a serial may belong to one that another feed has not told of yet.
-        if every_feed <= self._read:
+        if every_feed <= self._read and not self.worker.is_stopped():
             self.worker._match_all(self.report, self.run_id, _silent, threading.Event())
 
     def _work_due(self) -> None:
@@ -339,15 +370,5 @@ class _Loop:
         with self._lock:
             self._running.discard(future)
         if not future.cancelled():
-            self.report.worked += _ended_well(future, self.report)
+            self.report.worked += self.worker._ended_well(future, self.report)
         self._soon("due")
-
-
-def _ended_well(future: Future[Card | None], report: PassReport) -> bool:
-    """Whether the work on a card ended by itself; if not, its lease runs out and it is taken up again."""
-    error = future.exception()
-    if error is None:
-        return True
-    log.error("a card could not be worked on", action="card.failed", error=type(error).__name__)
-    report.add_error(f"a card could not be worked on ({type(error).__name__}); see the log")
-    return False
