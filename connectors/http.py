@@ -5,6 +5,8 @@ Nothing here repeats a request: whether a repetition is safe is known only to th
 
 from __future__ import annotations
 
+import logging
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,13 +31,17 @@ RETRY_AFTER_SECONDS_DEFAULT = 2.0
 RETRY_AFTER_SECONDS_MAX = 300.0
 READ_ATTEMPTS_MAX = 4
 
+# urllib3 writes each path that it asks for, and a path can hold a serial: nothing of it reaches a log.
+logging.getLogger("urllib3.connectionpool").addFilter(lambda _: False)
+
 
 @dataclass
 class HttpClient:
     """A session bound to one base URL. Thread-safe; redirects are never followed, so that no token strays."""
 
     base_url: str
-    headers: Mapping[str, str]
+    #: Sent with every request; left out of the repr, because a token is usually among them.
+    headers: Mapping[str, str] = field(repr=False)
     connect_seconds: float = CONNECT_SECONDS
     read_seconds: float = READ_SECONDS
     #: For Retry-After dates.
@@ -99,11 +105,12 @@ def classify_transport_error(error: requests.RequestException) -> NotSent | InDo
     """
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return NotSent("the host did not accept a connection in time")
-    if isinstance(error, requests.exceptions.SSLError):
-        return NotSent("no secure connection could be made: the host's certificate was not accepted")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
         return NotSent("the address is not a URL")
     for cause in _causes(error):
+        # Any other TLS failure can also strike while the answer is read, and is in doubt.
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return NotSent("no secure connection could be made: the host's certificate was not accepted")
         if isinstance(cause, urllib3_errors.NewConnectionError | urllib3_errors.NameResolutionError):
             return NotSent("no connection to the host could be made")
         if isinstance(cause, urllib3_errors.ConnectTimeoutError):
@@ -149,7 +156,7 @@ def retried(read: Callable[[], T], pause: Callable[[float], None]) -> T:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, Throttled):
             return error.wait_seconds
-        return float(tenacity.wait_exponential_jitter(initial=0.2, max=5.0)(state))
+        return float(tenacity.wait_exponential_jitter(multiplier=0.2, max=5.0)(state))
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((NotSent, Throttled, InDoubt)),

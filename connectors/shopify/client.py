@@ -1,0 +1,124 @@
+"""Posts operations to the Admin API: once, at the pace that the shop allows, with every error sorted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.http import HttpClient, retried, retry_after_seconds
+from connectors.shopify.answers import (
+    REMEDY_UPDATE,
+    Cost,
+    cost_of,
+    error_of_body,
+    error_of_status,
+)
+from connectors.shopify.bucket import CostBook, CostBucket, Reservation
+from connectors.shopify.operations import Operation
+from connectors.shopify.shape import Json, as_object
+
+VERSION_HEADER: Final = "X-Shopify-API-Version"
+
+Variables = Mapping[str, Any]
+
+
+class ShopifyClient:
+    """One shop's GraphQL endpoint. Thread-safe.
+
+    `token` is asked before every request, so that a token that was renewed is used at once.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        token: Callable[[], str],
+        version: str,
+        bucket: CostBucket,
+        clock: Callable[[], datetime],
+        pause: Callable[[float], None],
+    ) -> None:
+        self.http = http
+        self.version = version
+        self._token = token
+        self._bucket = bucket
+        self._book = CostBook()
+        self._clock = clock
+        self._pause = pause
+        self._served_version: str | None = None
+
+    def read(self, operation: Operation, variables: Variables) -> Json:
+        """The `data` of a query; repeated when it was not sent, throttled or unreadable."""
+        if operation.changes:
+            raise ValueError(f"{operation.name} changes something and is never repeated")
+        return retried(lambda: self._send(operation, variables), self._pause)
+
+    def change(self, operation: Operation, variables: Variables) -> Json:
+        """The payload of a mutation's root field; sent exactly once.
+
+        Raises InDoubt unless the answer proves what happened. Judging `userErrors` is left to the caller.
+        """
+        data = self._send(operation, variables)
+        return as_object(data.get(operation.root), operation.root)
+
+    def check_version(self) -> None:
+        """Raise SideClosed when Shopify answers as another version than the one asked for (shopify.md §1).
+
+        A retired version is silently served as the oldest one that still lives. It is checked when a side is
+        identified, not at each answer: an answer that came is no proof that nothing happened.
+        """
+        if self._served_version not in {None, self.version}:
+            raise SideClosed(
+                f"Shopify answers as API version {self._served_version}, not {self.version} as asked",
+                REMEDY_UPDATE,
+            )
+
+    def _send(self, operation: Operation, variables: Variables) -> Json:
+        points = self._book.estimate(operation.name, operation.points_guess)
+        reservation = self._bucket.reserve(points)
+        try:
+            body = self._post(operation, variables)
+        except NotSent:
+            self._bucket.settle(reservation, 0)
+            raise
+        except BaseException:
+            self._bucket.settle(reservation, None)
+            raise
+        self._settle(operation, reservation, cost_of(body))
+        error = error_of_body(operation, body)
+        if isinstance(error, Throttled):
+            self.http.count(throttled=1)
+        if error is not None:
+            raise error
+        return as_object(body.get("data"), "data")
+
+    def _settle(self, operation: Operation, reservation: Reservation, cost: Cost) -> None:
+        """Put what the answer says of costs into the bucket, the book and the usage."""
+        if cost.requested_points is not None:
+            self._book.learn(operation.name, cost.requested_points)
+        # A throttled request shows the bucket and has no actual cost, because it was not charged.
+        used = 0 if cost.actual_points is None and cost.status is not None else cost.actual_points
+        self._bucket.settle(reservation, used, cost.status)
+        self.http.count(points=round(cost.actual_points or 0))
+
+    def _post(self, operation: Operation, variables: Variables) -> Json:
+        response = self.http.request(
+            "POST",
+            f"/admin/api/{self.version}/graphql.json",
+            json={"query": operation.document, "variables": variables, "operationName": operation.name},
+            headers={"X-Shopify-Access-Token": self._token()},
+        )
+        error = error_of_status(response.status_code, retry_after_seconds(response, self._clock()))
+        if isinstance(error, Throttled):
+            self.http.count(throttled=1)
+        if error is not None:
+            raise error
+        self._served_version = response.headers.get(VERSION_HEADER) or self._served_version
+        try:
+            body = json.loads(response.content)
+        except ValueError:
+            # The decoding error holds the whole body.
+            raise InDoubt("Shopify's answer is not readable") from None
+        return as_object(body, "the answer")

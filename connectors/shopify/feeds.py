@@ -1,0 +1,245 @@
+"""Feeds of hints: cards in the order they were made, cards and orders by their last update.
+
+There is no gift card webhook and no search by update time (shopify.md §3.1, §8). New cards are walked
+forward. Updates are walked backward, newest first, down to a watermark. Whether a redemption updates its card
+is unknown (§3.3), so the payments of orders are read as well, and a sweep must cover what neither shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from connectors.base import CardRef, Feed, Hint, HintPage
+from connectors.shopify import operations
+from connectors.shopify.client import ShopifyClient
+from connectors.shopify.mapping import card_id, instant_of, marker_of
+from connectors.shopify.operations import Operation
+from connectors.shopify.shape import (
+    Json,
+    next_page,
+    object_of,
+    objects_of,
+    optional_object,
+    optional_text,
+    text_of,
+)
+
+NEW_CARDS: Final = "new_cards"
+UPDATED_CARDS: Final = "updated_cards"
+ORDERS: Final = "orders"
+
+FEEDS: Final = (Feed(NEW_CARDS, 30.0), Feed(UPDATED_CARDS, 15.0), Feed(ORDERS, 15.0))
+
+CARDS_PER_PAGE: Final = operations.PAGE_MAX
+UPDATES_PER_PAGE: Final = 50
+#: One call of `hints` reads no more; the next call goes on from the cursor.
+PAGES_MAX: Final = 2_000
+#: Paging may stop at 25,000 rows (shopify.md §6), so a walk starts anew from a date before that.
+ROWS_PER_WALK_MAX: Final = 20_000
+#: Updates may become visible a little after the time that they carry.
+OVERLAP: Final = timedelta(minutes=2)
+
+_GATEWAY: Final = "gift_card"
+
+
+@dataclass(frozen=True)
+class ForwardCursor:
+    """Where a forward walk over new cards stands."""
+
+    #: Shopify's own cursor of the last card; opaque.
+    after: str | None = None
+    #: The date that the walk starts from, once it has been started anew.
+    since: str | None = None
+    #: Rows read since then.
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class BackwardCursor:
+    """Where a backward walk over updates stands."""
+
+    #: Everything updated before this instant is known.
+    watermark: str
+    #: While a walk is under way: the newest update that it met, the next watermark.
+    newest: str | None = None
+    #: While a walk is under way: Shopify's own cursor of the last row; opaque.
+    after: str | None = None
+
+
+class FeedReader:
+    """Reads the feeds. Thread-safe; all state is in the cursors."""
+
+    def __init__(self, client: ShopifyClient, clock: Callable[[], datetime], look_back: timedelta) -> None:
+        self._client = client
+        self._clock = clock
+        self._look_back = look_back
+
+    def hints(self, feed: str, cursor: str | None) -> Iterator[HintPage]:
+        """Pages of hints after the cursor; at least one, so that a watermark is kept. See `Side.hints`."""
+        if feed == NEW_CARDS:
+            return self._new_cards(_forward(cursor))
+        if feed == UPDATED_CARDS:
+            return self._updates(
+                operations.UPDATED_CARDS, self._backward(cursor), lambda card: [card_hint(card, feed)]
+            )
+        if feed == ORDERS:
+            return self._updates(operations.UPDATED_ORDERS, self._backward(cursor), payment_hints)
+        raise ValueError(f"Shopify has no feed {feed!r}")
+
+    def _new_cards(self, cursor: ForwardCursor) -> Iterator[HintPage]:
+        """Cards in the order of their ids.
+
+        A card that becomes visible after one with a higher id is passed over; `updated_cards` shows it.
+        """
+        for _ in range(PAGES_MAX):
+            query = f"created_at:>={cursor.since}" if cursor.since else None
+            variables = {"first": CARDS_PER_PAGE, "after": cursor.after, "query": query}
+            connection = object_of(self._client.read(operations.NEW_CARDS, variables), "giftCards")
+            cards = objects_of(connection, "nodes")
+            more = next_page(connection)
+            if cards:
+                end = text_of(object_of(connection, "pageInfo"), "endCursor")
+                cursor = replace(cursor, after=end, rows=cursor.rows + len(cards))
+            if more is not None and cursor.rows >= ROWS_PER_WALK_MAX:
+                cursor = _started_anew(cursor, cards)
+            yield HintPage([card_hint(card, NEW_CARDS) for card in cards], json.dumps(asdict(cursor)))
+            if more is None or not cards:
+                return
+
+    def _updates(
+        self, operation: Operation, cursor: BackwardCursor, hints_of: Callable[[Json], Sequence[Hint]]
+    ) -> Iterator[HintPage]:
+        """Rows from the newest update down to the watermark.
+
+        The cursor of a page in the middle keeps the old watermark, so that a walk that is cut short goes on
+        downwards and never skips the rest.
+        """
+        cutoff = datetime.fromisoformat(cursor.watermark) - OVERLAP
+        for _ in range(PAGES_MAX):
+            variables = {"first": UPDATES_PER_PAGE, "after": cursor.after}
+            connection = object_of(self._client.read(operation, variables), operation.root)
+            rows = objects_of(connection, "nodes")
+            updated = [instant_of(row, "updatedAt") for row in rows]
+            newest = max([*updated, datetime.fromisoformat(cursor.newest or cursor.watermark)])
+            after = next_page(connection)
+            if after is None or _is_below(updated, cutoff):
+                cursor = BackwardCursor(watermark=newest.isoformat())
+            else:
+                cursor = replace(cursor, newest=newest.isoformat(), after=after)
+            fresh = [row for row, at in zip(rows, updated, strict=True) if at >= cutoff]
+            yield HintPage([hint for row in fresh for hint in hints_of(row)], json.dumps(asdict(cursor)))
+            if cursor.after is None:
+                return
+
+    def _backward(self, text: str | None) -> BackwardCursor:
+        """The stored cursor; without one, the walk goes back as far as configured, not over all history."""
+        start = BackwardCursor(watermark=(self._clock() - self._look_back).isoformat())
+        stored = _stored(text)
+        try:
+            cursor = replace(start, **stored)
+            # Either field may hold what a damaged cursor left there.
+            for at in (cursor.watermark, cursor.newest or cursor.watermark):
+                if datetime.fromisoformat(at).tzinfo is None:
+                    return start
+        except (TypeError, ValueError):
+            return start
+        return cursor
+
+
+def card_hint(card: Json, feed: str) -> Hint:
+    """A card in a list. It was sold here when it has an order (shopify.md §3.1)."""
+    order = optional_object(card, "order")
+    details: dict[str, str] = {}
+    if order is not None:
+        details["order"] = text_of(order, "name")
+        name = optional_text(optional_object(order, "shippingAddress") or {}, "name")
+        if name:
+            details["shipping_name"] = name
+    return Hint(
+        card=CardRef(native_id=text_of(card, "id")),
+        feed=feed,
+        last_chars=text_of(card, "lastCharacters").lower(),
+        at=instant_of(card, "createdAt" if feed == NEW_CARDS else "updatedAt"),
+        created_by=marker_of(optional_text(card, "note")),
+        sold_here=order is not None,
+        details=details,
+    )
+
+
+def payment_hints(order: Json) -> list[Hint]:
+    """The cards that an order was paid with or refunded to."""
+    hints = []
+    for payment in objects_of(order, "transactions"):
+        if optional_text(payment, "gateway") != _GATEWAY:
+            continue
+        receipt = _receipt(payment.get("receiptJson"))
+        number = receipt.get("gift_card_id")
+        # A receipt without the id is no error: its shape is no contract, and the sweep finds the card.
+        if not isinstance(number, int | str) or isinstance(number, bool) or not str(number).isdecimal():
+            continue
+        last_chars = receipt.get("gift_card_last_characters")
+        hints.append(
+            Hint(
+                card=CardRef(native_id=card_id(int(number))),
+                feed=ORDERS,
+                last_chars=last_chars.lower()[-4:] if isinstance(last_chars, str) else "",
+                at=instant_of(payment, "processedAt") if payment.get("processedAt") else None,
+                details={"order": text_of(order, "name")},
+            )
+        )
+    return hints
+
+
+def _receipt(value: Any) -> Json:
+    """`receiptJson`, an object or its text; gateway-specific, without a stable contract (shopify.md §8)."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_below(updated: Sequence[datetime], cutoff: datetime) -> bool:
+    """Whether nothing below this page can be fresh.
+
+    No recording shows that Shopify keeps the order of UPDATED_AT (shopify.md §3.1), so a page out of order
+    ends the walk only when all of it is old.
+    """
+    if not updated:
+        return True
+    in_order = all(above >= below for above, below in pairwise(updated))
+    return (updated[-1] if in_order else max(updated)) < cutoff
+
+
+def _started_anew(cursor: ForwardCursor, cards: Sequence[Json]) -> ForwardCursor:
+    """A walk from the day before the last card on; cards of those days come again, which does no harm.
+
+    A search by whole days is the one that is recorded (shopify.md §3.1), and the shop's day may have begun
+    before that of UTC.
+    """
+    since = (instant_of(cards[-1], "createdAt").astimezone(UTC) - timedelta(days=1)).date().isoformat()
+    # So many cards in two days cannot be told apart by date; the old walk goes on.
+    return cursor if since == cursor.since else ForwardCursor(since=since)
+
+
+def _forward(text: str | None) -> ForwardCursor:
+    try:
+        cursor = ForwardCursor(**_stored(text))
+    except TypeError:
+        return ForwardCursor()
+    return cursor if isinstance(cursor.rows, int) else ForwardCursor()
+
+
+def _stored(text: str | None) -> dict[str, Any]:
+    """A cursor as it was stored; an unreadable one is as good as none, because hints may come twice."""
+    try:
+        stored = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return stored if isinstance(stored, dict) else {}

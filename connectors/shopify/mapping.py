@@ -1,0 +1,179 @@
+"""Pure translations between Shopify's gift cards and the words of `connectors.base`. No I/O, no clock."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Final
+
+from connectors.base import Effect, Entry, Seen
+from connectors.errors import Refusal, Refused
+from connectors.shopify.shape import (
+    Json,
+    Misshapen,
+    flag_of,
+    object_of,
+    optional_text,
+    text_of,
+)
+from mappings.lifecycle import CardStatus
+from mappings.money import decimal_from_minor, minor_from_decimal
+from mappings.serials import Serial
+
+#: Shopify has no suspension that can be lifted: deactivation is permanent. A card that expired on this day,
+#: long before giftsync, is one that giftsync suspended.
+SUSPENDED_ON: Final = date(2000, 1, 1)
+
+#: How long a note may be is not published (shopify.md §11), so what giftsync writes stays modest.
+NOTE_LENGTH_MAX: Final = 255
+
+_MARKER: Final = re.compile(r"(gs-[a-z0-9]+)(?=\s|$)")
+_CARD_ID: Final = re.compile(r"gid://shopify/GiftCard/[0-9]{1,20}")
+_TEMPLATE_PREFIX: Final = "gift_card."
+
+
+def is_card_id(native_id: str) -> bool:
+    """Whether the text is the id of a gift card; any other makes Shopify refuse the whole request."""
+    return _CARD_ID.fullmatch(native_id) is not None
+
+
+def card_id(number: int) -> str:
+    return f"gid://shopify/GiftCard/{number}"
+
+
+def marker_of(note: str | None) -> str | None:
+    """The giftsync marker that a card's note starts with, if any."""
+    match = _MARKER.match(note or "")
+    return match.group(1) if match else None
+
+
+def entry_marker_of(note: str | None) -> str | None:
+    """The giftsync marker that a transaction's note consists of, if it does.
+
+    The whole note, because a person may quote a marker in a note of their own.
+    """
+    text = (note or "").strip()
+    return text if text and marker_of(text) == text else None
+
+
+def status_of(enabled: bool, expires_on: date | None) -> CardStatus:
+    """Deactivated is closed; expired on `SUSPENDED_ON` is suspended; all else is active.
+
+    A card that merely expired stays active: expiry is a date, not a status.
+    """
+    if not enabled:
+        return CardStatus.CLOSED
+    return CardStatus.SUSPENDED if expires_on == SUSPENDED_ON else CardStatus.ACTIVE
+
+
+def expiry_for(status: CardStatus, expires_on: date | None) -> date | None:
+    """The `expiresOn` that gives a card that is not deactivated this status and expiry."""
+    return SUSPENDED_ON if status is CardStatus.SUSPENDED else expires_on
+
+
+def instant_of(node: Json, name: str) -> datetime:
+    """A DateTime field; Shopify's are UTC (shopify.md §3)."""
+    try:
+        at = datetime.fromisoformat(text_of(node, name))
+    except ValueError:
+        raise Misshapen(f"Shopify's {name} is not an instant") from None
+    if at.tzinfo is None:
+        raise Misshapen(f"Shopify's {name} names no time zone")
+    return at
+
+
+def money_of(node: Json, name: str) -> tuple[int, str]:
+    """A MoneyV2 field as minor units and currency; raises MoneyError when it is no exact amount."""
+    money = object_of(node, name)
+    currency = text_of(money, "currencyCode")
+    return minor_from_decimal(text_of(money, "amount"), currency), currency
+
+
+def seen_of(node: Json, at: datetime, entries: tuple[Entry, ...] | None = None) -> Seen:
+    """A card as Shopify shows it; raises Misshapen or MoneyError when it cannot be believed.
+
+    The expiry of a suspended card is None, whatever it was before: the suspension took its place, and the
+    hub keeps its own.
+    """
+    balance_minor, currency = money_of(node, "balance")
+    if balance_minor < 0:
+        raise Misshapen("Shopify shows a negative balance")
+    expires_on = _date_of(node, "expiresOn")
+    status = status_of(flag_of(node, "enabled"), expires_on)
+    note = optional_text(node, "note") or ""
+    return Seen(
+        native_id=text_of(node, "id"),
+        balance_minor=balance_minor,
+        currency=currency,
+        status=status,
+        status_text=_STATUS_TEXTS[status],
+        expires_on=None if expires_on == SUSPENDED_ON else expires_on,
+        last_chars=text_of(node, "lastCharacters").lower(),
+        at=at,
+        note=note,
+        created_by=marker_of(note),
+        entries=entries,
+    )
+
+
+def entry_of(node: Json) -> Entry:
+    """A gift card transaction: credits are positive and debits negative (shopify.md §3.3)."""
+    amount_minor, _ = money_of(node, "amount")
+    return Entry(
+        native_id=text_of(node, "id"),
+        amount_minor=amount_minor,
+        at=instant_of(node, "processedAt"),
+        marker=entry_marker_of(optional_text(node, "note")),
+        label=text_of(node, "__typename"),
+    )
+
+
+def money_input(effect: Effect) -> dict[str, str]:
+    """MoneyInput: the effect's amount as a decimal string with its currency."""
+    return {
+        "amount": decimal_from_minor(effect.amount_minor, effect.currency),
+        "currencyCode": effect.currency,
+    }
+
+
+def create_input(effect: Effect, version: str) -> dict[str, object]:
+    """GiftCardCreateInput. Never a customer or recipient: with one, Shopify can send mail (shopify.md §3.2).
+
+    Raises Refused for a create without a serial or an amount, which Shopify could not carry out.
+    """
+    if effect.card.serial is None:
+        raise Refused("a card can be made in Shopify only with a serial", Refusal.MISSING_DETAIL)
+    if effect.amount_minor <= 0:
+        raise Refused("Shopify makes no card without an opening balance", Refusal.OTHER)
+    note = f"{effect.marker} {effect.note}".strip()[:NOTE_LENGTH_MAX]
+    made: dict[str, object] = {"code": effect.card.serial.reveal(), "note": note}
+    # Before 2026-07 there is no initialAmount, only an amount in the shop's currency (shopify.md §1).
+    money = money_input(effect)
+    made |= {"initialValue": money["amount"]} if version < "2026-07" else {"initialAmount": money}
+    if effect.expires_on is not None:
+        made["expiresOn"] = effect.expires_on.isoformat()
+    if effect.brand:
+        made["templateSuffix"] = effect.brand.removeprefix(_TEMPLATE_PREFIX)
+    return made
+
+
+def is_hit(node: Json, serial: Serial) -> bool:
+    """Whether a card that a search for the whole serial gave can be that serial's (shopify.md §3.1)."""
+    return (
+        node.get("__typename") == "GiftCard" and text_of(node, "lastCharacters").lower() == serial.last_chars
+    )
+
+
+_STATUS_TEXTS: Final = {
+    CardStatus.ACTIVE: "enabled",
+    CardStatus.SUSPENDED: f"expired on {SUSPENDED_ON}, which stands for suspended",
+    CardStatus.CLOSED: "deactivated",
+}
+
+
+def _date_of(node: Json, name: str) -> date | None:
+    text = optional_text(node, name)
+    try:
+        return date.fromisoformat(text) if text is not None else None
+    except ValueError:
+        raise Misshapen(f"Shopify's {name} is not a date") from None

@@ -1,0 +1,190 @@
+"""`ShopifySide`: the Side protocol over one Shopify shop."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from connectors.base import (
+    Applied,
+    Capabilities,
+    CardRef,
+    Effect,
+    Feed,
+    FindResult,
+    HintPage,
+    Identity,
+    Observation,
+    Save,
+    Usage,
+)
+from connectors.errors import SideClosed
+from connectors.http import CONNECT_SECONDS, READ_SECONDS, HttpClient
+from connectors.shopify import operations
+from connectors.shopify.bucket import CostBucket
+from connectors.shopify.client import ShopifyClient
+from connectors.shopify.feeds import FEEDS, FeedReader
+from connectors.shopify.reads import CODE_LENGTH_MAX, CODE_LENGTH_MIN, CardReader
+from connectors.shopify.shape import Json, flag_of, object_of, objects_of, text_of
+from connectors.shopify.writes import CardWriter
+from mappings.lifecycle import CardStatus
+from mappings.serials import Serial
+
+#: API versions that giftsync can speak, newest first (shopify.md §1).
+VERSIONS: Final = ("2026-10", "2026-07", "2026-04")
+
+#: What giftsync needs, and why. A write scope includes its read scope (shopify.md §2).
+SCOPES: Final = {
+    "write_gift_cards": "to make cards and set their expiry and status",
+    "write_gift_card_transactions": "to credit and debit cards and to find its own transactions",
+    "read_orders": "to see which orders sold cards and were paid with them",
+}
+
+_SHOP: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}\.myshopify\.com")
+_LOOPBACK: Final = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?/?")
+
+_CAPABILITIES: Final = Capabilities(
+    creates=True,
+    debits=True,
+    credits=True,
+    sets_expiry=True,
+    sets_status=frozenset({CardStatus.ACTIVE, CardStatus.SUSPENDED, CardStatus.CLOSED}),
+    notifies=True,
+    lists_entries=True,
+    hides_serials=True,
+    moves_when_suspended=False,
+    read_batch_max=operations.PAGE_MAX,
+    serial_length_min=CODE_LENGTH_MIN,
+    serial_length_max=CODE_LENGTH_MAX,
+    serial_digits_only=False,
+)
+
+
+class ShopifySide:
+    """One shop, by its permanent `….myshopify.com` name. Thread-safe; all threads share one cost bucket.
+
+    `token` is an Admin API access token, or a callable that gives the current one when tokens expire. `pause`
+    waits the given seconds, and may raise to stop waiting. `clock` tells the time with its zone, `monotonic`
+    in seconds. `look_back` is how far the feeds of updates go back when they are read for the first time.
+
+    Raises ValueError for a shop, address or version that cannot be.
+    """
+
+    def __init__(
+        self,
+        *,
+        shop: str,
+        token: str | Callable[[], str],
+        pause: Callable[[float], None],
+        name: str = "shopify",
+        base_url: str | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+        version: str = VERSIONS[0],
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+        look_back: timedelta = timedelta(days=1),
+    ) -> None:
+        self._name = name
+        self._shop = shop.strip().lower()
+        if not _SHOP.fullmatch(self._shop):
+            raise ValueError("the shop must be its permanent name, such as example.myshopify.com")
+        if version not in VERSIONS:
+            raise ValueError(f"giftsync speaks the API versions {', '.join(VERSIONS)}, not {version!r}")
+        url = base_url or f"https://{self._shop}"
+        # Over plain HTTP the token would cross the network readably.
+        if not url.startswith("https://") and not _LOOPBACK.fullmatch(url):
+            raise ValueError("the address must start with https://, or be a loopback address")
+        self._http = HttpClient(url, {}, connect_seconds, read_seconds, clock)
+        bucket = CostBucket(monotonic, pause)
+        self._client = ShopifyClient(self._http, _source_of(token), version, bucket, clock, pause)
+        self._reader = CardReader(self._client, clock)
+        self._writer = CardWriter(self._client, self._reader)
+        self._feeds = FeedReader(self._client, clock, look_back)
+
+    def __repr__(self) -> str:
+        return f"ShopifySide(name={self._name!r}, shop={self._shop!r})"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return _CAPABILITIES
+
+    @property
+    def feeds(self) -> Sequence[Feed]:
+        return FEEDS
+
+    def identify(self) -> Identity:
+        """Ask the shop who it is.
+
+        Raises SideClosed when it is another shop than configured, has no gift cards, answers as another API
+        version, or when the app lacks an access scope.
+        """
+        data = self._client.read(operations.IDENTIFY, {})
+        self._client.check_version()
+        shop = object_of(data, "shop")
+        domain = text_of(shop, "myshopifyDomain").lower()
+        if domain != self._shop:
+            raise SideClosed(
+                f"the access token belongs to {domain}, not to {self._shop}",
+                "Correct the shop's name or the access token in the settings.",
+            )
+        _check_gift_cards(shop)
+        _check_scopes(object_of(data, "currentAppInstallation"))
+        return Identity(domain, text_of(shop, "currencyCode"), text_of(shop, "ianaTimezone"))
+
+    def observe(self, cards: Sequence[CardRef], *, entries: bool = False) -> Iterator[Observation]:
+        return self._reader.observe(cards, entries=entries)
+
+    def lookup(self, serial: Serial) -> Observation:
+        return self._reader.lookup(serial)
+
+    def apply(self, effect: Effect, save: Save) -> Applied:
+        """See `Side.apply`. Every effect is one request, so nothing is saved on the way."""
+        return self._writer.apply(effect)
+
+    def find(self, effect: Effect) -> FindResult:
+        return self._writer.find(effect)
+
+    def hints(self, feed: str, cursor: str | None) -> Iterator[HintPage]:
+        return self._feeds.hints(feed, cursor)
+
+    def usage(self) -> Usage:
+        return self._http.usage
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def _source_of(token: str | Callable[[], str]) -> Callable[[], str]:
+    return (lambda: token) if isinstance(token, str) else token
+
+
+def _check_gift_cards(shop: Json) -> None:
+    if not flag_of(object_of(shop, "features"), "giftCards"):
+        plan = text_of(object_of(shop, "plan"), "publicDisplayName")
+        raise SideClosed(
+            f"the shop's Shopify plan ({plan}) has no gift cards",
+            "Choose a plan with gift cards in the Shopify admin, then resume the link.",
+        )
+
+
+def _check_scopes(installation: Json) -> None:
+    granted = {text_of(scope, "handle") for scope in objects_of(installation, "accessScopes")}
+    missing = {scope: why for scope, why in SCOPES.items() if not {scope, _writing(scope)} & granted}
+    if missing:
+        reasons = "; ".join(f"{scope}, {why}" for scope, why in missing.items())
+        raise SideClosed(
+            f"the app lacks access scopes: {', '.join(missing)}",
+            f"Grant the app these scopes and install it again in the shop: {reasons}.",
+        )
+
+
+def _writing(scope: str) -> str:
+    return scope.replace("read_", "write_", 1)

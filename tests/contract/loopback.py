@@ -1,0 +1,85 @@
+"""Runs an emulator on a loopback port, in a thread of its own, for as long as a test needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from sandbox.emulator import Emulator
+from sandbox.faults import Fault, FaultPlan
+
+T = TypeVar("T")
+
+ANSWER_SECONDS_MAX = 30.0
+
+
+@dataclass(frozen=True)
+class Loopback:
+    """A served application and the event loop that it lives in."""
+
+    url: str
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine inside the emulator's own loop and wait for its result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(ANSWER_SECONDS_MAX)
+
+
+def settle(loopback: Loopback, emulator: Emulator) -> None:
+    """Wait until every request that the emulator carries out late has landed."""
+
+    async def gather() -> None:
+        await asyncio.gather(*emulator._background)
+
+    loopback.run(gather())
+
+
+@dataclass
+class FailOnce(FaultPlan):
+    """A fault for the next operation whose `kind name` contains `match`; all others are well."""
+
+    match: str = ""
+    fault: Fault | None = None
+
+    def draw(self, operation: str) -> Fault | None:
+        if self.fault is None or self.match.lower() not in operation.lower():
+            return None
+        fault, self.fault = self.fault, None
+        return fault
+
+
+@contextmanager
+def serve(application: web.Application) -> Iterator[Loopback]:
+    """Serve the application on a free loopback port; on exit it is stopped and its loop closed."""
+    loop = asyncio.new_event_loop()
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+
+    async def start() -> int:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return int(runner.addresses[0][1])
+
+    port = loop.run_until_complete(start())
+    thread = threading.Thread(target=loop.run_forever, name="emulator", daemon=True)
+    thread.start()
+    try:
+        yield Loopback(f"http://127.0.0.1:{port}", loop)
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(ANSWER_SECONDS_MAX)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(ANSWER_SECONDS_MAX)
+        loop.close()
+
+
+def closed_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

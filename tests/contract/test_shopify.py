@@ -1,0 +1,335 @@
+"""The Shopify connector keeps the contract, over a real loopback connection to the emulated shop."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from connectors.base import CannotTell, CardRef, Effect, EffectKind, Found, NotFound, Side
+from connectors.errors import InDoubt, SideClosed
+from connectors.shopify import ShopifySide
+from connectors.shopify.reads import FIRST_ENTRIES
+from connectors.shopify.side import VERSIONS
+from mappings.lifecycle import CardStatus
+from mappings.money import decimal_from_minor, minor_from_decimal
+from mappings.serials import Serial
+from sandbox.faults import Fault, FaultKind
+from sandbox.shopify import ShopifyBehaviour, ShopifyEmulator
+
+from .loopback import FailOnce, Loopback, closed_port, serve, settle
+from .side_contract import EXPIRY, Mishap, Saved, SideContract, World, drain, marker, seen
+
+SHOP = "kaffe.myshopify.com"
+TOKEN = "shpat_contract"
+STARTED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+LATE_MS = 20
+
+
+class Time:
+    """One clock for the shop and the connector; only waiting moves it on."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+
+    def clock(self) -> datetime:
+        return STARTED_AT + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def pause(self, seconds: float) -> None:
+        with self._lock:
+            self.seconds += seconds
+
+
+class ShopifyWorld(World):
+    """Shoppers in the emulated shop, and the staff who credit cards in its admin."""
+
+    currency = "NOK"
+    brand = None
+
+    def __init__(self, emulator: ShopifyEmulator, loopback: Loopback, time: Time) -> None:
+        self.emulator = emulator
+        self.loopback = loopback
+        self.time = time
+        self._codes: dict[str, str] = {}
+
+    def side(self, url: str | None = None, version: str = VERSIONS[0]) -> ShopifySide:
+        return ShopifySide(
+            shop=SHOP,
+            token=TOKEN,
+            base_url=url or self.loopback.url,
+            version=version,
+            pause=self.time.pause,
+            clock=self.time.clock,
+            monotonic=self.time.monotonic,
+        )
+
+    def call(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = requests.post(f"{self.loopback.url}/_sandbox/{name}", json=body, timeout=10)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def sell(self, amount_minor: int) -> CardRef:
+        bought = self.call(
+            "purchase",
+            {"amount": self._decimal(amount_minor), "name": "Kari Nordmann", "email": "kari@example.com"},
+        )
+        self._codes[bought["id"]] = bought["code"]
+        return CardRef(native_id=bought["id"])
+
+    def spend(self, card: CardRef, amount_minor: int) -> None:
+        code = self._codes[card.native_id or ""]
+        self.call("checkout", {"code": code, "amount": self._decimal(amount_minor)})
+
+    def load(self, card: CardRef, amount_minor: int) -> None:
+        amount = f'{{amount: "{self._decimal(amount_minor)}", currencyCode: {self.currency}}}'
+        document = f"""mutation {{
+            giftCardCredit(id: "{card.native_id}", creditInput: {{creditAmount: {amount}}}) {{
+                userErrors {{ message }}
+            }}
+        }}"""
+        response = requests.post(
+            f"{self.loopback.url}/admin/api/2026-10/graphql.json",
+            json={"query": document},
+            headers={"X-Shopify-Access-Token": TOKEN},
+            timeout=10,
+        )
+        assert response.json()["data"]["giftCardCredit"]["userErrors"] == []
+
+    def cards(self) -> list[dict[str, Any]]:
+        """The ground truth."""
+        rows: list[dict[str, Any]] = requests.get(f"{self.loopback.url}/_sandbox/cards", timeout=10).json()
+        return rows
+
+    def balance(self, card: CardRef) -> int:
+        (row,) = [row for row in self.cards() if row["id"] == card.native_id]
+        return minor_from_decimal(row["balance"], self.currency)
+
+    def unknown_card(self) -> CardRef:
+        return CardRef(native_id="gid://shopify/GiftCard/999999999999999")
+
+    def new_serial(self) -> Serial:
+        return Serial(uuid.uuid4().hex[:16])
+
+    def fail_next(self, kind: Mishap) -> None:
+        fault = Fault(FaultKind(kind), applied=True, delay_ms=LATE_MS)
+        self.emulator.faults = FailOnce(match="mutation", fault=fault)
+
+    def settle_late(self) -> None:
+        settle(self.loopback, self.emulator)
+        # Searches lag writes by up to a minute (shopify.md §3.1).
+        self.time.pause(60)
+
+    def unreachable(self) -> Side:
+        return self.side(f"http://127.0.0.1:{closed_port()}")
+
+    def _decimal(self, amount_minor: int) -> str:
+        return decimal_from_minor(amount_minor, self.currency)
+
+
+#: What the facts leave open (shopify.md §11), decided against the connector and in its favour.
+LEAST_HELPFUL = ShopifyBehaviour()
+MOST_HELPFUL = ShopifyBehaviour(
+    search_lag_s=0,
+    updated_at_moves_on_credit_debit=True,
+    updated_at_moves_on_checkout=True,
+    updated_at_moves_on_refund=True,
+    checkout_in_transactions=True,
+    refund_in_transactions=True,
+    receipt_json="object",
+)
+
+
+@contextmanager
+def opened_shop(**settings: Any) -> Iterator[ShopifyWorld]:
+    """An emulated shop on a loopback port, whose time is the connector's."""
+    time = Time()
+    emulator = ShopifyEmulator(
+        shop=SHOP,
+        token=TOKEN,
+        api_secret="not asked for here",
+        currency=ShopifyWorld.currency,
+        clock=time.clock,
+        monotonic=time.monotonic,
+        **settings,
+    )
+    with serve(emulator.application()) as loopback:
+        yield ShopifyWorld(emulator, loopback, time)
+
+
+class TestShopify(SideContract):
+    """What every side promises, of Shopify."""
+
+    @pytest.fixture(params=[LEAST_HELPFUL, MOST_HELPFUL], ids=["least helpful", "most helpful"])
+    def world(self, request: pytest.FixtureRequest) -> Iterator[ShopifyWorld]:
+        with opened_shop(behaviour=request.param) as world:
+            yield world
+
+    @pytest.fixture
+    def side(self, world: ShopifyWorld) -> Iterator[Side]:
+        side = world.side()
+        yield side
+        side.close()
+
+    # What only Shopify has.
+
+    def test_a_create_in_doubt_settles_once_the_search_has_caught_up(
+        self, side: Side, world: ShopifyWorld
+    ) -> None:
+        """The answer is lost and the search lags: sending the create again must not make a second card."""
+        if world.emulator.behaviour.search_lag_s == 0:
+            pytest.skip("the search does not lag")
+        effect, saved = self.create(world, world.new_serial(), 250_00), Saved()
+        world.fail_next(Mishap.DROP_RESPONSE)
+        with pytest.raises(InDoubt):
+            side.apply(effect, saved)
+        assert side.find(effect) == NotFound()
+
+        with pytest.raises(InDoubt):
+            side.apply(effect, saved)
+        world.settle_late()
+
+        applied = side.apply(effect, saved)
+        assert side.find(effect) == Found(1, applied.native_id)
+        assert len(world.cards()) == 1
+
+    def test_a_card_sold_online_comes_with_its_order(self, side: Side, world: ShopifyWorld) -> None:
+        card = world.sell(100_00)
+
+        hints, _ = drain(side.hints("new_cards", None))
+
+        (hint,) = hints
+        assert (hint.card, hint.sold_here, hint.created_by) == (card, True, None)
+        assert hint.details["order"]
+        assert hint.details["shipping_name"] == "Kari Nordmann"
+
+    def test_a_payment_is_hinted_at_by_its_order(self, side: Side, world: ShopifyWorld) -> None:
+        card = world.sell(100_00)
+        _, cursor = drain(side.hints("orders", None))
+        world.time.pause(300)
+        world.spend(card, 30_00)
+
+        hints, _ = drain(side.hints("orders", cursor))
+
+        assert [hint.card for hint in hints] == [card]
+
+    def test_a_card_that_giftsync_made_is_told_apart(self, side: Side, world: ShopifyWorld) -> None:
+        effect = self.create(world, world.new_serial(), 250_00)
+        applied = side.apply(effect, Saved())
+
+        hints, _ = drain(side.hints("new_cards", None))
+
+        (hint,) = hints
+        assert (hint.card.native_id, hint.created_by) == (applied.native_id, effect.marker)
+        assert not hint.sold_here
+
+    def test_all_entries_are_read_however_many(self, side: Side, world: ShopifyWorld) -> None:
+        card = world.sell(100_00)
+        effects = [self.credit(world, card, 1 + number) for number in range(FIRST_ENTRIES + 3)]
+        for effect in effects:
+            side.apply(effect, Saved())
+
+        observation = seen(side, card, entries=True)
+
+        assert observation.entries is not None
+        assert [entry.marker for entry in observation.entries] == [effect.marker for effect in effects]
+        assert observation.balance_minor == 100_00 + sum(effect.amount_minor for effect in effects)
+        assert side.find(effects[-1]) != NotFound()
+
+    def test_many_threads_are_never_throttled(self, side: Side, world: ShopifyWorld) -> None:
+        """They share one model of the bucket, and the last ones wait instead of being refused."""
+        card = world.sell(100_00)
+
+        def credit(_: int) -> None:
+            side.apply(self.credit(world, card, 1_00), Saved())
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(credit, range(300)))
+
+        assert world.balance(card) == 400_00
+        assert side.usage().throttled == 0
+        assert side.usage().points >= 3_000
+        # More points than the bucket holds: somebody waited.
+        assert world.time.seconds > 0
+
+    def test_a_suspended_card_keeps_its_expiry_out_of_sight(self, side: Side, world: ShopifyWorld) -> None:
+        card = world.sell(100_00)
+        suspend = Effect(
+            marker(),
+            EffectKind.SET_STATUS,
+            card,
+            world.currency,
+            status=CardStatus.SUSPENDED,
+            expires_on=EXPIRY,
+        )
+
+        side.apply(suspend, Saved())
+
+        assert seen(side, card).expires_on is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_that_is_spoken_makes_cards(version: str) -> None:
+    with opened_shop() as world:
+        side = world.side(version=version)
+        serial = world.new_serial()
+        effect = Effect(marker(), EffectKind.CREATE, CardRef(serial=serial), "NOK", 250_00)
+
+        applied = side.apply(effect, Saved())
+
+        assert side.identify().currency == "NOK"
+        assert world.balance(CardRef(applied.native_id)) == 250_00
+        side.close()
+
+
+def test_a_missing_scope_is_named_and_moves_nothing() -> None:
+    with opened_shop(scopes=("write_gift_cards", "read_orders")) as world:
+        side, card = world.side(), world.sell(100_00)
+        effect = Effect(marker(), EffectKind.CREDIT, card, "NOK", 1_00)
+
+        for call in (side.identify, lambda: side.apply(effect, Saved())):
+            with pytest.raises(SideClosed) as caught:
+                call()
+            assert "write_gift_card_transactions" in caught.value.remedy
+
+        assert isinstance(side.find(effect), CannotTell)
+        assert world.balance(card) == 100_00
+        side.close()
+
+
+def test_a_plan_without_gift_cards_closes_the_side() -> None:
+    with opened_shop(behaviour=ShopifyBehaviour(gift_cards_in_plan=False)) as world:
+        side = world.side()
+
+        with pytest.raises(SideClosed, match="plan"):
+            side.apply(
+                Effect(marker(), EffectKind.CREATE, CardRef(serial=world.new_serial()), "NOK", 1_00), Saved()
+            )
+        with pytest.raises(SideClosed, match="plan"):
+            side.identify()
+        side.close()
+
+
+@pytest.mark.parametrize(
+    ("shop", "token"), [(SHOP, "shpat_wrong"), ("te.myshopify.com", TOKEN)], ids=["token", "shop"]
+)
+def test_a_wrong_token_or_shop_closes_the_side(shop: str, token: str) -> None:
+    with opened_shop() as world:
+        side = ShopifySide(shop=shop, token=token, base_url=world.loopback.url, pause=world.time.pause)
+
+        with pytest.raises(SideClosed) as caught:
+            side.identify()
+
+        assert token not in str(caught.value) + caught.value.remedy
+        side.close()
