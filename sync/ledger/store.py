@@ -7,41 +7,33 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
-    Boolean,
     Connection,
     Engine,
-    Integer,
     and_,
-    bindparam,
     case,
-    func,
     insert,
     literal,
     or_,
     select,
-    text,
     update,
 )
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
-from connectors.base import EffectKind
 from connectors.errors import Refusal
 from mappings.lifecycle import CardStatus
 from sync.crashpoints import crashpoint
-from sync.ledger import chain
+from sync.ledger import statements
+from sync.ledger.append import Appender, write_conflicts
 from sync.ledger.engine import reading
+from sync.ledger.rows import card_after, intent_of, presence_columns
 from sync.ledger.tables import (
     arrivals,
     cards,
-    conflicts,
-    intent_states,
     intents,
-    movements,
     pool_numbers,
     presences,
 )
@@ -51,12 +43,9 @@ from sync.model import (
     Decision,
     Hold,
     Intent,
-    IntentChange,
-    IntentState,
     InvariantBroken,
     LeaseLost,
     Marked,
-    NewIntent,
     Presence,
 )
 
@@ -69,92 +58,6 @@ class Lease:
     owner: str
     fencing: int
     until: datetime
-
-
-# Statements are made once: building them costs more than running them.
-_SELECT_CARD = select(cards).where(cards.c.id == bindparam("card"))
-_SELECT_PRESENCES = select(presences).where(presences.c.card_id == bindparam("card")).order_by(presences.c.id)
-_SELECT_OPEN_INTENTS = (
-    select(intents)
-    .where(intents.c.card_id == bindparam("card"), text("state IN ('planned','sent','in_doubt')"))
-    .order_by(intents.c.sequence)
-)
-_SELECT_CAUSES = select(conflicts.c.cause, conflicts.c.amount_minor).where(
-    conflicts.c.card_id == bindparam("card"), conflicts.c.closed_at.is_(None)
-)
-_LEASED = and_(
-    cards.c.id == bindparam("lease_card"),
-    cards.c.fencing == bindparam("lease_fencing"),
-    cards.c.lease_owner == bindparam("lease_of"),
-)
-_UPDATE_CARD = (
-    update(cards)
-    .where(_LEASED, cards.c.version == bindparam("card_version"))
-    .values({name: bindparam(name) for name in ("balance_minor", "status", "expires_on", "held", "version")})
-    .returning(cards.c.chain_seq, cards.c.chain_head)
-)
-_UPDATE_CHAIN = (
-    update(cards)
-    .where(cards.c.id == bindparam("card"))
-    .values(chain_seq=bindparam("chain_seq"), chain_head=bindparam("chain_head"))
-)
-_PRESENCE_COLUMNS = (
-    *("native_id", "last_chars", "shadow_minor", "shadow_status", "shadow_expires_on", "born", "stale"),
-    *("hold", "refusal", "refusals", "book_cursor", "brand", "note"),
-)
-_UPDATE_PRESENCE = (
-    update(presences)
-    .where(presences.c.id == bindparam("presence_id"))
-    .values({name: bindparam(name) for name in _PRESENCE_COLUMNS})
-)
-_LAST_SEQUENCE = select(func.coalesce(func.max(intents.c.sequence), 0)).where(
-    intents.c.card_id == bindparam("card")
-)
-_INSERT_INTENT = insert(intents)
-_UPDATE_INTENT = (
-    update(intents)
-    .where(intents.c.marker == bindparam("intent_marker"), intents.c.card_id == bindparam("card"))
-    .values(
-        state=bindparam("state"),
-        not_before=bindparam("not_before"),
-        refusal=bindparam("refusal"),
-        ended_at=bindparam("ended_at"),
-        doubted=func.coalesce(bindparam("new_doubted", type_=Boolean), intents.c.doubted),
-        landings=func.coalesce(bindparam("new_landings", type_=Integer), intents.c.landings),
-        unclear_reads=func.coalesce(bindparam("new_unclear_reads", type_=Integer), intents.c.unclear_reads),
-    )
-    .returning(intents.c.side, intents.c.kind, intents.c.amount_minor)
-)
-_INSERT = {table: insert(table) for table in (movements, intent_states, conflicts)}
-_OPEN_CONFLICT = and_(
-    conflicts.c.card_id == bindparam("card"),
-    conflicts.c.cause == bindparam("which"),
-    conflicts.c.closed_at.is_(None),
-)
-_CLOSE_CONFLICT = (
-    update(conflicts).where(_OPEN_CONFLICT).values(closed_at=bindparam("closed_at"), resolution="cause gone")
-)
-_RESOLVE_CONFLICT = (
-    update(conflicts)
-    .where(conflicts.c.id == bindparam("conflict"), conflicts.c.closed_at.is_(None))
-    .values(
-        closed_at=bindparam("closed_at"),
-        resolution=bindparam("how"),
-        resolved_by=bindparam("who"),
-        resolved_why=bindparam("why"),
-    )
-)
-_SEE_CONFLICT = (
-    update(conflicts)
-    .where(_OPEN_CONFLICT)
-    .values(
-        seen=conflicts.c.seen + 1,
-        **{
-            name: bindparam(name)
-            for name in ("summary", "amount_minor", "proposal", "evidence", "last_seen_at")
-        },
-    )
-)
 
 
 class AlreadyThere(Exception):
@@ -239,15 +142,15 @@ class Store:
 
     def _load(self, connection: Connection, card_id: int) -> Card:
         which = {"card": card_id}
-        row = connection.execute(_SELECT_CARD, which).mappings().one_or_none()
+        row = connection.execute(statements.SELECT_CARD, which).mappings().one_or_none()
         if row is None:
             raise InvariantBroken(f"card {card_id} is gone from the ledger")
         by_side: dict[str, list[Intent]] = {}
-        for intent_row in connection.execute(_SELECT_OPEN_INTENTS, which).mappings():
-            by_side.setdefault(intent_row["side"], []).append(_intent(intent_row))
-        presence_rows = connection.execute(_SELECT_PRESENCES, which).mappings()
+        for intent_row in connection.execute(statements.SELECT_OPEN_INTENTS, which).mappings():
+            by_side.setdefault(intent_row["side"], []).append(intent_of(intent_row))
+        presence_rows = connection.execute(statements.SELECT_PRESENCES, which).mappings()
         found = tuple(self._presence(p, tuple(by_side.get(p["side"], ()))) for p in presence_rows)
-        causes = {c.cause: c.amount_minor for c in connection.execute(_SELECT_CAUSES, which)}
+        causes = {c.cause: c.amount_minor for c in connection.execute(statements.SELECT_CAUSES, which)}
         return Card(
             currency=row["currency"],
             balance_minor=row["balance_minor"],
@@ -310,7 +213,7 @@ class Store:
             made = self._write(connection, lease, before, decision, now, run_id)
             crashpoint("commit.inside")
         crashpoint("commit.after")
-        return _after(decision, made, before.version + 1)
+        return card_after(decision, made, before.version + 1)
 
     def _write(
         self,
@@ -324,7 +227,7 @@ class Store:
         after = decision.card
         # First, so that everything below is under the row's lock and a stale worker stops here.
         row = connection.execute(
-            _UPDATE_CARD,
+            statements.UPDATE_CARD,
             {
                 **_lease_params(lease),
                 "card_version": before.version,
@@ -338,10 +241,10 @@ class Store:
         if row is None:
             raise LeaseLost
         for old, new in zip(before.presences, after.presences, strict=True):
-            changes = _columns(new)
-            if _columns(old) != changes:
-                connection.execute(_UPDATE_PRESENCE, {"presence_id": new.id, **changes})
-        append = _Appender(
+            changes = presence_columns(new)
+            if presence_columns(old) != changes:
+                connection.execute(statements.UPDATE_PRESENCE, {"presence_id": new.id, **changes})
+        append = Appender(
             connection, self.vault, lease.card_id, lease.fencing, now, run_id, row.chain_seq, row.chain_head
         )
         append.movements(decision)
@@ -349,7 +252,7 @@ class Store:
             append.intent_change(change)
         made = append.intents(decision.intents, self.new_marker)
         append.close()
-        _write_conflicts(connection, lease.card_id, after, decision, now)
+        write_conflicts(connection, lease.card_id, after, decision, now)
         return made
 
     def save_progress(self, lease: Lease, marker: str, progress: Mapping[str, str]) -> None:
@@ -400,14 +303,14 @@ class Store:
                 for p in card.presences:
                     connection.execute(
                         insert(presences).values(
-                            card_id=card_id, side=p.side, **_columns(p), **self._serial_columns(p)
+                            card_id=card_id, side=p.side, **presence_columns(p), **self._serial_columns(p)
                         )
                     )
-                append = _Appender(connection, self.vault, card_id, 0, now, run_id, 0, "")
+                append = Appender(connection, self.vault, card_id, 0, now, run_id, 0, "")
                 append.movements(decision)
                 append.intents(decision.intents, self.new_marker)
                 append.close()
-                _write_conflicts(connection, card_id, card, decision, now)
+                write_conflicts(connection, card_id, card, decision, now)
                 _use_up(connection, card_id, arrival_id, pool_number_id, now)
                 crashpoint("create.inside")
         except IntegrityError as error:
@@ -419,119 +322,6 @@ class Store:
         if p.serial is None:
             return {}
         return {"serial_index": self.vault.index(p.serial), "serial_sealed": self.vault.seal(p.serial)}
-
-
-class _Appender:
-    """Adds rows to the append-only tables of one card, each chained to the one before it."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        vault: Vault,
-        card_id: int,
-        fencing: int,
-        now: datetime,
-        run_id: int | None,
-        chain_seq: int,
-        chain_head: str,
-    ) -> None:
-        self._connection, self._vault = connection, vault
-        self._card_id, self._fencing, self._now, self._run_id = card_id, fencing, now, run_id
-        self._start = self._seq = chain_seq
-        self._head = chain_head
-
-    def movements(self, decision: Decision) -> None:
-        for m in decision.movements:
-            self._append(
-                movements,
-                chain.MOVEMENT_FIELDS,
-                {
-                    "side": m.side,
-                    "kind": m.kind.value,
-                    "amount_minor": m.amount_minor,
-                    "shadow_delta_minor": m.shadow_delta_minor,
-                    "balance_after_minor": m.balance_after_minor,
-                    "evidence": dict(m.evidence),
-                    "run_id": self._run_id,
-                },
-            )
-
-    def intents(self, planned: Sequence[NewIntent], new_marker: Callable[[], str]) -> list[Intent]:
-        made: list[Intent] = []
-        if not planned:
-            return made
-        sequence = self._connection.execute(_LAST_SEQUENCE, {"card": self._card_id}).scalar_one()
-        for i in planned:
-            sequence += 1
-            marker = new_marker()
-            self._connection.execute(
-                _INSERT_INTENT,
-                {
-                    "marker": marker,
-                    "card_id": self._card_id,
-                    "side": i.side,
-                    "sequence": sequence,
-                    "kind": i.kind.value,
-                    "amount_minor": i.amount_minor,
-                    "status": _value(i.status),
-                    "expires_on": i.expires_on,
-                    "status_before": _value(i.status_before),
-                    "expires_before": i.expires_before,
-                    "note": i.note,
-                    "brand": i.brand,
-                    "state": IntentState.PLANNED.value,
-                    "progress": {},
-                    "created_at": self._now,
-                },
-            )
-            self._append_state(marker, IntentState.PLANNED, "", i.side, i.kind.value, i.amount_minor)
-            made.append(_planned(i, marker, sequence))
-        return made
-
-    def intent_change(self, change: IntentChange) -> None:
-        row = self._connection.execute(
-            _UPDATE_INTENT,
-            {
-                "intent_marker": change.marker,
-                "card": self._card_id,
-                "state": change.state.value,
-                "not_before": change.not_before,
-                "refusal": _value(change.refusal),
-                "new_doubted": change.doubted,
-                "new_landings": change.landings,
-                "new_unclear_reads": change.unclear_reads,
-                "ended_at": None if change.state.is_open else self._now,
-            },
-        ).one()
-        self._append_state(change.marker, change.state, change.reason, row.side, row.kind, row.amount_minor)
-
-    def _append_state(
-        self, marker: str, state: IntentState, reason: str, side: str, kind: str, amount_minor: int
-    ) -> None:
-        self._append(
-            intent_states,
-            chain.STATE_FIELDS,
-            {"marker": marker, "state": state.value, "reason": reason, "fencing": self._fencing},
-            {"intent_side": side, "intent_kind": kind, "intent_amount_minor": amount_minor},
-        )
-
-    def _append(
-        self,
-        table: Any,
-        fields: tuple[str, ...],
-        values: dict[str, Any],
-        covered: Mapping[str, object] | None = None,
-    ) -> None:
-        self._seq += 1
-        row = {**values, "card_id": self._card_id, "chain_seq": self._seq, "at": self._now}
-        self._head = self._vault.chain(self._head, chain.canonical({**row, **(covered or {})}, fields))
-        self._connection.execute(_INSERT[table], {**row, "chain_hash": self._head})
-
-    def close(self) -> None:
-        if self._seq != self._start:
-            self._connection.execute(
-                _UPDATE_CHAIN, {"card": self._card_id, "chain_seq": self._seq, "chain_head": self._head}
-            )
 
 
 def _lease_params(lease: Lease) -> dict[str, object]:
@@ -549,144 +339,6 @@ def _held_by(lease: Lease) -> Any:
 def _one_row(result: Any) -> None:
     if result.rowcount != 1:
         raise LeaseLost
-
-
-def _columns(p: Presence) -> dict[str, object]:
-    """The columns of a presence that change; its serial never does."""
-    return {
-        "native_id": p.native_id,
-        "last_chars": p.last_chars,
-        "shadow_minor": p.shadow_minor,
-        "shadow_status": p.shadow_status.value,
-        "shadow_expires_on": p.shadow_expires_on,
-        "born": p.born,
-        "stale": p.stale,
-        "hold": _value(p.hold),
-        "refusal": _value(p.refusal),
-        "refusals": p.refusals,
-        "book_cursor": p.book_cursor,
-        "brand": p.brand,
-        "note": p.note,
-    }
-
-
-def _value(member: StrEnum | None) -> str | None:
-    return None if member is None else member.value
-
-
-def _intent(row: RowMapping) -> Intent:
-    return Intent(
-        marker=row["marker"],
-        kind=EffectKind(row["kind"]),
-        state=IntentState(row["state"]),
-        sequence=row["sequence"],
-        amount_minor=row["amount_minor"],
-        status=None if row["status"] is None else CardStatus(row["status"]),
-        expires_on=row["expires_on"],
-        status_before=None if row["status_before"] is None else CardStatus(row["status_before"]),
-        expires_before=row["expires_before"],
-        note=row["note"],
-        brand=row["brand"],
-        progress=row["progress"],
-        doubted=row["doubted"],
-        landings=row["landings"],
-        not_before=row["not_before"],
-        refusal=None if row["refusal"] is None else Refusal(row["refusal"]),
-        unclear_reads=row["unclear_reads"],
-    )
-
-
-def _planned(i: NewIntent, marker: str, sequence: int) -> Intent:
-    return Intent(
-        marker=marker,
-        kind=i.kind,
-        state=IntentState.PLANNED,
-        sequence=sequence,
-        amount_minor=i.amount_minor,
-        status=i.status,
-        expires_on=i.expires_on,
-        status_before=i.status_before,
-        expires_before=i.expires_before,
-        note=i.note,
-        brand=i.brand,
-    )
-
-
-def _after(decision: Decision, made: Sequence[Intent], version: int) -> Card:
-    """The card as the commit left it, without reading it again."""
-    changes = {change.marker: change for change in decision.intent_changes}
-    new_of = {
-        side: [m for m, i in zip(made, decision.intents, strict=True) if i.side == side]
-        for side in {i.side for i in decision.intents}
-    }
-    presences_after = tuple(
-        replace(
-            p,
-            open_intents=(
-                *(_changed(i, changes[i.marker]) if i.marker in changes else i for i in p.open_intents),
-                *new_of.get(p.side, ()),
-            ),
-        )
-        for p in decision.card.presences
-    )
-    causes = {c: amount for c, amount in decision.card.causes.items() if c not in decision.causes_gone}
-    causes |= {c.cause: c.amount_minor for c in decision.conflicts}
-    return replace(decision.card, presences=presences_after, causes=causes, version=version)
-
-
-def _changed(intent: Intent, change: IntentChange) -> Intent:
-    return replace(
-        intent,
-        state=change.state,
-        not_before=change.not_before,
-        refusal=change.refusal,
-        doubted=intent.doubted if change.doubted is None else change.doubted,
-        landings=intent.landings if change.landings is None else change.landings,
-        unclear_reads=intent.unclear_reads if change.unclear_reads is None else change.unclear_reads,
-    )
-
-
-def _write_conflicts(
-    connection: Connection, card_id: int, card: Card, decision: Decision, now: datetime
-) -> None:
-    if decision.resolution is not None:
-        said = decision.resolution
-        connection.execute(
-            _RESOLVE_CONFLICT,
-            {
-                "conflict": said.conflict_id,
-                "closed_at": now,
-                "how": said.action,
-                "who": said.by,
-                "why": said.why,
-            },
-        )
-    raised = {c.cause: c for c in decision.conflicts}
-    for cause in set(decision.causes_gone) - set(raised):
-        connection.execute(_CLOSE_CONFLICT, {"card": card_id, "which": cause, "closed_at": now})
-    for c in raised.values():
-        words = {
-            "summary": c.summary,
-            "amount_minor": c.amount_minor,
-            "proposal": c.proposal,
-            "evidence": dict(c.evidence),
-            "last_seen_at": now,
-        }
-        seen_before = connection.execute(_SEE_CONFLICT, {"card": card_id, "which": c.cause, **words}).rowcount
-        if not seen_before:
-            connection.execute(
-                _INSERT[conflicts],
-                {
-                    "card_id": card_id,
-                    "side": c.side,
-                    "kind": c.kind.value,
-                    "cause": c.cause,
-                    "currency": card.currency,
-                    "opened_at": now,
-                    "seen": 1,
-                    **words,
-                },
-            )
 
 
 def _use_up(

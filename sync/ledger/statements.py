@@ -1,0 +1,91 @@
+"""The store's statements, made once: building them costs more than running them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Integer, and_, bindparam, func, insert, select, text, update
+
+from sync.ledger.tables import cards, conflicts, intent_states, intents, movements, presences
+
+SELECT_CARD = select(cards).where(cards.c.id == bindparam("card"))
+SELECT_PRESENCES = select(presences).where(presences.c.card_id == bindparam("card")).order_by(presences.c.id)
+SELECT_OPEN_INTENTS = (
+    select(intents)
+    .where(intents.c.card_id == bindparam("card"), text("state IN ('planned','sent','in_doubt')"))
+    .order_by(intents.c.sequence)
+)
+SELECT_CAUSES = select(conflicts.c.cause, conflicts.c.amount_minor).where(
+    conflicts.c.card_id == bindparam("card"), conflicts.c.closed_at.is_(None)
+)
+LEASED = and_(
+    cards.c.id == bindparam("lease_card"),
+    cards.c.fencing == bindparam("lease_fencing"),
+    cards.c.lease_owner == bindparam("lease_of"),
+)
+UPDATE_CARD = (
+    update(cards)
+    .where(LEASED, cards.c.version == bindparam("card_version"))
+    .values({name: bindparam(name) for name in ("balance_minor", "status", "expires_on", "held", "version")})
+    .returning(cards.c.chain_seq, cards.c.chain_head)
+)
+UPDATE_CHAIN = (
+    update(cards)
+    .where(cards.c.id == bindparam("card"))
+    .values(chain_seq=bindparam("chain_seq"), chain_head=bindparam("chain_head"))
+)
+PRESENCE_COLUMNS = (
+    *("native_id", "last_chars", "shadow_minor", "shadow_status", "shadow_expires_on", "born", "stale"),
+    *("hold", "refusal", "refusals", "book_cursor", "brand", "note"),
+)
+UPDATE_PRESENCE = (
+    update(presences)
+    .where(presences.c.id == bindparam("presence_id"))
+    .values({name: bindparam(name) for name in PRESENCE_COLUMNS})
+)
+LAST_SEQUENCE = select(func.coalesce(func.max(intents.c.sequence), 0)).where(
+    intents.c.card_id == bindparam("card")
+)
+INSERT_INTENT = insert(intents)
+UPDATE_INTENT = (
+    update(intents)
+    .where(intents.c.marker == bindparam("intent_marker"), intents.c.card_id == bindparam("card"))
+    .values(
+        state=bindparam("state"),
+        not_before=bindparam("not_before"),
+        refusal=bindparam("refusal"),
+        ended_at=bindparam("ended_at"),
+        doubted=func.coalesce(bindparam("new_doubted", type_=Boolean), intents.c.doubted),
+        landings=func.coalesce(bindparam("new_landings", type_=Integer), intents.c.landings),
+        unclear_reads=func.coalesce(bindparam("new_unclear_reads", type_=Integer), intents.c.unclear_reads),
+    )
+    .returning(intents.c.side, intents.c.kind, intents.c.amount_minor)
+)
+INSERT = {table: insert(table) for table in (movements, intent_states, conflicts)}
+OPEN_CONFLICT = and_(
+    conflicts.c.card_id == bindparam("card"),
+    conflicts.c.cause == bindparam("which"),
+    conflicts.c.closed_at.is_(None),
+)
+CLOSE_CONFLICT = (
+    update(conflicts).where(OPEN_CONFLICT).values(closed_at=bindparam("closed_at"), resolution="cause gone")
+)
+RESOLVE_CONFLICT = (
+    update(conflicts)
+    .where(conflicts.c.id == bindparam("conflict"), conflicts.c.closed_at.is_(None))
+    .values(
+        closed_at=bindparam("closed_at"),
+        resolution=bindparam("how"),
+        resolved_by=bindparam("who"),
+        resolved_why=bindparam("why"),
+    )
+)
+SEE_CONFLICT = (
+    update(conflicts)
+    .where(OPEN_CONFLICT)
+    .values(
+        seen=conflicts.c.seen + 1,
+        **{
+            name: bindparam(name)
+            for name in ("summary", "amount_minor", "proposal", "evidence", "last_seen_at")
+        },
+    )
+)
