@@ -33,7 +33,7 @@ NEW_CARDS: Final = "new_cards"
 UPDATED_CARDS: Final = "updated_cards"
 ORDERS: Final = "orders"
 
-FEEDS: Final = (Feed(NEW_CARDS, 30.0), Feed(UPDATED_CARDS, 15.0), Feed(ORDERS, 15.0))
+FEEDS: Final = (Feed(NEW_CARDS, 30.0, tells_changes=False), Feed(UPDATED_CARDS, 15.0), Feed(ORDERS, 15.0))
 
 CARDS_PER_PAGE: Final = operations.PAGE_MAX
 UPDATES_PER_PAGE: Final = 50

@@ -1,0 +1,70 @@
+"""How fast Flow is asked: a steady rate if one is configured, and silence for everybody after a 429."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from connectors.errors import Throttled
+
+#: A caller that would have to wait longer is sent away instead: its lease on a card must not run out
+#: meanwhile.
+WAIT_SECONDS_MAX = 10.0
+#: How often one call lets itself be held up before it goes ahead and hears 429 itself.
+WAITS_MAX = 3
+
+
+class Pace:
+    """Hands out moments at which a call may start. Shared by all threads of a side.
+
+    `clock` tells the time and `pause` waits the given seconds; a test passes ones that move together.
+    """
+
+    def __init__(
+        self,
+        calls_per_second: float | None,
+        clock: Callable[[], datetime],
+        pause: Callable[[float], None],
+    ) -> None:
+        self._between = timedelta(seconds=1 / calls_per_second) if calls_per_second else timedelta(0)
+        self._clock = clock
+        self._pause = pause
+        self._lock = threading.Lock()
+        #: The earliest moment for the next call; None: at once.
+        self._next_at: datetime | None = None
+        #: Nobody calls before this moment.
+        self._held_until: datetime | None = None
+
+    def wait_turn(self) -> None:
+        """Wait for this call's moment.
+
+        Raises Throttled, with nothing sent, when that moment is more than WAIT_SECONDS_MAX away.
+        """
+        for _ in range(WAITS_MAX):
+            wait_seconds = self._reserve()
+            if wait_seconds <= 0:
+                return
+            self._pause(wait_seconds)
+            # While this one waited, another may have been told to be silent.
+            with self._lock:
+                if self._held_until is None or self._held_until <= self._clock():
+                    return
+
+    def _reserve(self) -> float:
+        """Take the next free moment; how many seconds it is away."""
+        with self._lock:
+            now = self._clock()
+            moment = max(now, *(at for at in (self._next_at, self._held_until) if at is not None), now)
+            wait_seconds = (moment - now).total_seconds()
+            if wait_seconds > WAIT_SECONDS_MAX:
+                raise Throttled("Flow asked for a pause; nothing was sent", wait_seconds)
+            self._next_at = moment + self._between
+            return wait_seconds
+
+    def hold(self, seconds: float) -> None:
+        """No call starts before that many seconds have passed."""
+        with self._lock:
+            until = self._clock() + timedelta(seconds=seconds)
+            if self._held_until is None or self._held_until < until:
+                self._held_until = until

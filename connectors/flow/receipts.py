@@ -1,0 +1,242 @@
+"""The feed of what happened at the tills: receipts settled since the last time (flow.md §5).
+
+Flow lists neither cards nor their movements, so this is the only way to learn of a card that was sold in a
+store. The first read therefore goes through all history, page by page, and may be interrupted at every page.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from connectors.base import CardRef, Hint, HintPage
+from connectors.errors import InDoubt, SideClosed
+from connectors.flow.client import FlowClient, Rejected
+from connectors.flow.discovery import Discovery
+from connectors.flow.mapping import instant_text, marker_of_order
+from connectors.flow.model import (
+    FlowOrder,
+    FlowReceipt,
+    Misread,
+    Page,
+    loose_instant,
+    parse_receipt,
+    serial_of,
+)
+from connectors.flow.settings import FlowSettings
+
+logger = logging.getLogger(__name__)
+
+FEED: Final = "receipts"
+#: More pages than any tenant has receipts for; a list that goes on for longer does not end.
+PAGES_MAX: Final = 1_000_000
+#: Receipts remembered at the edge; beyond that, old ones are hinted at again, which is harmless.
+EDGE_MAX: Final = 5_000
+_CURSOR_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the feed is: between two passes, or in the middle of one (`page` and `count` tell).
+
+    A pass reads everything settled from `since` on. Receipts that the pass before has read already are
+    `known`, those that the next pass will meet again are collected in `edge`.
+    """
+
+    since: datetime | None = None
+    #: The latest settledAt that was seen.
+    high: datetime | None = None
+    known: Mapping[str, datetime] = field(default_factory=dict)
+    edge: Mapping[str, datetime] = field(default_factory=dict)
+    #: The next page, as Flow numbers them; None: the first.
+    page: int | None = None
+    #: Receipts read in this pass so far.
+    count: int = 0
+    #: Receipts on a page, in this pass.
+    page_size: int = 0
+
+    def dump(self) -> str:
+        def instants(of: Mapping[str, datetime]) -> dict[str, str]:
+            return {uid: instant_text(at) for uid, at in of.items()}
+
+        return json.dumps(
+            {
+                "v": _CURSOR_VERSION,
+                "since": instant_text(self.since) if self.since else None,
+                "high": instant_text(self.high) if self.high else None,
+                "known": instants(self.known),
+                "edge": instants(self.edge),
+                "page": self.page,
+                "count": self.count,
+                "page_size": self.page_size,
+            },
+            separators=(",", ":"),
+        )
+
+    @staticmethod
+    def load(text: str | None) -> Cursor:
+        """None is the beginning. Raises ValueError for a text that is no cursor of this feed."""
+        if text is None:
+            return Cursor()
+        try:
+            body = json.loads(text)
+            if body["v"] != _CURSOR_VERSION:
+                raise ValueError
+
+            def instants(key: str) -> dict[str, datetime]:
+                return {str(uid): datetime.fromisoformat(at) for uid, at in body[key].items()}
+
+            return Cursor(
+                since=loose_instant(body["since"]),
+                high=loose_instant(body["high"]),
+                known=instants("known"),
+                edge=instants("edge"),
+                page=body["page"],
+                count=int(body["count"]),
+                page_size=int(body["page_size"]),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise ValueError("this is not a cursor of Flow's receipts feed") from None
+
+    def after_page(
+        self, page: int | None, count: int, seen: Mapping[str, datetime], overlap: timedelta
+    ) -> Cursor:
+        """The cursor once a page has been read; `seen` tells when its receipts settled."""
+        high = max([*seen.values(), *([self.high] if self.high else [])], default=None)
+        edge = _recent({**self.edge, **seen}, high, overlap)
+        return replace(self, high=high, edge=edge, page=page, count=self.count + count)
+
+    def after_pass(self, overlap: timedelta) -> Cursor:
+        """The cursor at the end: the next pass begins `overlap` before the last receipt."""
+        since = self.high - overlap if self.high else self.since
+        return Cursor(since, self.high, _recent({**self.known, **self.edge}, self.high, overlap))
+
+
+def _recent(uids: Mapping[str, datetime], high: datetime | None, overlap: timedelta) -> dict[str, datetime]:
+    """Those that a search from `high - overlap` on would show again; the latest EDGE_MAX of them."""
+    if high is None:
+        return {}
+    # A millisecond of slack: instants are cut to milliseconds on the wire.
+    since = high - overlap - timedelta(milliseconds=1)
+    kept = sorted(((at, uid) for uid, at in uids.items() if at >= since), reverse=True)
+    return {uid: at for at, uid in kept[:EDGE_MAX]}
+
+
+class ReceiptFeed:
+    """Reads receipts and says which cards they concern. Keeps nothing between calls."""
+
+    def __init__(self, client: FlowClient, settings: FlowSettings, discovery: Discovery) -> None:
+        self._client = client
+        self._settings = settings
+        self._discovery = discovery
+        self._overlap = timedelta(seconds=settings.receipts_overlap_seconds)
+
+    def read(self, cursor_text: str | None) -> Iterator[HintPage]:
+        """Pages of hints; ends with the first page that leaves nothing behind it."""
+        cursor = Cursor.load(cursor_text)
+        page_size = self._settings.receipts_page_size
+        if cursor.page_size != page_size:
+            # Pages of another size have other receipts on them: begin the pass again.
+            cursor = replace(cursor, page=None, count=0, page_size=page_size)
+        previous: tuple[str, ...] = ()
+        for _ in range(PAGES_MAX):
+            page = self._search(cursor)
+            receipts = [parse_receipt(hit) for hit in page.items]
+            uids = tuple(receipt.uid for receipt in receipts)
+            if uids and uids == previous:
+                raise InDoubt("Flow answers the same page of receipts again")
+            previous = uids
+            hints, seen = self._read_orders(one for one in receipts if one.uid not in cursor.known)
+            number = page.number if page.number is not None else (cursor.page or 1)
+            cursor = cursor.after_page(number + 1, len(receipts), seen, self._overlap)
+            if not receipts or (page.total is not None and cursor.count >= page.total):
+                yield HintPage(hints, cursor.after_pass(self._overlap).dump())
+                return
+            yield HintPage(hints, cursor.dump())
+        raise InDoubt("Flow's receipts do not end")
+
+    def _search(self, cursor: Cursor) -> Page:
+        try:
+            return self._client.search_receipts(cursor.since, cursor.page, self._settings.receipts_page_size)
+        except Rejected as rejected:
+            raise SideClosed(
+                f"Flow refuses the receipt search (HTTP {rejected.status})",
+                "Check the tenant uid and the base URL; giftsync may be too old for this Flow API.",
+            ) from None
+
+    def _read_orders(self, receipts: Iterator[FlowReceipt]) -> tuple[list[Hint], dict[str, datetime]]:
+        """The hints of some receipts, and when each of these settled."""
+        hints: list[Hint] = []
+        seen: dict[str, datetime] = {}
+        orders: dict[str, FlowOrder | None] = {}
+        for receipt in receipts:
+            if receipt.order_uid not in orders:
+                orders[receipt.order_uid] = order = self._order(receipt.order_uid)
+                if order is not None:
+                    hints += self.hints_of(order, receipt.settled_at)
+            settled_at = receipt.settled_at or _settled_at(orders[receipt.order_uid])
+            if settled_at is not None:
+                seen[receipt.uid] = settled_at
+        return hints, seen
+
+    def _order(self, order_uid: str) -> FlowOrder | None:
+        try:
+            return self._client.order(order_uid)
+        except (Rejected, Misread) as error:
+            # One order that cannot be read must not stop the feed at its page for ever.
+            logger.warning(
+                "Flow lists a receipt whose order cannot be read, so its cards stay unknown: %s",
+                error,
+                extra={"action": "flow_order_unreadable", "order_uid": order_uid},
+            )
+            return None
+
+    def hints_of(self, order: FlowOrder, settled_at: datetime | None = None) -> list[Hint]:
+        """The cards that an order was paid with, and the ones that it sold."""
+        method = self._discovery.method()
+        marker = marker_of_order(order.external_number)
+        at = settled_at or _settled_at(order)
+        hints: list[Hint] = []
+        for settlement in order.settlements:
+            serial = serial_of(settlement.parameters.get(method.number_key))
+            if settlement.code == method.settlement_code and serial is not None:
+                hints.append(
+                    Hint(
+                        CardRef(serial=serial),
+                        FEED,
+                        last_chars=serial.last_chars,
+                        at=settlement.settled_at or at,
+                        created_by=marker,
+                        details={"order": order.number},
+                    )
+                )
+        for item in order.items:
+            serial = item.number(self._settings.item_number_field)
+            brand = self._settings.brand_of(item.product_uid)
+            # Where no product is configured, anything that could be a number is worth a look.
+            sells_card = brand is not None or not self._settings.gift_card_product_uids
+            if serial is not None and sells_card:
+                details = {"order": order.number, **({"brand": brand} if brand else {})}
+                hints.append(
+                    Hint(
+                        CardRef(serial=serial),
+                        FEED,
+                        last_chars=serial.last_chars,
+                        at=at,
+                        created_by=marker,
+                        # A card that we sold on somebody else's behalf was not sold here.
+                        sold_here=marker is None,
+                        details=details,
+                    )
+                )
+        return hints
+
+
+def _settled_at(order: FlowOrder | None) -> datetime | None:
+    """When the last settlement of an order settled."""
+    instants = [one.settled_at for one in order.settlements if one.settled_at] if order is not None else []
+    return max(instants, default=None)

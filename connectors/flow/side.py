@@ -1,0 +1,220 @@
+"""`FlowSide`: a Flow tenant and home store behind the `Side` protocol."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from connectors.base import (
+    Absent,
+    Applied,
+    Capabilities,
+    CardRef,
+    Effect,
+    EffectKind,
+    Feed,
+    FindResult,
+    Hint,
+    HintPage,
+    Identity,
+    NotFound,
+    Observation,
+    Save,
+    Seen,
+    Unreadable,
+    Usage,
+)
+from connectors.errors import InDoubt, Refusal, Refused
+from connectors.flow.changes import Changes
+from connectors.flow.client import FlowClient, Rejected
+from connectors.flow.discovery import Discovery
+from connectors.flow.mapping import expiry_date, marker_in, minor_from_x100
+from connectors.flow.model import FlowCard
+from connectors.flow.movements import Movements
+from connectors.flow.receipts import FEED, ReceiptFeed
+from connectors.flow.refusals import status_of
+from connectors.flow.settings import NUMBER_DIGITS, FlowSettings
+from mappings.money import MoneyError
+from mappings.serials import Serial
+
+logger = logging.getLogger(__name__)
+
+#: After so many doubtful reads in a row it is not the cards: the read as a whole has failed.
+DOUBTS_MAX = 3
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class FlowSide:
+    """One Flow tenant, through one home store. Thread-safe.
+
+    `clock` tells zone-aware time. `pause` waits the given seconds; a worker passes one that a shutdown
+    interrupts. Cards are asked for by number: a reference without a serial is Unreadable.
+    """
+
+    def __init__(
+        self,
+        settings: FlowSettings,
+        *,
+        name: str = "flow",
+        clock: Callable[[], datetime] = _now,
+        pause: Callable[[float], None] | None = None,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._clock = clock
+        self._closed = threading.Event()
+        pause = pause if pause is not None else self._wait
+        self._client = FlowClient(settings, clock, pause)
+        self._discovery = Discovery(self._client, settings)
+        self._movements = Movements(self._client, settings, self._discovery, clock, pause)
+        self._changes = Changes(self._client, settings, clock)
+        self._receipts = ReceiptFeed(self._client, settings, self._discovery)
+
+    def __repr__(self) -> str:
+        return f"FlowSide({self._name!r}, tenant {self._settings.tenant}, store {self._settings.store})"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What inferred behaviour is switched on decides what Flow can do (flow.md §5, §9)."""
+        settings = self._settings
+        return Capabilities(
+            creates=settings.loads,
+            debits=settings.api_settlement_debits,
+            credits=settings.loads or settings.refund_settlement_credits,
+            sets_expiry=True,
+            sets_status=settings.settable_statuses,
+            notifies=False,
+            lists_entries=False,
+            hides_serials=False,
+            moves_when_suspended=False,
+            read_batch_max=1,
+            serial_length_min=NUMBER_DIGITS,
+            serial_length_max=NUMBER_DIGITS,
+            serial_digits_only=True,
+        )
+
+    @property
+    def feeds(self) -> Sequence[Feed]:
+        """One feed: what was settled at the tills."""
+        return (Feed(FEED, self._settings.receipts_interval_seconds),)
+
+    def identify(self) -> Identity:
+        """Check token, extension, currency and payment method anew (flow.md §5).
+
+        Raises SideClosed, with the setting or the switch in Flow Admin that helps.
+        """
+        self._discovery.forget()
+        self._discovery.check_extension()
+        currency = self._discovery.currency()
+        self._discovery.method()
+        return Identity(f"{self._settings.tenant}/{self._settings.store}", currency, self._settings.timezone)
+
+    def observe(self, cards: Sequence[CardRef], *, entries: bool = False) -> Iterator[Observation]:
+        """One read per card; Flow publishes no movements, so `entries` changes nothing."""
+        doubts = 0
+        checked_extension = False
+        for card in cards:
+            try:
+                observation = self._observe(card)
+                doubts = 0
+            except InDoubt as error:
+                doubts += 1
+                if doubts >= DOUBTS_MAX:
+                    raise
+                observation = Unreadable(str(error), self._clock())
+            if isinstance(observation, Absent) and card.native_id is not None and not checked_extension:
+                # A card that was there and is gone: with the extension switched off every card is.
+                self._discovery.check_extension()
+                checked_extension = True
+            yield observation
+
+    def lookup(self, serial: Serial) -> Observation:
+        """The card with that number, or with that legacy number; the answer says which one it has now."""
+        return self._observe(CardRef(serial=serial))
+
+    def apply(self, effect: Effect, save: Save) -> Applied:
+        """Carry the effect out; see `movements` for the steps and what each may save."""
+        match effect.kind:
+            case EffectKind.CREATE | EffectKind.CREDIT | EffectKind.DEBIT:
+                return self._movements.apply(effect, save)
+            case EffectKind.SET_STATUS | EffectKind.SET_EXPIRY:
+                return self._changes.apply(effect, save)
+            case EffectKind.NOTIFY:
+                raise Refused("Flow notifies nobody", Refusal.OTHER)
+
+    def find(self, effect: Effect) -> FindResult:
+        """Look for the marker on the saved order, or compare the card with what was wanted."""
+        match effect.kind:
+            case EffectKind.CREATE | EffectKind.CREDIT | EffectKind.DEBIT:
+                return self._movements.find(effect)
+            case EffectKind.SET_STATUS | EffectKind.SET_EXPIRY:
+                return self._changes.find(effect)
+            case EffectKind.NOTIFY:
+                return NotFound()
+
+    def hints(self, feed: str, cursor: str | None) -> Iterator[HintPage]:
+        """Pages of the receipts feed; see `receipts` for what a cursor holds."""
+        if feed != FEED:
+            raise ValueError(f"Flow has no feed {feed!r}")
+        return self._receipts.read(cursor)
+
+    def hints_of_order(self, order_uid: str) -> list[Hint]:
+        """The cards that one order concerns: for a webhook, which names only the order (flow.md §6)."""
+        try:
+            return self._receipts.hints_of(self._client.order(order_uid))
+        except Rejected:
+            return []
+
+    def usage(self) -> Usage:
+        return self._client.usage
+
+    def close(self) -> None:
+        """End every pause and give the connections back."""
+        self._closed.set()
+        self._client.close()
+
+    def _wait(self, seconds: float) -> None:
+        self._closed.wait(seconds)
+
+    def _observe(self, ref: CardRef) -> Observation:
+        """What Flow shows for one card. Raises InDoubt when there is no believable answer."""
+        if ref.serial is None:
+            return Unreadable("Flow is asked by number, and the card's number is not known", self._clock())
+        try:
+            card = self._client.card(ref.serial)
+        except Rejected as rejected:
+            return Unreadable(f"{rejected}; it may need a CVC", self._clock())
+        if card is None:
+            return Absent(self._clock())
+        if ref.native_id is not None and ref.native_id != card.native_id:
+            return Unreadable("the number belongs to another card than before", self._clock())
+        return self._seen(card)
+
+    def _seen(self, card: FlowCard) -> Observation:
+        at, currency = self._clock(), self._discovery.currency()
+        try:
+            balance_minor = minor_from_x100(card.balance_x100, currency)
+        except MoneyError as error:
+            return Unreadable(str(error), at)
+        return Seen(
+            native_id=card.native_id,
+            balance_minor=balance_minor,
+            currency=currency,
+            status=status_of(card, at),
+            status_text=card.shown_status,
+            expires_on=expiry_date(card.valid_to, self._settings.zone),
+            last_chars=card.number.last_chars,
+            at=at,
+            serial=card.number,
+            note=card.note,
+            created_by=marker_in(card.note),
+        )
