@@ -190,6 +190,31 @@ class Feed:
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """A webhook delivery that was proved to come from the side. Ids only: its body is not kept."""
+
+    #: The same on retries of one delivery, so that duplicates are told.
+    key: str
+    #: The side's own name of the event, such as `orders/paid`.
+    topic: str
+    #: What it is about in the side's own id, such as an order; empty when the topic says all.
+    subject: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a delivery came to, once the side was asked about its subject."""
+
+    hints: Sequence[Hint] = ()
+    #: Feeds of the side that are worth reading now.
+    feeds: Sequence[str] = ()
+
+
+class Unproved(Exception):
+    """A webhook delivery that cannot be shown to come from the side; answered 401 and dropped."""
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a side can do. The worker plans nothing that a side cannot."""
 
@@ -294,6 +319,24 @@ class Side(Protocol):
     def usage(self) -> Usage: ...
 
     def close(self) -> None: ...
+
+
+class Listener(Protocol):
+    """A side that also tells of changes by webhooks: hints that may be lost, doubled and reordered."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read_delivery(self, headers: Mapping[str, str], body: bytes) -> Delivery | None:
+        """Prove and read one delivery; makes no call. None for an event that means nothing to giftsync.
+
+        `headers` have lower-case names. Raises Unproved.
+        """
+        ...
+
+    def hear(self, delivery: Delivery) -> Heard:
+        """Ask the side about what a delivery tells. Raises like every read."""
+        ...
 
 
 def no_save(_: Mapping[str, str]) -> None:

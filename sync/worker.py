@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,13 +12,14 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Engine, func, insert, select, update
 
-from connectors.base import Feed, Side
-from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.base import Feed, Listener, Side
+from connectors.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
 from sync import feeds
 from sync.brakes import BrakeTripped, stopped_by
 from sync.identity import check_identity
 from sync.ledger.engine import reading
 from sync.ledger.intake import Intake
+from sync.ledger.mailbox import Mailbox
 from sync.ledger.store import Lease, Store
 from sync.ledger.tables import arrivals, cards, runs
 from sync.match import Matched, Matcher
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 ARRIVALS_BATCH = 200
 ERRORS_KEPT_MAX = 20
+LETTERS_BATCH = 100
+LETTER_AGAIN_SECONDS = 2.0
+LETTER_AGAIN_SECONDS_MAX = 600.0
 #: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
 DRAIN_SECONDS = 10.0
 DUE_INTERVAL_SECONDS = 0.25
@@ -82,6 +86,10 @@ class Worker:
     link: Link
     matcher: Matcher
     options: WorkerOptions = field(default_factory=WorkerOptions)
+    #: Sides that tell of changes by webhooks, by name.
+    listeners: Mapping[str, Listener] = field(default_factory=dict)
+    #: The loop under way, if any; a new delivery wakes it.
+    _loop: _Loop | None = field(default=None, init=False)
     #: True at the start: another run may have stopped the link.
     _was_stopped: bool = field(default=True, init=False)
 
@@ -269,6 +277,41 @@ class Worker:
                 .values(ended_at=self.link.clock(), outcome=outcome, counts=counts)
             )
 
+    # --- webhooks -------------------------------------------------------------------------------------------
+
+    def hear(self, report: PassReport) -> int:
+        """Ask the sides about the deliveries that came; returns how many were heard."""
+        now = self.link.clock()
+        letters = self.mailbox.due(now, LETTERS_BATCH)
+        feeds_told: dict[tuple[str, str], None] = {}
+        heard = 0
+        for letter in letters:
+            listener = self.listeners.get(letter.side)
+            if listener is None:
+                self.mailbox.heard(letter)
+                continue
+            try:
+                told = listener.hear(letter.delivery)
+            except SideError as error:
+                report.add_error(f"{letter.side}: {error}.")
+                wait_seconds = min(LETTER_AGAIN_SECONDS * 2**letter.attempts, LETTER_AGAIN_SECONDS_MAX)
+                self.mailbox.postpone(letter, now + timedelta(seconds=wait_seconds))
+                continue
+            report.arrived += self.intake.hint(letter.side, told.hints, self.link.clock()).arrived
+            report.hints += len(told.hints)
+            feeds_told |= {(letter.side, name): None for name in told.feeds}
+            self.mailbox.heard(letter)
+            heard += 1
+        for side_name, feed_name in feeds_told:
+            side = self.link.sides[side_name]
+            feed = next(f for f in side.feeds if f.name == feed_name)
+            self._guarded(report, side_name, lambda s=side, f=feed: self._feed_into(report, s, f))  # type: ignore[misc]
+        return heard
+
+    @property
+    def mailbox(self) -> Mailbox:
+        return Mailbox(self.engine)
+
     # --- for ever -------------------------------------------------------------------------------------------
 
     def run(self, stop: threading.Event) -> bool:
@@ -278,12 +321,19 @@ class Worker:
         next start.
         """
         run_id = self._start_run("run")
-        loop = _Loop(self, run_id)
+        loop = self._loop = _Loop(self, run_id)
         loop.start()
         stop.wait()
+        self._loop = None
         drained = loop.drain(DRAIN_SECONDS)
         self._end_run(run_id, loop.report)
         return drained
+
+    def wake(self) -> None:
+        """A delivery was stored: hear it now. Safe from any thread, and when nothing runs."""
+        loop = self._loop
+        if loop is not None:
+            loop.soon("hear")
 
 
 class _Loop:
@@ -316,6 +366,8 @@ class _Loop:
             self._every(worker.options.sweep_interval_seconds, now, f"sweep {side.name}", self._sweep, side)
         self._every(DUE_INTERVAL_SECONDS, now, "due", self._work_due)
         self._every(1.0, now, "match", self._match)
+        self._every(1.0, now, "hear", self._hear)
+        self._every(86_400.0, now, "forget", self._forget)
         self._scheduler.start()
 
     def _every(
@@ -338,10 +390,10 @@ class _Loop:
         self.worker._guarded(self.report, side.name, lambda: self.worker._feed_into(self.report, side, feed))
         self._read.add((side.name, feed.name))
         if self.report.hints != before:
-            self._soon("due")
-            self._soon("match")
+            self.soon("due")
+            self.soon("match")
 
-    def _soon(self, job: str) -> None:
+    def soon(self, job: str) -> None:
         if self._scheduler.running:
             self._scheduler.modify_job(job, next_run_time=datetime.now(tz=self._scheduler.timezone))
 
@@ -350,6 +402,14 @@ class _Loop:
             self.report.swept += self.worker._sweep_slice(side).looked_at
 
         self.worker._guarded(self.report, side.name, look)
+
+    def _hear(self) -> None:
+        if self.worker.hear(self.report):
+            self.soon("due")
+            self.soon("match")
+
+    def _forget(self) -> None:
+        self.worker.mailbox.forget_old(self.worker.link.clock())
 
     def _match(self) -> None:
         every_feed = {(s.name, f.name) for s in self.worker.link.sides.values() for f in s.feeds}
@@ -371,4 +431,4 @@ class _Loop:
             self._running.discard(future)
         if not future.cancelled():
             self.report.worked += self.worker._ended_well(future, self.report)
-        self._soon("due")
+        self.soon("due")

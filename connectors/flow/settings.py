@@ -78,6 +78,9 @@ class FlowSettings:
     gift_card_payment_method_uid: str | None = None
     external_payment_method_uid: str | None = None
 
+    #: What Flow sends with its webhooks, as bearer token or password; empty: no delivery is believed.
+    webhook_token: str = field(default="", repr=False)
+
     #: Gives a card's CVC when one is required; never stored, logged or kept.
     cvc_for: Callable[[Serial], str | None] | None = field(default=None, repr=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from connectors.base import (
@@ -12,10 +12,12 @@ from connectors.base import (
     Applied,
     Capabilities,
     CardRef,
+    Delivery,
     Effect,
     EffectKind,
     Feed,
     FindResult,
+    Heard,
     Hint,
     HintPage,
     Identity,
@@ -27,6 +29,7 @@ from connectors.base import (
     Usage,
 )
 from connectors.errors import InDoubt, Refusal, Refused
+from connectors.flow import webhooks
 from connectors.flow.changes import Changes
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
@@ -173,6 +176,15 @@ class FlowSide:
             return self._receipts.hints_of(self._client.order(order_uid))
         except Rejected:
             return []
+
+    def read_delivery(self, headers: Mapping[str, str], body: bytes) -> Delivery | None:
+        minute = self._clock().strftime("%Y%m%d%H%M")
+        return webhooks.read_delivery(
+            self._settings.tenant, self._settings.webhook_token, headers, body, minute
+        )
+
+    def hear(self, delivery: Delivery) -> Heard:
+        return Heard(self.hints_of_order(delivery.subject))
 
     def usage(self) -> Usage:
         return self._client.usage

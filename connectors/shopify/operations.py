@@ -169,6 +169,22 @@ query GiftsyncUpdatedOrders($first: Int!, $after: String) {
     points_guess=25,
 )
 
+READ_ORDER: Final = Operation(
+    "GiftsyncReadOrder",
+    "order",
+    """
+query GiftsyncReadOrder($id: ID!) {
+  order(id: $id) {
+    id
+    name
+    updatedAt
+    transactions { id gateway processedAt receiptJson }
+  }
+}
+""",
+    points_guess=2,
+)
+
 CREATE_CARD: Final = Operation(
     "GiftsyncCreateCard",
     "giftCardCreate",
@@ -294,6 +310,7 @@ OPERATIONS: Final = (
     NEW_CARDS,
     UPDATED_CARDS,
     UPDATED_ORDERS,
+    READ_ORDER,
     CREATE_CARD,
     CREDIT_CARD,
     DEBIT_CARD,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -12,9 +12,11 @@ from connectors.base import (
     Applied,
     Capabilities,
     CardRef,
+    Delivery,
     Effect,
     Feed,
     FindResult,
+    Heard,
     HintPage,
     Identity,
     Observation,
@@ -23,12 +25,12 @@ from connectors.base import (
 )
 from connectors.errors import SideClosed
 from connectors.http import CONNECT_SECONDS, READ_SECONDS, HttpClient
-from connectors.shopify import operations
+from connectors.shopify import operations, webhooks
 from connectors.shopify.bucket import CostBucket
 from connectors.shopify.client import ShopifyClient
-from connectors.shopify.feeds import FEEDS, FeedReader
+from connectors.shopify.feeds import FEEDS, NEW_CARDS, FeedReader, payment_hints
 from connectors.shopify.reads import CODE_LENGTH_MAX, CODE_LENGTH_MIN, CardReader
-from connectors.shopify.shape import Json, flag_of, object_of, objects_of, text_of
+from connectors.shopify.shape import Json, flag_of, object_of, objects_of, optional_object, text_of
 from connectors.shopify.writes import CardWriter
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -69,6 +71,7 @@ class ShopifySide:
     `token` is an Admin API access token, or a callable that gives the current one when tokens expire. `pause`
     waits the given seconds, and may raise to stop waiting. `clock` tells the time with its zone, `monotonic`
     in seconds. `look_back` is how far the feeds of updates go back when they are read for the first time.
+    `webhook_secrets` are the app's client secrets, the newest first; without one no delivery is believed.
 
     Raises ValueError for a shop, address or version that cannot be.
     """
@@ -87,6 +90,7 @@ class ShopifySide:
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
         look_back: timedelta = timedelta(days=1),
+        webhook_secrets: Sequence[str] = (),
     ) -> None:
         self._name = name
         self._shop = shop.strip().lower()
@@ -104,6 +108,7 @@ class ShopifySide:
         self._reader = CardReader(self._client, clock)
         self._writer = CardWriter(self._client, self._reader)
         self._feeds = FeedReader(self._client, clock, look_back)
+        self._secrets = tuple(webhook_secrets)
 
     def __repr__(self) -> str:
         return f"ShopifySide(name={self._name!r}, shop={self._shop!r})"
@@ -154,6 +159,16 @@ class ShopifySide:
 
     def hints(self, feed: str, cursor: str | None) -> Iterator[HintPage]:
         return self._feeds.hints(feed, cursor)
+
+    def read_delivery(self, headers: Mapping[str, str], body: bytes) -> Delivery | None:
+        return webhooks.read_delivery(self._shop, self._secrets, headers, body)
+
+    def hear(self, delivery: Delivery) -> Heard:
+        """The cards that an order was paid with; a sold card shows in `new_cards` once it is fulfilled."""
+        if delivery.topic not in webhooks.ORDER_TOPICS:
+            return Heard()
+        order = optional_object(self._client.read(operations.READ_ORDER, {"id": delivery.subject}), "order")
+        return Heard([] if order is None else payment_hints(order), [NEW_CARDS])
 
     def usage(self) -> Usage:
         return self._http.usage

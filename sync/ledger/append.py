@@ -118,8 +118,9 @@ class Appender:
     ) -> None:
         self._seq += 1
         row = {**values, "card_id": self._card_id, "chain_seq": self._seq, "at": self._now}
-        self._head = self._vault.chain(self._head, chain.canonical({**row, **(covered or {})}, fields))
-        self._connection.execute(statements.INSERT[table], {**row, "chain_hash": self._head})
+        chain_hash = self._vault.chain(self._head, chain.canonical({**row, **(covered or {})}, fields))
+        self._head = self._vault.head(chain_hash)
+        self._connection.execute(statements.INSERT[table], {**row, "chain_hash": chain_hash})
 
     def close(self) -> None:
         if self._seq != self._start:

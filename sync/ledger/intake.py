@@ -65,6 +65,15 @@ class Intake:
             crashpoint("intake.inside")
         return Taken(len(known) - len(fresh), arrived)
 
+    def hint(self, side: str, hints: Sequence[Hint], now: datetime) -> Taken:
+        """Store hints that come from no feed, such as a webhook's."""
+        with self.engine.begin() as connection:
+            known = self._known(connection, side, hints)
+            _make_due(connection, known, now)
+            fresh = [hint for hint, card_id in zip(hints, known, strict=True) if card_id is None]
+            arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
+        return Taken(len(known) - len(fresh), arrived)
+
     def save_cursor(self, side: str, feed: str, cursor: str, now: datetime) -> None:
         with self.engine.begin() as connection:
             _save_cursor(connection, side, feed, cursor, now)

@@ -292,6 +292,28 @@ arrivals = Table(
     Index("ix_arrivals_due", "due_at", "id"),
 )
 
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("side", Text, nullable=False),
+    Column("key", Text, nullable=False, doc="the same on retries"),
+    Column("topic", Text, nullable=False),
+    Column("subject", Text, nullable=False, default=""),
+    Column("received_at", Instant, nullable=False),
+    Column("due_at", Instant, doc="null: it was heard"),
+    Column("attempts", Integer, nullable=False, default=0),
+    UniqueConstraint("side", "key", name="a_delivery_is_heard_once"),
+    Index(
+        "ix_deliveries_due",
+        "due_at",
+        "id",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+    Index("ix_deliveries_received", "received_at"),
+)
+
 pool_numbers = Table(
     "pool_numbers",
     metadata,

@@ -32,6 +32,7 @@ class Vault:
         self._siv = AESSIV(_derive(key, b"giftsync serial seal"))
         self._index_key = _derive(key, b"giftsync serial index")
         self._chain_key = _derive(key, b"giftsync hash chain")
+        self._head_key = _derive(key, b"giftsync hash chain head")
 
     def seal(self, serial: Serial) -> bytes:
         return self._siv.encrypt(serial.reveal().encode(), None)
@@ -49,8 +50,16 @@ class Vault:
         return hmac.new(self._index_key, serial.reveal().encode(), hashlib.sha256).hexdigest()
 
     def chain(self, previous: str, row: bytes) -> str:
-        """The hash of an append-only row, bound to the one before it."""
-        return hmac.new(self._chain_key, previous.encode() + b"\x00" + row, hashlib.sha256).hexdigest()
+        """The hash of an append-only row, bound to the head before it."""
+        return hmac.digest(self._chain_key, previous.encode() + b"\x00" + row, "sha256").hex()
+
+    def head(self, chain_hash: str) -> str:
+        """The head after a row with this hash.
+
+        It cannot be worked out from the rows without the key, so the newest ones cannot be taken away and the
+        head put back to fit.
+        """
+        return hmac.digest(self._head_key, chain_hash.encode(), "sha256").hex()
 
 
 def _derive(key: bytes, purpose: bytes) -> bytes:

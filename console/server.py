@@ -1,0 +1,50 @@
+"""Serve the console from a thread of the worker's process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+START_SECONDS = 10.0
+STOP_SECONDS = 5.0
+
+
+class ConsoleUnavailable(Exception):
+    """The console cannot be served; the message says why and what to do."""
+
+
+@contextmanager
+def serve(app: FastAPI, host: str, port: int) -> Iterator[int]:
+    """Serve the application until the block ends; gives the port, which is chosen when it was 0."""
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=int(STOP_SECONDS)
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="console", daemon=True)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(STOP_SECONDS + 1)
+        listening.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise ConsoleUnavailable(
+            f"the console cannot listen on {host} port {port}: {error.strerror}; choose another port"
+        ) from None
+    return listening

@@ -1,0 +1,81 @@
+"""Webhook deliveries: stored before they are answered, heard afterwards, each once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, delete, select, update
+
+from connectors.base import Delivery
+from sync.crashpoints import crashpoint
+from sync.ledger.engine import reading
+from sync.ledger.tables import deliveries
+from sync.ledger.upsert import upsert
+
+#: Longer than any side repeats a delivery.
+KEPT = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A stored delivery that is still to be heard."""
+
+    id: int
+    side: str
+    delivery: Delivery
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """Every method is one transaction."""
+
+    engine: Engine
+
+    def store(self, side: str, delivery: Delivery, now: datetime) -> bool:
+        """Keep a delivery; False when it came before. Once this returns, it is not lost."""
+        values = {
+            "side": side,
+            "key": delivery.key,
+            "topic": delivery.topic,
+            "subject": delivery.subject,
+            "received_at": now,
+            "due_at": now,
+        }
+        with self.engine.begin() as connection:
+            added = connection.execute(upsert(connection, deliveries, values).on_conflict_do_nothing())
+            crashpoint("mailbox.inside")
+            return bool(added.rowcount)
+
+    def due(self, now: datetime, limit: int) -> list[Letter]:
+        """The oldest deliveries that are to be heard."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(deliveries)
+                .where(deliveries.c.due_at <= now)
+                .order_by(deliveries.c.due_at, deliveries.c.id)
+                .limit(limit)
+            ).all()
+        return [Letter(r.id, r.side, Delivery(r.key, r.topic, r.subject), r.attempts) for r in rows]
+
+    def heard(self, letter: Letter) -> None:
+        self._set_due(letter, None)
+
+    def postpone(self, letter: Letter, due_at: datetime) -> None:
+        self._set_due(letter, due_at)
+
+    def _set_due(self, letter: Letter, due_at: datetime | None) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == letter.id)
+                .values(due_at=due_at, attempts=deliveries.c.attempts + 1)
+            )
+
+    def forget_old(self, now: datetime) -> int:
+        """Drop what was heard and cannot come again."""
+        with self.engine.begin() as connection:
+            return connection.execute(
+                delete(deliveries).where(deliveries.c.due_at.is_(None), deliveries.c.received_at < now - KEPT)
+            ).rowcount
