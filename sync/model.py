@@ -178,13 +178,12 @@ class Card:
     def in_step(self) -> bool:
         """Every side shows, as far as is known, what the hub says; nothing waits."""
         return not self.held and all(
-            p.born
-            and not p.stale
+            not p.stale
             and p.hold is None
             and not p.open_intents
             and p.shadow_minor == self.balance_minor
-            and p.shadow_status == self.status
-            and p.shadow_expires_on == self.expires_on
+            and (not p.born or p.shadow_status == self.status)
+            and (not p.born or p.shadow_expires_on == self.expires_on)
             for p in self.presences
         )
 

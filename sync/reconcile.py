@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from connectors.base import CardRef, Observation, Seen, Unreadable
@@ -24,14 +24,45 @@ EXECUTIONS_MAX = 64
 AGAIN_SECONDS = 5.0
 
 
-def reconcile(link: Link, lease: Lease, run_id: int | None = None) -> Card | None:
+def prefetch(link: Link, leases: Sequence[Lease]) -> dict[int, dict[str, Observation]]:
+    """Look at many claimed cards with few reads, on the sides that read in batches; by card and side.
+
+    The leases are held already, so nothing of ours can move a card between this look and its decision. A side
+    that cannot be read is left out: each card asks it again by itself.
+    """
+    wanted: dict[str, list[tuple[int, CardRef]]] = {}
+    for lease in leases:
+        card = link.store.load(lease.card_id)
+        for p in () if card.held else card.presences:
+            if p.born and not p.stale and not p.open_intents and p.native_id is not None:
+                wanted.setdefault(p.side, []).append((lease.card_id, CardRef(p.native_id, p.serial)))
+    looked: dict[int, dict[str, Observation]] = {lease.card_id: {} for lease in leases}
+    for name, refs in wanted.items():
+        side = link.sides.get(name)
+        if side is None or side.capabilities.read_batch_max == 1 or len(refs) == 1:
+            continue
+        try:
+            for (card_id, _), seen in zip(refs, side.observe([ref for _, ref in refs]), strict=True):
+                looked[card_id][name] = seen
+        except (NotSent, Throttled, InDoubt, SideClosed):
+            continue
+    return looked
+
+
+def reconcile(
+    link: Link,
+    lease: Lease,
+    run_id: int | None = None,
+    looked: Mapping[str, Observation] | None = None,
+) -> Card | None:
     """Work on a claimed card and give it back, due again when something waits.
 
-    Returns the card as it stands, or None when another worker took it meanwhile.
+    `looked` is what `prefetch` saw under this lease. Returns the card as it stands, or None when another
+    worker took it meanwhile.
     """
     work = Work(link, lease, run_id)
     try:
-        card, unread = _work(work)
+        card, unread = _work(work, looked or {})
         link.store.release(work.lease, _due_at(card, unread, link.clock()))
     except LeaseLost:
         return None
@@ -42,14 +73,15 @@ def reconcile(link: Link, lease: Lease, run_id: int | None = None) -> Card | Non
     return card
 
 
-def _work(work: Work) -> tuple[Card, bool]:
+def _work(work: Work, looked: Mapping[str, Observation]) -> tuple[Card, bool]:
     """The card after the work, and whether a side could not be read."""
     card = recover(work.link.store.load(work.lease.card_id), work)
     unread, unseen = False, set[str]()
     for _ in range(ROUNDS_MAX):
         work.keep_lease()
         unseen = {p.side for p in card.presences if p.born and p.open_intents}
-        observations = observe_all(card, work)
+        observations = observe_all(card, work, looked)
+        looked = {}
         unread = any(isinstance(o, Unreadable) for o in observations.values())
         crashpoint("reconcile.observed")
         card = _decide(card, observations, work)
@@ -59,7 +91,9 @@ def _work(work: Work) -> tuple[Card, bool]:
     return card, unread or _wants_another_look(card, unseen, work)
 
 
-def observe_all(card: Card, work: Work) -> dict[str, Observation]:
+def observe_all(
+    card: Card, work: Work, looked: Mapping[str, Observation] | None = None
+) -> dict[str, Observation]:
     """Ask each side for its presence, unless an open intent makes the answer ambiguous."""
     seen: dict[str, Observation] = {}
     if card.held:
@@ -67,7 +101,7 @@ def observe_all(card: Card, work: Work) -> dict[str, Observation]:
     for p in card.presences:
         if p.open_intents or p.side in work.closed or not (p.born or p.stale):
             continue
-        observation = _ask(p, work, entries=False)
+        observation = (looked or {}).get(p.side) or _ask(p, work, entries=False)
         changed = isinstance(observation, Seen) and observation.balance_minor != p.shadow_minor
         if changed and p.born and work.side(p.side).capabilities.lists_entries:
             observation = _ask(p, work, entries=True)

@@ -24,13 +24,15 @@ from sync.ledger.store import Lease, Store
 from sync.ledger.tables import arrivals, cards, runs
 from sync.match import Matched, Matcher
 from sync.model import Card
-from sync.reconcile import reconcile
+from sync.reconcile import prefetch, reconcile
 from sync.work import Link
 
 log = structlog.get_logger(__name__)
 
 ARRIVALS_BATCH = 200
 ERRORS_KEPT_MAX = 20
+#: Cards held per thread, so that one read may look at many.
+CLAIMS_PER_THREAD = 8
 LETTERS_BATCH = 100
 LETTER_AGAIN_SECONDS = 2.0
 LETTER_AGAIN_SECONDS_MAX = 600.0
@@ -195,14 +197,25 @@ class Worker:
         running: set[Future[Card | None]] = set()
         worked = 0
         while True:
-            free = 0 if stop.is_set() else self.options.threads - len(running)
-            leases = self._claim(free) if free else []
-            running |= {pool.submit(reconcile, self.link, lease, run_id) for lease in leases}
+            free = self.options.threads * CLAIMS_PER_THREAD - len(running)
+            # Claimed by the batch, so that sides that read in batches are asked once for many.
+            if not stop.is_set() and free >= len(running):
+                running |= self._start_due(pool, free, run_id)
             if not running:
                 return worked
             done, running = wait(running, return_when=FIRST_COMPLETED)
             worked += sum(self._ended_well(future, report) for future in done)
             progress("bringing cards in step", report)
+
+    def _start_due(
+        self, pool: ThreadPoolExecutor, limit: int, run_id: int | None
+    ) -> set[Future[Card | None]]:
+        """Claim up to `limit` due cards, look at them together, and work on each in a thread."""
+        leases = self._claim(limit)
+        looked = prefetch(self.link, leases) if len(leases) > 1 else {}
+        return {
+            pool.submit(reconcile, self.link, lease, run_id, looked.get(lease.card_id)) for lease in leases
+        }
 
     def _claim(self, limit: int) -> list[Lease]:
         if self._was_stopped:
@@ -419,11 +432,13 @@ class _Loop:
 
     def _work_due(self) -> None:
         with self._lock:
-            free = self.worker.options.threads - len(self._running)
-        for lease in self.worker._claim(free) if free > 0 else []:
-            future = self._pool.submit(reconcile, self.worker.link, lease, self.run_id)
-            with self._lock:
-                self._running.add(future)
+            free = self.worker.options.threads * CLAIMS_PER_THREAD - len(self._running)
+        if free <= 0:
+            return
+        started = self.worker._start_due(self._pool, free, self.run_id)
+        with self._lock:
+            self._running |= started
+        for future in started:
             future.add_done_callback(self._done)
 
     def _done(self, future: Future[Card | None]) -> None:

@@ -73,6 +73,11 @@ def _open_sqlite(database: str | None) -> Engine:
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that sees one state of the ledger and takes no lock."""
     with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            # Its default lets every statement see a state of its own.
+            connection = connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
         yield connection.execution_options(**{_READS: True})
 
 

@@ -29,15 +29,20 @@ PAGE_SIZE = 500
 _open_intent = exists().where(
     intents.c.card_id == cards.c.id, intents.c.state.in_(("planned", "sent", "in_doubt"))
 )
+# A card with nothing on it needs no presence that does not exist yet.
 _differs = exists().where(
     presences.c.card_id == cards.c.id,
     or_(
-        not_(presences.c.born),
         presences.c.stale,
         presences.c.hold.is_not(None),
         presences.c.shadow_minor != cards.c.balance_minor,
-        presences.c.shadow_status != cards.c.status,
-        presences.c.shadow_expires_on.is_distinct_from(cards.c.expires_on),
+        and_(
+            presences.c.born,
+            or_(
+                presences.c.shadow_status != cards.c.status,
+                presences.c.shadow_expires_on.is_distinct_from(cards.c.expires_on),
+            ),
+        ),
     ),
 )
 #: The same sentence as `Card.in_step`, in SQL.
