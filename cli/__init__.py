@@ -1,0 +1,1 @@
+"""The command line. It puts the parts together and shows what they say; it decides nothing."""

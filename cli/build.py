@@ -1,0 +1,267 @@
+"""The composition root: settings become a ledger, sides, rules and a worker. Only here are they all known."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from cli.errors import naming
+from cli.tokens import token_source, webhook_secrets
+from config.errors import ConfigError
+from config.load import key_path
+from config.settings import Settings
+from connectors.base import Side
+from connectors.errors import SideClosed
+from connectors.findings import Verdict
+from connectors.flow import FlowSettings, FlowSide
+from connectors.flow.inferred import with_proved
+from connectors.shopify import ShopifySide
+from mappings.money import minor_from_decimal
+from sync.brakes import Brake, BrakeLimits
+from sync.ledger import views
+from sync.ledger.engine import LedgerUnavailable, check_engine, open_engine
+from sync.ledger.intake import Intake
+from sync.ledger.migrations import upgrade
+from sync.ledger.pool import Pool
+from sync.ledger.store import Store
+from sync.ledger.vault import Vault, VaultError, key_from_text, load_or_make_key
+from sync.ledger.verdicts import Verdicts
+from sync.match import Matcher
+from sync.model import FirstContact, LinkRules, SideRules
+from sync.work import Link
+from sync.worker import Worker, WorkerOptions
+
+FLOW = "flow"
+SHOPIFY = "shopify"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """An open ledger and what reads and writes it."""
+
+    engine: Engine
+    vault: Vault
+
+    @property
+    def store(self) -> Store:
+        return Store(self.engine, self.vault)
+
+    @property
+    def intake(self) -> Intake:
+        return Intake(self.engine, self.vault)
+
+    @property
+    def pool(self) -> Pool:
+        return Pool(self.engine, self.vault)
+
+
+@contextmanager
+def open_ledger(settings: Settings, *, create: bool = True) -> Iterator[Ledger]:
+    """The ledger, with its schema brought to this release.
+
+    Raises LedgerUnavailable or VaultError; without `create`, for a ledger that is not there yet, too.
+    """
+    engine = open_engine(settings.database)
+    try:
+        path = engine.url.database if engine.dialect.name == "sqlite" else None
+        if not create and path and not Path(path).exists():
+            raise LedgerUnavailable(f"there is no ledger {path} yet; `giftsync sync` makes it")
+        check_engine(engine)
+        upgrade(engine)
+        yield Ledger(engine, _open_vault(settings, engine))
+    finally:
+        engine.dispose()
+
+
+def _open_vault(settings: Settings, engine: Engine) -> Vault:
+    """The vault whose key belongs to this ledger."""
+    has_cards = next(views.list_cards(engine), None) is not None
+    if settings.key is not None:
+        vault = Vault(key_from_text(settings.key.get_secret_value()))
+    else:
+        path = key_path(settings)
+        if path is None:
+            raise ConfigError(
+                ["key_file is missing: a ledger that is no file has no place for its key. Name one."]
+            )
+        if has_cards and not path.exists():
+            # A new key would find none of the serials, and every card would be created again.
+            raise VaultError(f"the ledger holds cards, but its key file {path} is gone; put it back")
+        vault = Vault(load_or_make_key(path))
+    for side in (FLOW, SHOPIFY) if has_cards else ():
+        # Opening one sealed serial proves the key.
+        views.presences_after(engine, vault, side, 0, 1)
+    return vault
+
+
+def open_sides(settings: Settings, stop: threading.Event | None = None) -> dict[str, Side]:
+    """Both sides by name, Flow first. Nothing is sent yet. Their waits end when `stop` is set."""
+    stopped = stop or threading.Event()
+
+    def pause(seconds: float) -> None:
+        stopped.wait(seconds)
+
+    return {FLOW: _flow(settings, pause), SHOPIFY: _shopify(settings, pause)}
+
+
+def _shopify(settings: Settings, pause: Callable[[float], None]) -> ShopifySide:
+    section = settings.shopify
+    if section.token is None:
+        raise ConfigError([f'[shopify] auth = "{section.auth}" is not supported; use "token".'])
+    try:
+        return ShopifySide(
+            shop=section.shop,
+            token=token_source(settings, open_ledger),
+            base_url=section.url,
+            version=section.version,
+            pause=pause,
+            name=SHOPIFY,
+            webhook_secrets=webhook_secrets(settings),
+        )
+    except ValueError as error:
+        raise ConfigError([f"[shopify]: {error}."]) from None
+
+
+def _flow(settings: Settings, pause: Callable[[float], None]) -> FlowSide:
+    section = settings.flow
+    try:
+        flow = FlowSettings(
+            tenant=section.tenant,
+            store=section.store,
+            token=section.token.get_secret_value(),
+            timezone=settings.link.timezone,
+            currency=settings.link.currency,
+            base_url=section.url,
+            debit_product_uid=section.debit_product_uid,
+            gift_card_product_uids=section.gift_card_product_uids,
+            default_brand=section.default_brand,
+            item_number_field=section.item_number_field,
+            gift_card_settlement_code=section.gift_card_settlement_code,
+            external_settlement_code=section.external_settlement_code,
+            gift_card_payment_method_uid=section.gift_card_payment_method_uid,
+            external_payment_method_uid=section.external_payment_method_uid,
+            api_settlement_debits=section.api_settlement_debits,
+            api_issue_allowed=section.api_issue_allowed,
+            caller_may_choose_number=section.caller_may_choose_number,
+            refund_settlement_credits=section.refund_settlement_credits,
+            empty_answer_means_absent=section.empty_answer_means_absent,
+            suspended_status=section.suspended_status,
+        )
+    except ValueError as error:
+        raise ConfigError([f"[flow] {error}."]) from None
+    return FlowSide(with_proved(flow, _proved_of(settings, flow)), name=FLOW, pause=pause)
+
+
+def _proved_of(settings: Settings, flow: FlowSettings) -> set[str]:
+    """What `giftsync doctor --probe` has proved about this tenant; nothing without a ledger to tell."""
+    try:
+        engine = open_engine(settings.database)
+        try:
+            path = engine.url.database if engine.dialect.name == "sqlite" else None
+            if path and not Path(path).exists():
+                return set()
+            known = Verdicts(engine, FLOW, flow.identity).known()
+        finally:
+            engine.dispose()
+    except (LedgerUnavailable, SQLAlchemyError):
+        # What is not known to be proved stays off; whoever needs the ledger will say what is wrong with it.
+        return set()
+    return {point for point, one in known.items() if one.verdict is Verdict.OK}
+
+
+def link_rules(settings: Settings, sides: Mapping[str, Side]) -> LinkRules:
+    """What the merchant's settings and the sides' capabilities together allow."""
+    link = settings.link
+    rules = {name: _side_rules(side) for name, side in sides.items()}
+    if not link.create_update_shopify_cards:
+        rules[SHOPIFY] = SideRules(False, False, False, False, frozenset())
+    if not link.download_shopify_cards:
+        flow = rules[FLOW]
+        rules[FLOW] = SideRules(
+            False, flow.debits, flow.credits, flow.sets_expiry, flow.sets_status, flow.moves_when_suspended
+        )
+    by_side = link.first_contact in (FLOW, SHOPIFY)
+    return LinkRules(
+        sides=rules,
+        first_contact=FirstContact.ASK if by_side else FirstContact(link.first_contact),
+        first_contact_side=link.first_contact if by_side else None,
+    )
+
+
+def _side_rules(side: Side) -> SideRules:
+    can = side.capabilities
+    return SideRules(
+        creates=can.creates,
+        debits=can.debits,
+        credits=can.credits,
+        sets_expiry=can.sets_expiry,
+        sets_status=can.sets_status,
+        moves_when_suspended=can.moves_when_suspended,
+    )
+
+
+def build_worker(
+    settings: Settings,
+    ledger: Ledger,
+    sides: Mapping[str, Side],
+    on_closed: Callable[[str, SideClosed], None],
+    options: WorkerOptions | None = None,
+) -> Worker:
+    """A worker for the link, whose currency a side tells if the settings do not. Raises OperatorError."""
+    with naming(SHOPIFY):
+        currency = settings.link.currency or sides[SHOPIFY].identify().currency
+    link = Link(
+        store=ledger.store,
+        sides=sides,
+        rules=link_rules(settings, sides),
+        clock=now,
+        timezone=ZoneInfo(settings.link.timezone),
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
+        currency=currency,
+        brake=Brake(_brake_limits(settings, currency), currency),
+        quiet_seconds=settings.link.quiet_seconds,
+        lease_seconds=settings.worker.lease_seconds,
+        on_closed=on_closed,
+    )
+    matcher = Matcher(link, ledger.intake, ledger.pool, settings.link.shopify_serial_prefix)
+    return Worker(link, matcher, options or worker_options(settings))
+
+
+def _brake_limits(settings: Settings, currency: str) -> BrakeLimits:
+    brakes = settings.link.brakes
+
+    def minor(amount: Decimal | None) -> int | None:
+        return None if amount is None else minor_from_decimal(str(amount), currency)
+
+    return BrakeLimits(
+        money_minor=minor(brakes.money_per_hour),
+        cards=brakes.cards_per_hour,
+        card_money_minor=minor(brakes.money_per_card),
+        window_seconds=3600.0,
+    )
+
+
+def worker_options(settings: Settings) -> WorkerOptions:
+    section = settings.worker
+    return WorkerOptions(
+        threads=section.threads,
+        sweep_slice=section.sweep_cards,
+        sweep_interval_seconds=section.sweep_seconds,
+        feed_interval_seconds=section.poll_seconds,
+    )

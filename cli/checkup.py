@@ -1,0 +1,109 @@
+"""The doctor's visit: both sides are examined, and compared with each other and with the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cli.build import Ledger, now, open_ledger
+from config.settings import Settings
+from connectors.base import Identity
+from connectors.findings import Bench, Examination, Finding, Patient, Verdict, Wanted
+from mappings.serials import Serial
+from sync.identity import known_identity
+from sync.ledger.engine import open_engine
+from sync.ledger.store import random_marker
+from sync.ledger.verdicts import ProbeJournal, Verdicts
+
+LINK = "link"
+
+
+@dataclass
+class Visit:
+    """Everything that was found out, by side; `link` has what concerns both."""
+
+    findings: dict[str, list[Finding]] = field(default_factory=dict)
+
+    def add(self, side: str, finding: Finding) -> None:
+        self.findings.setdefault(side, []).append(finding)
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(one.verdict is verdict for found in self.findings.values() for one in found)
+
+
+@contextmanager
+def ledger_if_any(settings: Settings, *, create: bool) -> Iterator[Ledger | None]:
+    """The ledger; None where there is none yet and none is to be made."""
+    with open_ledger(settings) if create or _exists(settings) else nullcontext() as ledger:
+        yield ledger
+
+
+def _exists(settings: Settings) -> bool:
+    engine = open_engine(settings.database)
+    engine.dispose()
+    path = engine.url.database if engine.dialect.name == "sqlite" else None
+    return path is None or Path(path).exists()
+
+
+def examine(
+    settings: Settings, patients: Mapping[str, Patient], ledger: Ledger | None, card: Serial | None
+) -> Visit:
+    """Ask every side, and compare what they say."""
+    visit, identities = Visit(), {}
+    for name, patient in patients.items():
+        known = {} if ledger is None else Verdicts(ledger.engine, name, patient.known_as).known()
+        link = settings.link
+        found: Examination = patient.examine(Wanted(link.currency, link.timezone, known, card))
+        visit.findings[name] = list(found.findings)
+        if found.identity is not None:
+            identities[name] = found.identity
+            stranger = _stranger(name, found.identity, ledger)
+            if stranger is not None:
+                visit.add(name, stranger)
+    if len(identities) == len(patients) > 1:
+        visit.add(LINK, _one_currency(identities))
+    return visit
+
+
+def _stranger(side: str, found: Identity, ledger: Ledger | None) -> Finding | None:
+    """Whether the side is another one than this ledger was made with."""
+    known = None if ledger is None else known_identity(ledger.engine, side)
+    if known is None or known == (found.identity, found.currency):
+        return None
+    return Finding(
+        "ledger",
+        Verdict.MISSING,
+        f"The ledger was made with {known[0]} in {known[1]}; this is {found.identity} in {found.currency}.",
+        "Correct the address and token, or name another `database` for another shop or store.",
+    )
+
+
+def _one_currency(identities: Mapping[str, Identity]) -> Finding:
+    currencies = {identity.currency for identity in identities.values()}
+    if len(currencies) == 1:
+        return Finding("currency", Verdict.OK, f"Both sides keep their cards in {currencies.pop()}.")
+    words = ", ".join(f"{name} in {identity.currency}" for name, identity in identities.items())
+    return Finding(
+        "currency",
+        Verdict.MISSING,
+        f"The sides have different currencies: {words}.",
+        "Link sides of one currency only; giftsync never converts.",
+    )
+
+
+def probe(settings: Settings, name: str, patient: Patient, ledger: Ledger, card: Serial) -> Iterator[Finding]:
+    """Try on the card what reading cannot tell; each verdict is kept before it is given."""
+    at = now()
+    bench = Bench(
+        card,
+        ProbeJournal(ledger.engine, name, patient.known_as, at),
+        settings.link.quiet_seconds,
+        random_marker,
+    )
+    kept = Verdicts(ledger.engine, name, patient.known_as)
+    for finding in patient.probe(bench):
+        if finding.point != "probe":
+            kept.record(finding, now())
+        yield finding

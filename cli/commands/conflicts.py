@@ -1,0 +1,138 @@
+"""`giftsync conflicts list|show|resolve`."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from cli.build import FLOW, SHOPIFY, build_worker, open_ledger
+from cli.errors import OperatorError
+from cli.options import ConfigOption, JsonOption
+from cli.output import ExitCode, Output, jsonable, when
+from cli.session import load_settings, opened_sides, report_closed
+from cli.show import conflicts_table
+from mappings.money import MoneyError, format_money, minor_from_decimal
+from sync import conflicts as settling
+from sync.ledger import views
+from sync.ledger.views import ConflictRow
+from sync.model import ConflictKind
+
+LIMIT = 50
+
+app = typer.Typer(help="What a person should know or decide.", no_args_is_help=True)
+
+ConflictId = Annotated[
+    int, typer.Argument(metavar="ID", help="The conflict's id, as `conflicts list` shows it.")
+]
+
+
+@app.command("list")
+def list_conflicts(
+    config: ConfigOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones, too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = LIMIT,
+    as_json: JsonOption = False,
+) -> int:
+    """List the conflicts that wait for a person."""
+    output = Output(as_json)
+    with open_ledger(load_settings(config), create=False) as ledger:
+        found = views.list_conflicts(ledger.engine, include_closed=everything)
+        page = list(islice(found, limit))
+        more = next(found, None) is not None
+    if page:
+        output.show(conflicts_table(page))
+        output.say("`giftsync conflicts show ID` tells more, and what can be done.")
+    else:
+        output.say("No conflicts.")
+    if more:
+        output.say("There are more; raise --limit.")
+    waiting = any(one.closed_at is None for one in page)
+    code = ExitCode.CONFLICTS if waiting else ExitCode.IN_STEP
+    output.emit({"conflicts": page, "more": more, "exit_code": int(code)})
+    return code
+
+
+@app.command()
+def show(conflict_id: ConflictId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """One conflict with its evidence, and what can be said about it."""
+    output = Output(as_json)
+    with open_ledger(load_settings(config), create=False) as ledger:
+        found = _find(list(views.list_conflicts(ledger.engine, conflict_id=conflict_id)), conflict_id)
+    actions = sorted(settling.actions_for(ConflictKind(found.kind)))
+    output.say(f"Conflict {found.id}: {found.kind.replace('_', ' ')}")
+    output.say(found.summary)
+    if found.amount_minor and found.currency:
+        output.say(f"At stake: {format_money(found.amount_minor, found.currency)}")
+    output.say(f"Since {when(found.opened_at)}, seen {found.seen} times, last {when(found.last_seen_at)}.")
+    if found.card_id is not None:
+        output.say(f"Card {found.card_id}: `giftsync cards show {found.card_id}`")
+    if found.evidence:
+        output.say(json.dumps(jsonable(found.evidence), indent=2, ensure_ascii=False))
+    if found.proposal:
+        output.say(f"Proposal: {found.proposal}")
+    if found.closed_at is None:
+        output.say(f'Settle it: giftsync conflicts resolve {found.id} {"|".join(actions)} --why "..."')
+    else:
+        output.say(f"Closed {when(found.closed_at)}: {found.resolution} {found.resolved_why or ''}".rstrip())
+    output.emit({"conflict": found, "actions": actions})
+
+
+@app.command()
+def resolve(
+    conflict_id: ConflictId,
+    action: Annotated[
+        settling.Action, typer.Argument(help="What you decide; `conflicts show` says what fits.")
+    ],
+    why: Annotated[str, typer.Option(help="Why; it is kept with the conflict.")],
+    side: Annotated[str | None, typer.Option(help="For accept: flow or shopify.")] = None,
+    amount: Annotated[str | None, typer.Option(help="For value: what the card is worth, as 250.00.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who decides; your user name if left out.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Settle a conflict. The next run carries out what follows from it."""
+    output = Output(as_json)
+    if action is settling.Action.ACCEPT and side not in (FLOW, SHOPIFY):
+        raise OperatorError(
+            "accept needs the side whose balance is right", "Add --side flow or --side shopify."
+        )
+    settings = load_settings(config)
+    with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
+        found = _find(list(views.list_conflicts(ledger.engine, conflict_id=conflict_id)), conflict_id)
+        said = settling.Resolution(
+            action, by or getpass.getuser(), why, side, _value(action, amount, found.currency)
+        )
+        link = build_worker(settings, ledger, sides, report_closed).link
+        try:
+            done = settling.resolve(link, conflict_id, said)
+        except settling.NotResolved as error:
+            raise OperatorError(str(error)) from None
+    if done.already_closed:
+        output.say(f"Conflict {conflict_id} was closed already; nothing was changed.")
+    else:
+        output.say(f"Conflict {conflict_id} is settled. `giftsync sync` carries out what follows.")
+    output.emit({"resolved": done, "exit_code": 0})
+    return ExitCode.IN_STEP
+
+
+def _find(found: list[ConflictRow], conflict_id: int) -> ConflictRow:
+    if not found:
+        raise OperatorError(
+            f"there is no conflict {conflict_id}", "`giftsync conflicts list --all` shows the ids."
+        )
+    return found[0]
+
+
+def _value(action: settling.Action, amount: str | None, currency: str | None) -> int | None:
+    if action is not settling.Action.VALUE:
+        return None
+    if amount is None or currency is None:
+        raise OperatorError("value needs the amount that the card is worth", "Add --amount 250.00.")
+    try:
+        return minor_from_decimal(amount, currency)
+    except MoneyError as error:
+        raise OperatorError(f"--amount: {error}", "For example: --amount 250.00.") from None

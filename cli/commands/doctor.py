@@ -1,0 +1,180 @@
+"""`giftsync doctor`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from cli.checkup import LINK, Visit, examine, ledger_if_any, probe
+from cli.errors import OperatorError, explain
+from cli.options import ConfigOption, JsonOption
+from cli.output import ExitCode, Output, plural
+from cli.session import load_settings, opened_sides
+from config.settings import Settings
+from connectors.errors import SideError
+from connectors.findings import Finding, Patient, Verdict
+from mappings.serials import Serial, SerialError, mask
+from sync.ledger.engine import only_worker
+
+_STYLES = {
+    Verdict.OK: "green",
+    Verdict.WARNING: "yellow",
+    Verdict.MISSING: "bold red",
+    Verdict.UNKNOWN: "dim",
+}
+_TITLES = {"flow": "Flow Retail", "shopify": "Shopify", LINK: "Both together"}
+_INDENT = " " * 11
+
+
+class SideChoice(StrEnum):
+    FLOW = "flow"
+    SHOPIFY = "shopify"
+
+
+def doctor(
+    config: ConfigOption = None,
+    side: Annotated[
+        SideChoice | None, typer.Option("--side", help="Only this side.", show_default=False)
+    ] = None,
+    card: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="A test card to look at, and for --probe to try things on; - asks for it.",
+            show_default=False,
+        ),
+    ] = None,
+    try_out: Annotated[
+        bool, typer.Option("--probe", help="Move 1.00 on the test card and back, to see what really happens.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before probing.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Ask both sides what works, and say what is missing and how to mend it.
+
+    Exit codes: 0 all good, 1 there are warnings, 3 the link cannot run.
+    """
+    output = Output(as_json)
+    serial = _serial(card)
+    if try_out and serial is None:
+        raise OperatorError(
+            "--probe needs a test card of your own", "Name it: giftsync doctor --probe --card NUMBER."
+        )
+    settings = load_settings(config)
+    with opened_sides(settings) as sides:
+        patients = {
+            name: one
+            for name, one in sides.items()
+            if isinstance(one, Patient) and (side is None or name == side)
+        }
+        if try_out and serial is not None:
+            _agree(serial, patients, output, yes=yes)
+            _probe_all(settings, patients, serial, output)
+    # Opened anew: what was proved just now is switched on from here on.
+    with opened_sides(settings) as sides, ledger_if_any(settings, create=False) as ledger:
+        patients = {
+            name: one
+            for name, one in sides.items()
+            if isinstance(one, Patient) and (side is None or name == side)
+        }
+        visit = examine(settings, patients, ledger, serial)
+    return _report(visit, output)
+
+
+def _serial(card: str | None) -> Serial | None:
+    if card is None:
+        return None
+    if card == "-":
+        card = typer.prompt("The test card's number", hide_input=True, err=True)
+    try:
+        return Serial(card)
+    except SerialError as error:
+        raise OperatorError(f"--card: {error}", "Give the whole number or code of one card.") from None
+
+
+def _agree(serial: Serial, patients: Mapping[str, Patient], output: Output, *, yes: bool) -> None:
+    """Nothing is tried without a yes."""
+    names = " and ".join(_TITLES[name] for name in patients)
+    output.note(
+        f"The probe moves 1.00 on the card {mask(serial.last_chars)} in {names} and back again. "
+        "The card's list of transactions, and Flow's orders, keep showing it. "
+        "Use a test card, not a customer's."
+    )
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OperatorError("nobody is there to say yes", "Add --yes.")
+    if not typer.confirm("Go on?", err=True):
+        raise OperatorError("nothing was tried", "Run it without --probe to look only.")
+
+
+def _probe_all(settings: Settings, patients: Mapping[str, Patient], serial: Serial, output: Output) -> None:
+    """Probe each side; whatever goes wrong on one is said, and the other is still tried."""
+    with ledger_if_any(settings, create=True) as ledger:
+        if ledger is None:
+            return
+        # A worker would take the probe for a customer, and carry it to the other side.
+        with only_worker(ledger.engine):
+            for name, patient in patients.items():
+                output.say("")
+                output.say(f"Probe of {_TITLES[name]}")
+                try:
+                    for finding in probe(settings, name, patient, ledger, serial):
+                        _show(finding, output)
+                except SideError as error:
+                    failure = explain(error)
+                    remedy = failure.remedy if failure is not None else ""
+                    _show(
+                        Finding("probe", Verdict.WARNING, f"Not tried to the end: {error}.", remedy), output
+                    )
+                except KeyboardInterrupt:
+                    output.note("The probe was cut short. Run it again with the same card to put it back.")
+                    raise
+
+
+def _report(visit: Visit, output: Output) -> int:
+    for name, findings in visit.findings.items():
+        output.say("")
+        output.say(_TITLES[name])
+        for finding in findings:
+            _show(finding, output)
+    missing, warnings = visit.count(Verdict.MISSING), visit.count(Verdict.WARNING)
+    code = ExitCode.COULD_NOT_RUN if missing else ExitCode.CONFLICTS if warnings else ExitCode.IN_STEP
+    output.say("")
+    if missing:
+        output.say(
+            f"The link cannot run: {plural(missing, 'thing')} missing, {plural(warnings, 'warning')} besides."
+        )
+    elif warnings:
+        output.say(f"The link can run, with {plural(warnings, 'warning')}.")
+    else:
+        output.say("All is well.")
+    output.emit(
+        {
+            "findings": [
+                {"side": name, **{key: getattr(one, key) for key in one.__dataclass_fields__}}
+                for name, findings in visit.findings.items()
+                for one in findings
+            ],
+            "missing": missing,
+            "warnings": warnings,
+            "exit_code": int(code),
+        }
+    )
+    return code
+
+
+def _show(finding: Finding, output: Output) -> None:
+    """One finding: its verdict, a sentence, and below it what to do."""
+    if output.as_json:
+        return
+    style = _STYLES[finding.verdict]
+    head = f"  [{style}]{finding.verdict.value:<8}[/{style}] "
+    output.out.print(f"{head}{escape(finding.sentence)}", soft_wrap=True)
+    if finding.remedy:
+        output.out.print(f"{_INDENT}→ {escape(finding.remedy)}", soft_wrap=True)

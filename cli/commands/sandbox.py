@@ -1,0 +1,92 @@
+"""`giftsync sandbox serve|config`: emulators of both sides on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.errors import OperatorError
+
+if TYPE_CHECKING:
+    from cli.emulators import SandboxOptions
+
+app = typer.Typer(
+    help="Emulators of Shopify and Flow Retail on this machine, to try giftsync on.", no_args_is_help=True
+)
+
+LINE_BYTES_MAX = 65_536
+
+
+class PlanChoice(StrEnum):
+    STANDARD = "standard"
+    PLUS = "plus"
+
+
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any free port.")]
+
+
+@app.command()
+def serve(
+    shopify_port: Port = 0,
+    flow_port: Port = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same cards.")] = 0,
+    cards: Annotated[int, typer.Option(min=0, help="Cards that each side starts with.")] = 0,
+    latency_ms: Annotated[int, typer.Option(min=0, max=60_000, help="Delay of every API call.")] = 0,
+    plan: Annotated[
+        PlanChoice, typer.Option(help="The shop's plan sets its API limits.")
+    ] = PlanChoice.STANDARD,
+    currency: Annotated[str, typer.Option(help="ISO 4217, of both sides.")] = "NOK",
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+) -> None:
+    """Serve both emulators until stopped; print one JSON line when they are ready."""
+    # Here and below: the emulators take half a second to import, which every other command would pay.
+    from cli.emulators import SandboxOptions
+
+    if not re.fullmatch(r"[A-Z]{3}", currency):
+        raise OperatorError("--currency must be an ISO 4217 code", "For example: --currency NOK.")
+    options = SandboxOptions(
+        shopify_port=shopify_port,
+        flow_port=flow_port,
+        host=host,
+        seed=seed,
+        shopify_cards=cards,
+        flow_cards=cards,
+        latency_ms=latency_ms,
+        plan=plan.value,
+        currency=currency,
+    )
+    asyncio.run(_serve(options))
+
+
+async def _serve(options: SandboxOptions) -> None:
+    from cli.emulators import serving
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(options) as address:
+        sys.stdout.write(json.dumps(address.as_json()) + "\n")
+        sys.stdout.flush()
+        if sys.stdout.isatty():
+            sys.stderr.write("Ready. Give this line to `giftsync sandbox config`; Ctrl-C stops.\n")
+        await stop.wait()
+
+
+@app.command("config")
+def make_config() -> None:
+    """Read the line of `sandbox serve` on standard input; print a giftsync.toml."""
+    from cli.sandbox_config import parse_ready_line, sandbox_toml
+
+    if sys.stdin.isatty():
+        with contextlib.suppress(OSError):
+            sys.stderr.write("Paste the line that `giftsync sandbox serve` printed:\n")
+    sys.stdout.write(sandbox_toml(parse_ready_line(sys.stdin.readline(LINE_BYTES_MAX))))

@@ -1,0 +1,56 @@
+"""`giftsync status` and `giftsync resume`."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from cli.build import build_worker, now, open_ledger
+from cli.options import ConfigOption, JsonOption
+from cli.output import ExitCode, Output
+from cli.session import load_settings, opened_sides, report_closed
+from cli.show import exit_code_of, show_status, status_json
+from sync import conflicts
+from sync.brakes import stopped_by
+from sync.ledger import views
+from sync.model import ConflictKind
+
+
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """The ledger at a glance."""
+    output = Output(as_json)
+    with open_ledger(load_settings(config), create=False) as ledger:
+        found = views.status(ledger.engine, now())
+        stops = stopped_by(ledger.engine)
+    for words in stops:
+        output.say(f"STOPPED: {words}")
+    show_status(found, output)
+    code = exit_code_of(found, failed=found.last_run_outcome == "failed")
+    output.emit({**status_json(found), "stopped_by": stops, "exit_code": int(code)})
+    return code
+
+
+def resume(
+    why: Annotated[str, typer.Option(help="What you found; it is kept with the conflict.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Let a link that a brake has stopped go on."""
+    output = Output(as_json)
+    settings = load_settings(config)
+    with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
+        brakes = [
+            one
+            for one in views.list_conflicts(ledger.engine)
+            if one.kind == ConflictKind.BRAKE and one.card_id is None
+        ]
+        if brakes:
+            link = build_worker(settings, ledger, sides, report_closed).link
+            said = conflicts.Resolution(conflicts.Action.ACKNOWLEDGE, getpass.getuser(), why)
+            for one in brakes:
+                conflicts.resolve(link, one.id, said)
+    output.say(f"Resumed: {len(brakes)} brake(s) released." if brakes else "The link was not stopped.")
+    output.emit({"released": len(brakes), "exit_code": 0})
+    return ExitCode.IN_STEP

@@ -1,0 +1,116 @@
+"""`giftsync sync` and `giftsync run`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.status import Status as Spinner
+
+from cli.build import now
+from cli.dry_run import dry_run
+from cli.options import ConfigOption, JsonOption
+from cli.output import ExitCode, Output, facts
+from cli.session import check_sides, load_settings, opened_worker
+from cli.show import exit_code_of, status_json, summary_line
+from cli.signals import stop_on_signals
+from sync.ledger import views
+from sync.ledger.engine import only_worker
+from sync.worker import PassReport, Progress
+
+
+def sync(
+    config: ConfigOption = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Read everything, write nothing, print what would follow.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Make one pass: read both sides, bring every card in step, and say what is left."""
+    output = Output(as_json)
+    if dry:
+        with stop_on_signals(output.note) as stop:
+            return dry_run(load_settings(config), output, stop)
+    return _sync(config, output)
+
+
+def _sync(config: Path | None, output: Output) -> int:
+    settings = load_settings(config)
+    began = time.monotonic()
+    with stop_on_signals(output.note) as stop, opened_worker(settings, stop) as (worker, ledger):
+        with only_worker(ledger.engine), _shown_progress(output) as progress:
+            check_sides(worker)
+            report = worker.sync_once(progress, stop=stop)
+        status = views.status(ledger.engine, now())
+    seconds = time.monotonic() - began
+    # A pass that was told to stop has left something undone.
+    failed = bool(report.errors or report.unfinished or stop.is_set())
+    code = exit_code_of(status, failed=failed)
+    _show_report(report, seconds, output)
+    output.say(summary_line(status))
+    for error in report.errors:
+        output.note(f"error: {error}")
+    output.emit(
+        {
+            "seconds": round(seconds, 3),
+            "report": report,
+            "status": status_json(status),
+            "exit_code": int(code),
+        }
+    )
+    return code
+
+
+def _show_report(report: PassReport, seconds: float, output: Output) -> None:
+    lines = [
+        ("Hints read", report.hints),
+        ("Cards looked at", report.swept),
+        ("New cards met", report.met),
+        ("Cards worked on", report.worked),
+        ("Cards left unfinished", report.unfinished),
+        ("Seconds", f"{seconds:.1f}"),
+    ]
+    output.show(facts(lines))
+
+
+@contextmanager
+def _shown_progress(output: Output) -> Iterator[Progress]:
+    """A moving line on a terminal; nothing anywhere else."""
+    if not output.err.is_terminal:
+        yield lambda doing, report: None
+        return
+    with Spinner("Asking both sides who they are", console=output.err) as spinner:
+        yield _progress(spinner)
+
+
+def _progress(spinner: Spinner) -> Progress:
+    def progress(doing: str, report: PassReport) -> None:
+        counts = (
+            f"{report.hints} hints, {report.met} new, {report.swept} looked at, {report.worked} worked on"
+        )
+        spinner.update(f"{doing[:1].upper()}{doing[1:]} ({counts})")
+
+    return progress
+
+
+def run(config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Keep both sides in step until stopped. Logs go to stderr."""
+    output = Output(as_json)
+    settings = load_settings(config, level="INFO")
+    with stop_on_signals(output.note) as stop, opened_worker(settings, threading.Event()) as (worker, ledger):
+        with only_worker(ledger.engine):
+            check_sides(worker)
+            output.note("Working; Ctrl-C stops.")
+            drained = worker.run(stop)
+        status = views.status(ledger.engine, now())
+    code = ExitCode.IN_STEP if drained else ExitCode.FAILED
+    output.say(summary_line(status))
+    if not drained:
+        output.note("A call was still under way; the next start finds out what it did.")
+    output.emit({"drained": drained, "status": status_json(status), "exit_code": int(code)})
+    return code

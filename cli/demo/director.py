@@ -1,0 +1,141 @@
+"""Directs the demo: lets the people loose, waits for quiet, and asks for the proof."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from cli.build import FLOW, SHOPIFY, Ledger, now
+from cli.demo.background import Background
+from cli.demo.people import Cashier, Person, Shopper, Stage
+from cli.demo.proof import Proof, prove
+from cli.demo.view import Show, Snapshot
+from cli.demo.watch import Lags
+from connectors.base import Usage
+from sync.ledger import views
+from sync.worker import Worker
+
+PEOPLE: Sequence[type[Person]] = (Cashier, Cashier, Shopper, Shopper)
+SNAPSHOT_SECONDS = 0.5
+GATHER_SECONDS_MAX = 600.0
+SETTLE_SECONDS_MAX = 180.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended."""
+
+    proof: Proof
+    lags: Lags
+    movements: int
+    refused: int
+    #: How long the people acted.
+    traffic_seconds: float
+    #: Waiting for a person.
+    conflicts: int
+    usage: dict[str, Usage]
+
+
+@dataclass
+class Director:
+    """One performance."""
+
+    worker: Worker
+    ledger: Ledger
+    stage: Stage
+    currency: str
+    seed: int
+    show: Show
+    #: Set by Ctrl-C: ends the traffic early.
+    stop: threading.Event
+    _backgrounds: list[Background] = field(default_factory=list, init=False)
+    _acting_since: float | None = field(default=None, init=False)
+    _acted_seconds: float = field(default=0.0, init=False)
+
+    def perform(self, duration_seconds: float | None) -> Outcome:
+        """Gather, act, settle, prove. Raises whatever a thread could not cope with."""
+        with ExitStack() as stack:
+            for name, target in (("worker", self.worker.run), ("watch", self.stage.watch.run)):
+                self._backgrounds.append(stack.enter_context(Background(name, target)))
+            self._until("Bringing the cards together", GATHER_SECONDS_MAX, self._is_settled)
+            self._act(duration_seconds)
+            # A first Ctrl-C ends the traffic only: without quiet there is no proof.
+            self._until("Waiting for quiet", SETTLE_SECONDS_MAX, self._is_settled, stop=threading.Event())
+        truth = self.stage.watch.look()
+        tally = self.stage.tally
+        return Outcome(
+            proof=prove(truth, tally, self.ledger.engine, self.currency),
+            lags=self.stage.watch.lags(),
+            movements=tally.movements,
+            refused=tally.refused,
+            traffic_seconds=self._acted_seconds,
+            conflicts=sum(views.status(self.ledger.engine, now()).conflicts.values()),
+            usage={name: side.usage() for name, side in self.worker.link.sides.items()},
+        )
+
+    def _act(self, duration_seconds: float | None) -> None:
+        """Let the people act for the time asked for, or until stopped."""
+        self._acting_since = time.monotonic()
+        with ExitStack() as stack:
+            for number, kind in enumerate(PEOPLE):
+                person = kind(self.stage, f"{self.seed} {number}")
+                name = f"{kind.__name__.lower()} {number}"
+                self._backgrounds.append(stack.enter_context(Background(name, person.run)))
+            self._until("Buying and spending", duration_seconds, lambda: False)
+        self._acted_seconds = time.monotonic() - self._acting_since
+        self._check()
+
+    def _until(
+        self,
+        phase: str,
+        seconds_max: float | None,
+        done: Callable[[], bool],
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Show the demo until `done`, until the time is over (None: no end), or until somebody stops it."""
+        began = time.monotonic()
+        seconds = 0.0
+        while (seconds_max is None or seconds < seconds_max) and not done():
+            self.show(self._snapshot(phase, seconds, seconds_max if phase.startswith("Buying") else None))
+            left = SNAPSHOT_SECONDS if seconds_max is None else min(SNAPSHOT_SECONDS, seconds_max - seconds)
+            if (stop or self.stop).wait(left):
+                return
+            self._check()
+            seconds = time.monotonic() - began
+
+    def _check(self) -> None:
+        for background in self._backgrounds:
+            background.check()
+
+    def _is_settled(self) -> bool:
+        """Both sides agree on every card, and nothing waits to be matched or carried out.
+
+        A card that is merely due does not count: every hint makes one due to be looked at.
+        """
+        watch, status = self.stage.watch, views.status(self.ledger.engine, now())
+        idle = not (status.arrivals or status.intents)
+        return idle and bool(watch.truth.pairs) and watch.truth.in_step and not watch.lags().waiting
+
+    def _snapshot(self, phase: str, seconds: float, seconds_max: float | None) -> Snapshot:
+        status = views.status(self.ledger.engine, now())
+        truth, tally = self.stage.watch.truth, self.stage.tally
+        acted = self._acted_seconds or (time.monotonic() - self._acting_since if self._acting_since else 0.0)
+        return Snapshot(
+            phase=phase,
+            seconds=seconds,
+            seconds_max=seconds_max,
+            cards=len(truth.pairs),
+            cards_in_step=truth.agreeing,
+            movements=tally.movements,
+            movements_per_minute=60 * tally.movements / acted if acted else 0.0,
+            refused=tally.refused,
+            lags=self.stage.watch.lags(),
+            open_intents=sum(status.intents.values()),
+            in_doubt=status.intents.get("in_doubt", 0),
+            conflicts=sum(status.conflicts.values()),
+            shopify=self.worker.link.sides[SHOPIFY].usage(),
+            flow=self.worker.link.sides[FLOW].usage(),
+        )

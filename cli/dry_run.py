@@ -1,0 +1,132 @@
+"""`sync --dry-run`: a real pass over a copy of the ledger, with sides that are read and not written.
+
+So a dry run shows what the same code would do, and reads all that it would read.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from cli.build import Ledger, build_worker, open_ledger, worker_options
+from cli.output import ExitCode, Output, plural, rows, table
+from cli.session import check_sides, opened_sides, report_closed
+from cli.show import signed
+from config.settings import Settings
+from connectors.base import Effect, EffectKind, Side
+from connectors.rehearsal import RehearsedSide
+from mappings.serials import mask
+from sync.ledger import views
+from sync.ledger.engine import open_engine
+from sync.ledger.migrations import upgrade
+from sync.ledger.replica import replicate
+from sync.ledger.vault import Vault, make_key
+from sync.worker import PassReport, WorkerOptions
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An effect that would follow. `amount_minor` is signed."""
+
+    side: str
+    card: str
+    effect: str
+    amount_minor: int
+    currency: str
+    status: str | None
+    expires_on: date | None
+
+
+def dry_run(settings: Settings, output: Output, stop: threading.Event) -> int:
+    """Print every effect that would follow; nothing is written to the sides or to the ledger."""
+    with opened_sides(settings, stop) as sides, _scratch_ledger(settings) as ledger:
+        rehearsed = {name: RehearsedSide(side) for name, side in sides.items()}
+        report, conflicts = _rehearse(settings, ledger, rehearsed, stop)
+    planned = [_planned(name, effect) for name, side in rehearsed.items() for effect in side.effects]
+    if planned:
+        output.show(_table(planned))
+    output.say(f"A dry run: {plural(len(planned), 'effect')} would follow; nothing was written.")
+    if conflicts:
+        output.say(f"{plural(conflicts, 'conflict')} would wait for a person.")
+    for error in report.errors:
+        output.note(f"error: {error}")
+    code = ExitCode.FAILED if report.errors or stop.is_set() else ExitCode.IN_STEP
+    output.emit(
+        {
+            "dry_run": True,
+            "effects": planned,
+            "conflicts": conflicts,
+            "report": report,
+            "exit_code": int(code),
+        }
+    )
+    return code
+
+
+def _rehearse(
+    settings: Settings, ledger: Ledger, sides: Mapping[str, Side], stop: threading.Event
+) -> tuple[PassReport, int]:
+    """One pass; its report, and how many conflicts are open after it."""
+    # What waits for a quiet period in a real pass would wait here for nothing.
+    options = WorkerOptions(threads=worker_options(settings).threads, wait_seconds_max=0.0)
+    worker = build_worker(settings, ledger, sides, report_closed, options)
+    check_sides(worker)
+    report = worker.sync_once(stop=stop)
+    return report, sum(1 for _ in views.list_conflicts(ledger.engine))
+
+
+def _planned(side: str, effect: Effect) -> Planned:
+    serial = effect.card.serial
+    sign = -1 if effect.kind is EffectKind.DEBIT else 1
+    return Planned(
+        side,
+        mask(serial.last_chars) if serial is not None else (effect.card.native_id or ""),
+        effect.kind.value.replace("_", " "),
+        sign * effect.amount_minor,
+        effect.currency,
+        effect.status.value if effect.status is not None else None,
+        effect.expires_on,
+    )
+
+
+def _table(planned: Iterable[Planned]) -> object:
+    made = table("Side", "Card", "Effect", "Amount", right=["Amount"])
+    return rows(made, ((p.side, p.card, _words(p), signed(p.amount_minor, p.currency)) for p in planned))
+
+
+def _words(planned: Planned) -> str:
+    match planned.effect:
+        case "set status":
+            return f"set status to {planned.status}"
+        case "set expiry":
+            return f"set expiry to {planned.expires_on or 'never'}"
+    return planned.effect
+
+
+@contextmanager
+def _scratch_ledger(settings: Settings) -> Iterator[Ledger]:
+    """A copy of the ledger in a folder that only we can read, or an empty one where there is none yet."""
+    with tempfile.TemporaryDirectory(prefix="giftsync-") as folder:
+        path = Path(folder) / "copy.db"
+        if _exists(settings):
+            with open_ledger(settings) as ledger:
+                engine, vault = replicate(ledger.engine, path), ledger.vault
+        else:
+            engine, vault = open_engine(f"sqlite:///{path}"), Vault(make_key())
+            upgrade(engine)
+        try:
+            yield Ledger(engine, vault)
+        finally:
+            engine.dispose()
+
+
+def _exists(settings: Settings) -> bool:
+    engine = open_engine(settings.database)
+    engine.dispose()
+    path = engine.url.database if engine.dialect.name == "sqlite" else None
+    return path is None or Path(path).exists()

@@ -1,0 +1,130 @@
+"""Where results go: tables for people, one JSON object with `--json`; all other words go to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+#: Wide enough that nothing is folded when the output goes to a file or a pipe.
+WIDTH_WITHOUT_TERMINAL = 200
+
+
+class ExitCode(IntEnum):
+    """What a script needs to know."""
+
+    #: Done, and everything is in step.
+    IN_STEP = 0
+    #: Done, and conflicts are waiting for a person.
+    CONFLICTS = 1
+    #: Some of the work failed or is left; run it again.
+    FAILED = 2
+    #: Nothing could be done: configuration, credentials, ledger or arguments.
+    COULD_NOT_RUN = 3
+
+
+def console_for(*, stderr: bool = False) -> Console:
+    """A console without colour, bars or folding unless it is a terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One command's output."""
+
+    as_json: bool = False
+    out: Console = field(default_factory=console_for)
+    err: Console = field(default_factory=lambda: console_for(stderr=True))
+
+    def say(self, text: str) -> None:
+        """A line of the result, for people only."""
+        if not self.as_json:
+            self.out.print(escape(text), soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """A line beside the result, such as progress; never in a pipe's way."""
+        self.err.print(escape(text), soft_wrap=True)
+
+    def show(self, renderable: object) -> None:
+        if not self.as_json:
+            self.out.print(renderable)
+
+    def emit(self, result: Mapping[str, Any]) -> None:
+        """The result as one JSON object, for `--json`."""
+        if self.as_json:
+            self.out.file.write(json.dumps(jsonable(result), ensure_ascii=False) + "\n")
+            self.out.file.flush()
+
+
+def table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
+    """An empty table; `right` names the columns of numbers."""
+    made = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return made
+
+
+def rows(made: Table, content: Iterable[Sequence[object]]) -> Table:
+    """Add rows; what the sides wrote is never taken for markup."""
+    for row in content:
+        made.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+    return made
+
+
+def facts(content: Iterable[tuple[str, object]]) -> Table:
+    """A list of names and values, without a head."""
+    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
+    return rows(made, content)
+
+
+def when(moment: datetime | date | None) -> str:
+    """A moment for people, in the machine's time zone; a date as it is."""
+    match moment:
+        case None:
+            return ""
+        case datetime():
+            return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return moment.isoformat()
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """`1 card`, `2 cards`."""
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def jsonable(value: Any) -> Any:
+    """The value in JSON's types: instants in ISO 8601, amounts as integers or decimal strings."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime() | date():
+            return value.isoformat()
+        case Decimal() | Path():
+            return str(value)
+        case Mapping():
+            return {str(k): jsonable(v) for k, v in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [jsonable(one) for one in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: jsonable(getattr(value, name)) for name in value.__dataclass_fields__}
+    return str(value)

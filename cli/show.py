@@ -1,0 +1,174 @@
+"""What the ledger says, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+from rich.table import Table
+
+from cli.output import ExitCode, Output, facts, plural, rows, table, when
+from mappings.money import format_money
+from mappings.serials import mask
+from sync.ledger.pool import LOW_WATER
+from sync.ledger.views import CardRow, ConflictRow, IntentRow, MovementRow, Status
+
+
+def exit_code_of(status: Status, *, failed: bool) -> ExitCode:
+    """What a script needs to know after the work."""
+    if failed:
+        return ExitCode.FAILED
+    return ExitCode.CONFLICTS if status.conflicts else ExitCode.IN_STEP
+
+
+def show_status(status: Status, output: Output) -> None:
+    """The ledger at a glance."""
+    money = ", ".join(format_money(minor, currency) for currency, minor in status.balance_minor.items())
+    lines: list[tuple[str, str]] = [
+        ("Cards in step", f"{status.in_step} of {status.cards}"),
+        ("Money on cards", money or "none"),
+        ("Cards to work on", str(status.due)),
+        ("Cards not matched yet", str(status.arrivals)),
+        ("Open intents", _counts(status.intents.items())),
+        ("Open conflicts", _counts(status.conflicts.items())),
+    ]
+    lines += [(f"Numbers left for {side}", _pool(free)) for side, free in status.pool_free.items()]
+    lines += [(f"Last read: {side} {feed}", when(at)) for (side, feed), at in sorted(status.feeds.items())]
+    last = f"{when(status.last_run_at)} ({status.last_run_outcome or 'under way, or cut short'})"
+    lines.append(("Last run", last if status.last_run_at else "never; `giftsync sync` makes one pass"))
+    output.show(facts(lines))
+
+
+def _counts(counts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(counts)) or "none"
+
+
+def _pool(free: int) -> str:
+    return f"{free} (running low: `giftsync pool add FILE`)" if free < LOW_WATER else str(free)
+
+
+def status_json(status: Status) -> dict[str, object]:
+    """Status with keys that JSON can have."""
+    feeds = {f"{side}.{feed}": at for (side, feed), at in status.feeds.items()}
+    return {**{name: getattr(status, name) for name in status.__dataclass_fields__}, "feeds": feeds}
+
+
+def cards_table(cards: Iterable[CardRow]) -> Table:
+    made = table("Id", "Card", "Balance", "Status", "Expires", "In step", "Sides", right=["Id", "Balance"])
+    return rows(
+        made,
+        (
+            (
+                card.id,
+                " ".join(dict.fromkeys(mask(p.last_chars) for p in card.presences)),
+                format_money(card.balance_minor, card.currency),
+                card.status,
+                when(card.expires_on),
+                "yes" if card.in_step else why_not(card),
+                ", ".join(p.side for p in card.presences),
+            )
+            for card in cards
+        ),
+    )
+
+
+def why_not(card: CardRow) -> str:
+    """Why a card is not in step, in a few words."""
+    if card.held:
+        return "no: waits for a decision"
+    for p in card.presences:
+        if p.hold is not None:
+            return f"no: {p.side} is held ({p.hold})"
+        if not p.born:
+            return f"no: not on {p.side} yet"
+        if p.stale:
+            return f"no: {p.side} is to be looked at"
+    return "no: under way"
+
+
+def presences_table(card: CardRow) -> Table:
+    made = table("Side", "Card there", "Shows", "Status", "Expires", "State", right=["Shows"])
+    return rows(
+        made,
+        (
+            (
+                p.side,
+                mask(p.last_chars),
+                format_money(p.shadow_minor, card.currency),
+                p.status,
+                when(p.expires_on),
+                p.hold or ("to be looked at" if p.stale else "" if p.born else "to be created"),
+            )
+            for p in card.presences
+        ),
+    )
+
+
+def movements_table(movements: Iterable[MovementRow], currency: str) -> Table:
+    made = table("When", "From", "Kind", "Amount", "Balance after", right=["Amount", "Balance after"])
+    return rows(
+        made,
+        (
+            (
+                when(m.at),
+                m.side or "",
+                m.kind.replace("_", " "),
+                signed(m.amount_minor, currency),
+                format_money(m.balance_after_minor, currency),
+            )
+            for m in movements
+        ),
+    )
+
+
+def intents_table(intents: Iterable[IntentRow], currency: str) -> Table:
+    made = table("When", "Side", "Effect", "Amount", "State", "Marker", right=["Amount"])
+    return rows(
+        made,
+        (
+            (
+                when(i.created_at),
+                i.side,
+                i.kind.replace("_", " "),
+                signed(i.amount_minor, currency),
+                i.state.replace("_", " "),
+                i.marker,
+            )
+            for i in intents
+        ),
+    )
+
+
+def conflicts_table(conflicts: Iterable[ConflictRow]) -> Table:
+    made = table("Id", "Card", "Kind", "At stake", "Since", "What happened", right=["Id", "Card", "At stake"])
+    return rows(
+        made,
+        (
+            (
+                c.id,
+                c.card_id,
+                c.kind.replace("_", " ") + (" (closed)" if c.closed_at else ""),
+                format_money(c.amount_minor, c.currency) if c.amount_minor and c.currency else "",
+                when(c.opened_at),
+                c.summary,
+            )
+            for c in conflicts
+        ),
+    )
+
+
+def signed(minor: int, currency: str) -> str:
+    return f"{'+' if minor > 0 else ''}{format_money(minor, currency)}" if minor else ""
+
+
+def date_words(day: date | None) -> str:
+    return "never" if day is None else day.isoformat()
+
+
+def summary_line(status: Status) -> str:
+    """One sentence after a run."""
+    conflicts = sum(status.conflicts.values())
+    words = f"{status.in_step} of {plural(status.cards, 'card')} in step"
+    if conflicts:
+        words += f"; {plural(conflicts, 'conflict')} waiting: `giftsync conflicts list`"
+    return words + "."

@@ -1,0 +1,345 @@
+"""Every setting of giftsync. The docstring under a key is its documentation, everywhere.
+
+`config init` writes the docstrings as comments and docs/reference/configuration.md is made from them. A key's
+`form` says what is expected there, for both of these and for error messages.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+SECRET_FILE_BYTES_MAX = 8192
+
+
+def _form(text: str) -> Any:
+    return Field(json_schema_extra={"form": text})
+
+
+def _check_not_empty(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("empty", "is empty")
+    return text
+
+
+def _check_timezone(name: str) -> str:
+    _check_not_empty(name)
+    # The set is asked first: ZoneInfo would take other paths below the zone directory, too.
+    if name not in available_timezones():
+        raise ValueError("no such time zone")
+    ZoneInfo(name)
+    return name
+
+
+def _check_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    _check_not_empty(text)
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("not a token")
+    return secret
+
+
+def _text_of(value: object) -> object:
+    """TOML has no decimal type; a float would not hold every amount exactly."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, AfterValidator(_check_not_empty)]
+Uid = Annotated[str, AfterValidator(_check_not_empty), Field(pattern=r"^[A-Za-z0-9_-]+$")]
+Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$"), _form('an ISO 4217 code such as "NOK"')]
+Timezone = Annotated[str, AfterValidator(_check_timezone), _form('an IANA name such as "Europe/Oslo"')]
+Money = Annotated[Decimal, BeforeValidator(_text_of), Field(ge=0, allow_inf_nan=False)]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+[^\s?#]*$")]
+
+
+class Section(BaseModel):
+    """A table of the file. Unknown keys are refused; a secret may be given as a file instead."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        read = dict(data)
+        for name in secret_names(cls):
+            path = read.get(f"{name}_file")
+            # A value comes from the environment when both are there, and the environment wins.
+            if isinstance(path, str) and path and name not in read:
+                read[name] = _read_secret(name, path)
+        return read
+
+
+def secret_names(section: type[BaseModel]) -> list[str]:
+    """The keys of a section that may also be given as `<key>_file`."""
+    fields = section.model_fields
+    return [name for name in fields if f"{name}_file" in fields]
+
+
+def _read_secret(name: str, path: str) -> str:
+    try:
+        with Path(path).open(encoding="ascii") as file:
+            text = file.read(SECRET_FILE_BYTES_MAX).strip()
+    except OSError as error:
+        reason = error.strerror or "it is not readable"
+    except ValueError:
+        reason = "it is not plain text"
+    else:
+        if text:
+            return text
+        reason = "it is empty"
+    raise PydanticCustomError("secret_file", "{key}", {"key": f"{name}_file", "path": path, "reason": reason})
+
+
+class Brakes(Section):
+    """How much may change within an hour before the link stops. `giftsync resume` lets it go on."""
+
+    money_per_hour: Annotated[Money | None, _form("an amount of money, such as 100000")] = None
+    """The most money to move on one side or the other, in whole currency units; created cards count with what
+    is on them. Left out, there is no bound: bringing in the cards that exist moves all their money."""
+
+    money_per_card: Annotated[Money | None, _form("an amount of money, such as 20000")] = Decimal(20_000)
+    """The largest single amount to move to or from one card."""
+
+    cards_per_hour: Annotated[int | None, Field(ge=0), _form("a whole number of cards")] = 10_000
+    """The most cards to create or change."""
+
+
+class LinkSection(Section):
+    """The merchant's decisions about the two sides."""
+
+    timezone: Timezone
+    """The shop's time zone. A card that expires on a date is valid to the end of that day there."""
+
+    currency: Currency | None = None
+    """The one currency of both sides. Left out, the sides decide; a side that trades in another currency than
+    this, or than the other side, refuses the link. Amounts are never converted."""
+
+    create_update_shopify_cards: Annotated[bool, _form("true or false")] = True
+    """Cards sold in a store are created in Shopify with the same serial, and their balance, status and expiry
+    are kept up to date there. If false, nothing is ever written to Shopify."""
+
+    download_shopify_cards: Annotated[bool, _form("true or false")] = True
+    """Cards bought online get a number for the store. If false, they can be spent online only."""
+
+    send_notifications: Annotated[bool, _form("true or false")] = False
+    """Customers are told by Shopify about cards that giftsync creates for them; never about
+    imported ones."""
+
+    shopify_serial_prefix: Annotated[
+        str, Field(pattern=r"^[0-9]{4}$"), _form('four digits, such as "9900"')
+    ] = "9900"
+    """The first four digits of the store number that a card bought online is given, when the pool of
+    pre-generated numbers is empty. Choose four digits that no printed card begins with."""
+
+    first_contact: Literal["ask", "flow", "shopify", "lower", "higher"] = "ask"
+    """Which balance a card starts with, when it is found on both sides with two different ones. `ask` leaves
+    the card alone and opens a conflict for a person to settle; `flow` and `shopify` believe that side."""
+
+    quiet_seconds: Annotated[float, Field(ge=0, le=3600), _form("seconds, from 0 to 3600")] = 60.0
+    """How long to wait after a lost answer before asking the side whether the request landed. Must be longer
+    than a side can hold a request and still carry it out."""
+
+    brakes: Brakes = Field(default_factory=Brakes)
+
+
+class ShopifySection(Section):
+    """The shop, and the app's access to it."""
+
+    shop: Annotated[
+        str,
+        AfterValidator(_check_not_empty),
+        Field(pattern=r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$"),
+        _form('the shop\'s permanent name, such as "example.myshopify.com"'),
+    ]
+    """The shop by its permanent name. Shopify Admin shows it under Settings, Domains."""
+
+    auth: Literal["token", "client_credentials", "install"] = "token"
+    """How the app is let in. `token`: by a permanent Admin API access token. `client_credentials`: by the id
+    and secret of an app in Shopify's Dev Dashboard, for shops of the same organisation. `install`: by an
+    installation with `giftsync shopify install`, for other merchants' shops."""
+
+    token: Annotated[Secret | None, _form("the Admin API access token")] = None
+    """For `auth = "token"`: the app's Admin API access token. It needs the scopes write_gift_cards,
+    write_gift_card_transactions and read_orders."""
+
+    token_file: Annotated[str | None, _form("a path")] = None
+    """Instead of `token`: a file that holds the token and nothing else. A relative path is taken from the
+    folder of this file."""
+
+    client_id: Annotated[Text | None, _form("the app's client id")] = None
+    """For the other two ways: the app's client id, as Shopify's Dev Dashboard shows it."""
+
+    client_secret: Annotated[Secret | None, _form("the app's client secret")] = None
+    """The app's client secret, which Shopify also calls API secret key. It gets access tokens, and proves
+    that a webhook is Shopify's; without it no webhook is believed."""
+
+    client_secret_file: Annotated[str | None, _form("a path")] = None
+    """Instead of `client_secret`: a file that holds it and nothing else."""
+
+    old_client_secret: Annotated[Secret | None, _form("the app's client secret before")] = None
+    """While a new client secret is brought in: the one before, with which Shopify goes on signing webhooks
+    for up to an hour."""
+
+    old_client_secret_file: Annotated[str | None, _form("a path")] = None
+    """Instead of `old_client_secret`: a file that holds it and nothing else."""
+
+    url: Annotated[Url | None, _form('an address such as "https://example.myshopify.com"')] = None
+    """Where the Admin API answers. Left out, https:// and the shop; only the sandbox needs another."""
+
+    version: Annotated[
+        str, Field(pattern=r"^20[0-9]{2}-(01|04|07|10)$"), _form('an API version such as "2026-10"')
+    ] = "2026-10"
+    """The version of the Admin API to speak."""
+
+    @model_validator(mode="after")
+    def _check_auth(self) -> ShopifySection:
+        """What is needed depends on `auth`, which pydantic cannot say of a key."""
+        needed = ("token",) if self.auth == "token" else ("client_id", "client_secret")
+        for name in needed:
+            if getattr(self, name) is None:
+                raise PydanticCustomError("needed", "{key}", {"key": name})
+        return self
+
+
+class FlowSection(Section):
+    """The Flow Retail tenant, and what has been proved about it."""
+
+    tenant: Annotated[Uid, _form("the tenant's uid")]
+    """The tenant's uid, as Flow Admin shows it."""
+
+    store: Annotated[Uid, _form("the store's uid")]
+    """The uid of the home store: cards are read, and movements are booked, through it."""
+
+    token: Annotated[Secret, _form("the integration token")]
+    """The token of an Integration user, made in Flow Admin."""
+
+    token_file: Annotated[str | None, _form("a path")] = None
+    """Instead of `token`: a file that holds the token and nothing else. A relative path is taken from the
+    folder of this file."""
+
+    url: Annotated[Url, _form('an address such as "https://api.flowretail.com/v2"')] = (
+        "https://api.flowretail.com/v2"
+    )
+    """Where the Flow API answers, with its version."""
+
+    debit_product_uid: Annotated[Uid | None, _form("a product uid")] = None
+    """The zero-VAT product on which value spent online is booked."""
+
+    gift_card_product_uids: Annotated[dict[str, Uid], _form('a table such as { giftcard = "901" }')] = Field(
+        default_factory=dict
+    )
+    """The GIFTCARD product that sells each brand of cards."""
+
+    default_brand: Annotated[Text | None, _form("a brand of gift_card_product_uids")] = None
+    """The brand of cards that giftsync creates, when there are several."""
+
+    item_number_field: Annotated[Text | None, _form("the name of a key")] = None
+    """The key of an order item that carries a gift-card number. Flow's support knows it."""
+
+    gift_card_settlement_code: Annotated[Text | None, _form("a settlement code")] = None
+    """The settlement code of Flow's gift-card payment method. Left out, it is looked for."""
+
+    external_settlement_code: Annotated[Text, _form("a settlement code")] = "EXTERNAL_SHOPIFY"
+    """The settlement code of the external payment method that pays for cards sold online."""
+
+    gift_card_payment_method_uid: Annotated[Text | None, _form("a payment method uid")] = None
+    """The gift-card payment method's uid in the home store. Left out, an earlier order tells."""
+
+    external_payment_method_uid: Annotated[Text | None, _form("a payment method uid")] = None
+    """The external payment method's uid in the home store. Left out, an earlier order tells."""
+
+    api_settlement_debits: Annotated[bool, _form("true or false")] = False
+    """Proved for this tenant: paying an API order with a gift card takes the money from the card."""
+
+    api_issue_allowed: Annotated[bool, _form("true or false")] = False
+    """Proved for this tenant: a settled API order issues or loads the card that its item names."""
+
+    caller_may_choose_number: Annotated[bool, _form("true or false")] = False
+    """Proved for this tenant: the number put on the item is the number of the card that is issued."""
+
+    refund_settlement_credits: Annotated[bool, _form("true or false")] = False
+    """Proved for this tenant: paying a return out to a gift card puts money on the card."""
+
+    empty_answer_means_absent: Annotated[bool, _form("true or false")] = False
+    """Proved for this tenant: an empty answer says that there is no such card."""
+
+    suspended_status: Annotated[Text | None, _form("a status of Flow")] = None
+    """The card status that suspends a card and can be taken back. Left out, suspensions are not written."""
+
+
+class WorkerSection(Section):
+    """How the background worker works. The defaults suit most shops."""
+
+    threads: Annotated[int, Field(ge=1, le=64), _form("a whole number from 1 to 64")] = 4
+    """How many cards are worked on at the same time."""
+
+    poll_seconds: Annotated[float | None, Field(gt=0, le=86_400), _form("seconds, up to 86400")] = None
+    """How often to look for news on both sides. Left out, each source of news has its own pace."""
+
+    sweep_seconds: Annotated[float, Field(ge=1, le=86_400), _form("seconds, from 1 to 86400")] = 10.0
+    """How often the next few cards of each side are read again, whether there is news of them or not."""
+
+    sweep_cards: Annotated[int, Field(ge=1, le=100_000), _form("a whole number of cards")] = 200
+    """How many cards that is. Together they decide how long a change that no news tells of stays unseen."""
+
+    lease_seconds: Annotated[float, Field(ge=30, le=3600), _form("seconds, from 30 to 3600")] = 120.0
+    """How long a worker may hold a card. A card whose worker died is free again after this time."""
+
+
+class Settings(BaseSettings):
+    """All of it. Made by `config.load.load`, which turns every mistake into a ConfigError."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        env_prefix="GIFTSYNC_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+    )
+
+    database: Annotated[Text, _form('an address such as "sqlite:///giftsync.db"')] = "sqlite:///giftsync.db"
+    """The ledger: a SQLite file, or postgresql+psycopg://user:password@host/name. A relative path
+    is taken from the folder of this file."""
+
+    key_file: Annotated[Text | None, _form("a path")] = None
+    """The key that seals serials in the ledger. Made on first use, readable by its owner only; left out,
+    it is next to the database. Without its key a ledger cannot be read: keep a copy of it somewhere safe."""
+
+    key: Annotated[Secret | None, _form("the one line that a key file holds")] = None
+    """Instead of a key file, and only in the environment: the key itself."""
+
+    link: LinkSection
+    shopify: ShopifySection
+    flow: FlowSection
+    worker: WorkerSection = Field(default_factory=WorkerSection)
+
+    def secrets(self) -> list[str]:
+        """Everything that must never be shown."""
+        shopify = self.shopify
+        given = [shopify.token, shopify.client_secret, shopify.old_client_secret, self.flow.token, self.key]
+        return [one.get_secret_value() for one in given if one is not None]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then what was read from the file."""
+        return env_settings, init_settings
