@@ -65,7 +65,7 @@ def sweep(link: Link, intake: Intake, side: Side, limit: int) -> Swept:
         swept = Swept(swept.looked_at + len(batch), swept.differ + len(due), swept.absent + absent, finished)
         check_not_empty(side.name, swept.looked_at, swept.absent, link.brake.limits)
         after = 0 if finished else batch[-1].id
-        intake.make_due(due, link.clock())
+        intake.make_due(due, link.clock(), side.name)
         intake.save_cursor(side.name, SWEEP_FEED, str(after), link.clock())
     return swept
 

@@ -23,6 +23,8 @@ from sync.work import Link
 #: How long an arrival waits that cannot be matched yet; doubled each time up to the maximum.
 AGAIN_SECONDS = 5.0
 AGAIN_SECONDS_MAX = 600.0
+#: Beyond any wait that is used; an arrival may be tried for years.
+DOUBLINGS_MAX = 16
 NUMBER_LENGTH = 16
 NUMBERS_TRIED_MAX = 8
 
@@ -66,13 +68,17 @@ class Matcher:
             self.intake.drop(arrival)
             return Matched.KNOWN
         try:
-            return self._meet(arrival, run_id)
+            for _ in range(NUMBERS_TRIED_MAX):
+                met = self._meet(arrival, run_id)
+                if met is not None:
+                    return met
+            raise _Later
         except _Later:
-            wait = min(AGAIN_SECONDS * 2**arrival.attempts, AGAIN_SECONDS_MAX)
+            wait = min(AGAIN_SECONDS * 2 ** min(arrival.attempts, DOUBLINGS_MAX), AGAIN_SECONDS_MAX)
             self.intake.postpone(arrival, now + timedelta(seconds=wait))
             return Matched.WAITS
 
-    def _meet(self, arrival: Arrival, run_id: int | None) -> Matched:
+    def _meet(self, arrival: Arrival, run_id: int | None) -> Matched | None:
         if arrival.card.serial is None and self.intake.create_is_open(arrival.side, arrival.last_chars):
             # It may be the card that one of our own creates is making right now.
             raise _Later
@@ -118,7 +124,8 @@ class Matcher:
         refused: list[NewConflict],
         number: PoolNumber | None,
         run_id: int | None,
-    ) -> Matched:
+    ) -> Matched | None:
+        """Commit the card; None when its pool number went to another card meanwhile."""
         now = self.link.clock()
         today = now.astimezone(self.link.timezone).date()
         decision = decide.meet(shown, others, self.link.rules, today)
@@ -133,6 +140,8 @@ class Matcher:
                 pool_number_id=None if number is None else number.id,
             )
         except AlreadyThere:
+            if number is not None and self.pool.is_allotted(number):
+                return None  # Another card got the number; there are more.
             self._explain_clash(arrival, shown)
             raise _Later from None
         return Matched.MET

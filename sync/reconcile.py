@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from connectors.base import CardRef, Observation, Seen, Unreadable
@@ -34,6 +34,8 @@ def prefetch(link: Link, leases: Sequence[Lease]) -> dict[int, dict[str, Observa
     for lease in leases:
         card = link.store.load(lease.card_id)
         for p in () if card.held else card.presences:
+            if lease.due_for not in (None, p.side):
+                continue
             if p.born and not p.stale and not p.open_intents and p.native_id is not None:
                 wanted.setdefault(p.side, []).append((lease.card_id, CardRef(p.native_id, p.serial)))
     looked: dict[int, dict[str, Observation]] = {lease.card_id: {} for lease in leases}
@@ -94,17 +96,27 @@ def _work(work: Work, looked: Mapping[str, Observation]) -> tuple[Card, bool]:
 def observe_all(
     card: Card, work: Work, looked: Mapping[str, Observation] | None = None
 ) -> dict[str, Observation]:
-    """Ask each side for its presence, unless an open intent makes the answer ambiguous."""
+    """Ask each side for its presence, unless an open intent makes the answer ambiguous.
+
+    Its entries are read when its balance has moved, and always where a request was once in doubt: that request
+    may land after all and hide a customer's movement of the same amount the other way.
+    """
     seen: dict[str, Observation] = {}
+    doubted: frozenset[str] | None = None
     if card.held:
         return seen
     for p in card.presences:
         if p.open_intents or p.side in work.closed or not (p.born or p.stale):
             continue
+        if work.lease.due_for not in (None, p.side) and not p.stale:
+            continue  # A hint was about another side; whoever moves this one will be told of too.
         observation = (looked or {}).get(p.side) or _ask(p, work, entries=False)
-        changed = isinstance(observation, Seen) and observation.balance_minor != p.shadow_minor
-        if changed and p.born and work.side(p.side).capabilities.lists_entries:
-            observation = _ask(p, work, entries=True)
+        lists_entries = p.born and work.side(p.side).capabilities.lists_entries
+        if lists_entries and isinstance(observation, Seen):
+            if doubted is None:
+                doubted = work.link.store.doubted_sides(work.lease.card_id)
+            if observation.balance_minor != p.shadow_minor or p.side in doubted:
+                observation = _ask(p, work, entries=True)
         seen[p.side] = observation
     return seen
 
@@ -124,13 +136,16 @@ def _ask(p: Presence, work: Work, *, entries: bool) -> Observation:
 
 def _decide(card: Card, observations: Mapping[str, Observation], work: Work) -> Card:
     today = work.clock().astimezone(work.link.timezone).date()
-    marked = work.link.store.marked(_markers(observations.values()))
+    marked = work.link.store.marked(_markers(card, observations))
     return work.commit(card, decide.observe(card, observations, work.link.rules, today, marked))
 
 
-def _markers(observations: Iterable[Observation]) -> list[str]:
-    entries = [e for o in observations if isinstance(o, Seen) for e in o.entries or ()]
-    return sorted({e.marker for e in entries if e.marker is not None})
+def _markers(card: Card, observations: Mapping[str, Observation]) -> list[str]:
+    """Markers that the sides show, and that the ledger may know."""
+    seen = {side: o for side, o in observations.items() if isinstance(o, Seen)}
+    markers = {e.marker for o in seen.values() for e in o.entries or ()}
+    markers |= {o.created_by for side, o in seen.items() if not card.presence(side).born}
+    return sorted(marker for marker in markers if marker is not None)
 
 
 def _execute_all(card: Card, work: Work) -> Card:

@@ -22,7 +22,7 @@ from sync.ledger.intake import Intake
 from sync.ledger.mailbox import Mailbox
 from sync.ledger.store import Lease, Store
 from sync.ledger.tables import arrivals, cards, runs
-from sync.match import Matched, Matcher
+from sync.match import DOUBLINGS_MAX, Matched, Matcher
 from sync.model import Card
 from sync.reconcile import prefetch, reconcile
 from sync.work import Link
@@ -34,6 +34,8 @@ ERRORS_KEPT_MAX = 20
 #: Cards held per thread, so that one read may look at many.
 CLAIMS_PER_THREAD = 8
 LETTERS_BATCH = 100
+#: Longer than any feed looks back.
+HINTS_KEPT = timedelta(days=3)
 LETTER_AGAIN_SECONDS = 2.0
 LETTER_AGAIN_SECONDS_MAX = 600.0
 #: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
@@ -109,6 +111,11 @@ class Worker:
 
     # --- one pass -------------------------------------------------------------------------------------------
 
+    def take_over(self) -> None:
+        """Free what a worker that died has left, when the database admits one worker only."""
+        if self.engine.dialect.name == "sqlite":
+            self.store.free_all(self.link.clock())
+
     def check_sides(self) -> None:
         """Raises SideError when a side cannot be used or is another than this ledger was made with."""
         for side in self.link.sides.values():
@@ -123,6 +130,7 @@ class Worker:
         """
         stop = stop or threading.Event()
         report = PassReport()
+        self.take_over()
         run_id = self._start_run("sync")
         for side in self.link.sides.values():
             for feed in side.feeds:
@@ -200,7 +208,7 @@ class Worker:
             free = self.options.threads * CLAIMS_PER_THREAD - len(running)
             # Claimed by the batch, so that sides that read in batches are asked once for many.
             if not stop.is_set() and free >= len(running):
-                running |= self._start_due(pool, free, run_id)
+                running |= set(self._start_due(pool, free, run_id))
             if not running:
                 return worked
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -209,12 +217,13 @@ class Worker:
 
     def _start_due(
         self, pool: ThreadPoolExecutor, limit: int, run_id: int | None
-    ) -> set[Future[Card | None]]:
+    ) -> dict[Future[Card | None], Lease]:
         """Claim up to `limit` due cards, look at them together, and work on each in a thread."""
         leases = self._claim(limit)
         looked = prefetch(self.link, leases) if len(leases) > 1 else {}
         return {
-            pool.submit(reconcile, self.link, lease, run_id, looked.get(lease.card_id)) for lease in leases
+            pool.submit(reconcile, self.link, lease, run_id, looked.get(lease.card_id)): lease
+            for lease in leases
         }
 
     def _claim(self, limit: int) -> list[Lease]:
@@ -307,7 +316,9 @@ class Worker:
                 told = listener.hear(letter.delivery)
             except SideError as error:
                 report.add_error(f"{letter.side}: {error}.")
-                wait_seconds = min(LETTER_AGAIN_SECONDS * 2**letter.attempts, LETTER_AGAIN_SECONDS_MAX)
+                wait_seconds = min(
+                    LETTER_AGAIN_SECONDS * 2 ** min(letter.attempts, DOUBLINGS_MAX), LETTER_AGAIN_SECONDS_MAX
+                )
                 self.mailbox.postpone(letter, now + timedelta(seconds=wait_seconds))
                 continue
             report.arrived += self.intake.hint(letter.side, told.hints, self.link.clock()).arrived
@@ -333,6 +344,7 @@ class Worker:
         Returns False when a call was still under way at the end of that time; what it did is found out at the
         next start.
         """
+        self.take_over()
         run_id = self._start_run("run")
         loop = self._loop = _Loop(self, run_id)
         loop.start()
@@ -356,8 +368,11 @@ class _Loop:
         self.worker, self.run_id = worker, run_id
         self.report = PassReport()
         self._pool = ThreadPoolExecutor(worker.options.threads, "card")
-        self._running: set[Future[Card | None]] = set()
+        self._running: dict[Future[Card | None], Lease] = {}
         self._lock = threading.Lock()
+        #: Held while cards are claimed, so that none is claimed after the end.
+        self._claiming = threading.Lock()
+        self._stopping = False
         self._scheduler = BackgroundScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
@@ -391,11 +406,17 @@ class _Loop:
         )
 
     def drain(self, seconds: float) -> bool:
+        with self._claiming:
+            self._stopping = True
         self._scheduler.shutdown(wait=False)
         with self._lock:
-            running = set(self._running)
-        _, unfinished = wait(running, timeout=seconds)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            running = dict(self._running)
+        # What has not begun is given back at once, for whoever works next.
+        given_back = [lease for future, lease in running.items() if future.cancel()]
+        for lease in given_back:
+            self.worker.store.release(lease, self.worker.link.clock())
+        _, unfinished = wait([f for f in running if not f.cancelled()], timeout=seconds)
+        self._pool.shutdown(wait=False)
         return not unfinished
 
     def _read_feed(self, side: Side, feed: Feed) -> None:
@@ -422,7 +443,9 @@ class _Loop:
             self.soon("match")
 
     def _forget(self) -> None:
-        self.worker.mailbox.forget_old(self.worker.link.clock())
+        now = self.worker.link.clock()
+        self.worker.mailbox.forget_old(now)
+        self.worker.intake.forget_hints(now - HINTS_KEPT)
 
     def _match(self) -> None:
         every_feed = {(s.name, f.name) for s in self.worker.link.sides.values() for f in s.feeds}
@@ -431,19 +454,19 @@ class _Loop:
             self.worker._match_all(self.report, self.run_id, _silent, threading.Event())
 
     def _work_due(self) -> None:
-        with self._lock:
+        with self._claiming:
             free = self.worker.options.threads * CLAIMS_PER_THREAD - len(self._running)
-        if free <= 0:
-            return
-        started = self.worker._start_due(self._pool, free, self.run_id)
-        with self._lock:
-            self._running |= started
+            if self._stopping or free <= 0:
+                return
+            started = self.worker._start_due(self._pool, free, self.run_id)
+            with self._lock:
+                self._running.update(started)
         for future in started:
             future.add_done_callback(self._done)
 
     def _done(self, future: Future[Card | None]) -> None:
         with self._lock:
-            self._running.discard(future)
+            self._running.pop(future, None)
         if not future.cancelled():
             self.report.worked += self.worker._ended_well(future, self.report)
         self.soon("due")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, case, delete, insert, literal, or_, select, update
@@ -12,10 +12,21 @@ from sqlalchemy import Connection, Engine, case, delete, insert, literal, or_, s
 from connectors.base import CardRef, Hint, HintPage
 from sync.crashpoints import crashpoint
 from sync.ledger.engine import reading
-from sync.ledger.tables import arrivals, cards, conflicts, feed_cursors, intents, presences
+from sync.ledger.tables import (
+    arrivals,
+    cards,
+    conflicts,
+    feed_cursors,
+    hints_seen,
+    intents,
+    presences,
+)
 from sync.ledger.upsert import upsert
 from sync.ledger.vault import Vault
 from sync.model import NewConflict
+
+#: How often one event that feeds tell of again is looked at.
+LOOKS_PER_EVENT = 2
 
 
 @dataclass(frozen=True)
@@ -58,18 +69,58 @@ class Intake:
         with self.engine.begin() as connection:
             known = self._known(connection, side, page.hints)
             if tells_changes:
-                _make_due(connection, known, now)
+                news = self._news(connection, side, page.hints, now)
+                _make_due(connection, [k for k, new in zip(known, news, strict=True) if new], now, side)
             fresh = [hint for hint, card_id in zip(page.hints, known, strict=True) if card_id is None]
             arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
             _save_cursor(connection, side, feed, page.cursor, now)
             crashpoint("intake.inside")
         return Taken(len(known) - len(fresh), arrived)
 
+    def _news(self, connection: Connection, side: str, hints: Sequence[Hint], now: datetime) -> list[bool]:
+        """Whether each hint is worth a look: feeds overlap, and tell of one event again and again.
+
+        An event is looked at twice, so that another one at the same moment, as the side rounds it, is not
+        missed. A hint without a moment is always news.
+        """
+        keys = [self._key_of(hint) for hint in hints]
+        wanted = {key for key in keys if key is not None}
+        seen = {
+            row.key: row.looks
+            for row in connection.execute(
+                select(hints_seen.c.key, hints_seen.c.looks).where(
+                    hints_seen.c.side == side, hints_seen.c.key.in_(wanted)
+                )
+            )
+        }
+        fresh = {key for key in wanted if seen.get(key, 0) < LOOKS_PER_EVENT}
+        for key in fresh:
+            values = {"side": side, "key": key, "looks": 1, "seen_at": now}
+            connection.execute(
+                upsert(connection, hints_seen, values).on_conflict_do_update(
+                    index_elements=["side", "key"], set_={"looks": hints_seen.c.looks + 1, "seen_at": now}
+                )
+            )
+        return [key is None or key in fresh for key in keys]
+
+    def _key_of(self, hint: Hint) -> str | None:
+        if hint.at is None:
+            return None
+        card = hint.card.native_id or ""
+        if hint.card.serial is not None:
+            card = self.vault.index(hint.card.serial)
+        return f"{hint.feed}:{card}:{hint.at.astimezone(UTC).isoformat()}"
+
+    def forget_hints(self, before: datetime) -> int:
+        """Drop the memory of hints that no feed tells of any more."""
+        with self.engine.begin() as connection:
+            return connection.execute(delete(hints_seen).where(hints_seen.c.seen_at < before)).rowcount
+
     def hint(self, side: str, hints: Sequence[Hint], now: datetime) -> Taken:
         """Store hints that come from no feed, such as a webhook's."""
         with self.engine.begin() as connection:
             known = self._known(connection, side, hints)
-            _make_due(connection, known, now)
+            _make_due(connection, known, now, side)
             fresh = [hint for hint, card_id in zip(hints, known, strict=True) if card_id is None]
             arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
         return Taken(len(known) - len(fresh), arrived)
@@ -191,9 +242,10 @@ class Intake:
                 is not None
             )
 
-    def make_due(self, card_ids: Iterable[int], now: datetime) -> None:
+    def make_due(self, card_ids: Iterable[int], now: datetime, side: str | None = None) -> None:
+        """Have cards worked on: look at `side`, or at all sides."""
         with self.engine.begin() as connection:
-            _make_due(connection, card_ids, now)
+            _make_due(connection, card_ids, now, side)
 
     def report(self, conflict: NewConflict, now: datetime) -> None:
         """Open a conflict of a whole side, unless its cause has an open one."""
@@ -234,14 +286,21 @@ class Intake:
             )
 
 
-def _make_due(connection: Connection, card_ids: Iterable[int | None], now: datetime) -> None:
+def _make_due(
+    connection: Connection, card_ids: Iterable[int | None], now: datetime, side: str | None
+) -> None:
     ids = {card_id for card_id in card_ids if card_id is not None}
     if ids:
         at = literal(now, cards.c.due_at.type)
+        # A card that is due for another side already is due for all.
+        alone = or_(cards.c.due_at.is_(None), cards.c.due_for == side)
         connection.execute(
             update(cards)
             .where(cards.c.id.in_(ids))
-            .values(due_at=case((cards.c.due_at < at, cards.c.due_at), else_=at))
+            .values(
+                due_at=case((cards.c.due_at < at, cards.c.due_at), else_=at),
+                due_for=case((alone, literal(side)), else_=None),
+            )
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,8 @@ from sync.ledger.vault import Vault
 
 #: Fewer free numbers than this is a warning.
 LOW_WATER = 50
+#: How many of the oldest free numbers are offered at a time.
+CHOICE = 64
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,12 @@ class Pool:
         return added
 
     def next_free(self, side: str, brand: str | None) -> PoolNumber | None:
-        """A number that no card has yet. It is allotted only by the transaction that creates the card."""
+        """A number that no card has yet. It is allotted only by the transaction that creates the card.
+
+        One of the oldest few, by chance: workers that ask at the same time rarely get the same.
+        """
         with reading(self.engine) as connection:
-            row = connection.execute(
+            rows = connection.execute(
                 select(pool_numbers.c.id, pool_numbers.c.serial_sealed)
                 .where(
                     pool_numbers.c.side == side,
@@ -59,9 +65,19 @@ class Pool:
                     pool_numbers.c.brand.is_(None) if brand is None else pool_numbers.c.brand == brand,
                 )
                 .order_by(pool_numbers.c.id)
-                .limit(1)
-            ).one_or_none()
-        return None if row is None else PoolNumber(row.id, self.vault.open(row.serial_sealed))
+                .limit(CHOICE)
+            ).all()
+        if not rows:
+            return None
+        row = random.choice(rows)
+        return PoolNumber(row.id, self.vault.open(row.serial_sealed))
+
+    def is_allotted(self, number: PoolNumber) -> bool:
+        with reading(self.engine) as connection:
+            at = connection.execute(
+                select(pool_numbers.c.allotted_at).where(pool_numbers.c.id == number.id)
+            ).scalar_one_or_none()
+        return at is not None
 
     def free(self, side: str) -> int:
         with reading(self.engine) as connection:

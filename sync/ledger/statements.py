@@ -13,6 +13,9 @@ SELECT_OPEN_INTENTS = (
     .where(intents.c.card_id == bindparam("card"), text("state IN ('planned','sent','in_doubt')"))
     .order_by(intents.c.sequence)
 )
+SELECT_DOUBTED_SIDES = (
+    select(intents.c.side).where(intents.c.card_id == bindparam("card"), intents.c.doubted).distinct()
+)
 SELECT_CAUSES = select(conflicts.c.cause, conflicts.c.amount_minor).where(
     conflicts.c.card_id == bindparam("card"), conflicts.c.closed_at.is_(None)
 )

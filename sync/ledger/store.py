@@ -58,6 +58,8 @@ class Lease:
     owner: str
     fencing: int
     until: datetime
+    #: The one side that is to be looked at; None: all.
+    due_for: str | None = None
 
 
 class AlreadyThere(Exception):
@@ -85,35 +87,46 @@ class Store:
 
     def claim_due(self, owner: str, now: datetime, lease_seconds: float, limit: int) -> list[Lease]:
         """Take up to `limit` cards that are due, or whose worker is gone, the longest waiting first."""
-        due = or_(cards.c.due_at <= now, cards.c.lease_until < now)
+        due = or_(cards.c.due_at <= now, cards.c.lease_until <= now)
         return self._claim(owner, now, lease_seconds, due, limit)
 
     def _claim(self, owner: str, now: datetime, lease_seconds: float, which: Any, limit: int) -> list[Lease]:
-        free = or_(cards.c.lease_until.is_(None), cards.c.lease_until < now)
+        free = or_(cards.c.lease_until.is_(None), cards.c.lease_until <= now)
         until = now + timedelta(seconds=lease_seconds)
         with self.engine.begin() as connection:
-            ids = (
-                connection.execute(
-                    select(cards.c.id)
-                    .where(which, free)
-                    .order_by(cards.c.due_at, cards.c.id)
-                    .limit(limit)
-                    .with_for_update(skip_locked=True)
-                )
-                .scalars()
-                .all()
-            )
-            if not ids:
+            due = connection.execute(
+                select(cards.c.id, cards.c.due_for)
+                .where(which, free)
+                .order_by(cards.c.due_at, cards.c.id)
+                .limit(limit)
+                .with_for_update(skip_locked=True)
+            ).all()
+            if not due:
                 return []
             # due_at is emptied now, so that a hint that comes while we work is not lost at release.
             taken = connection.execute(
                 update(cards)
-                .where(cards.c.id.in_(ids))
-                .values(lease_owner=owner, lease_until=until, fencing=cards.c.fencing + 1, due_at=None)
+                .where(cards.c.id.in_([row.id for row in due]))
+                .values(
+                    lease_owner=owner,
+                    lease_until=until,
+                    fencing=cards.c.fencing + 1,
+                    due_at=None,
+                    due_for=None,
+                )
                 .returning(cards.c.id, cards.c.fencing)
             ).all()
-        order = {card_id: position for position, card_id in enumerate(ids)}
-        return [Lease(row.id, owner, row.fencing, until) for row in sorted(taken, key=lambda r: order[r.id])]
+        fencing = {row.id: row.fencing for row in taken}
+        return [Lease(row.id, owner, fencing[row.id], until, row.due_for) for row in due]
+
+    def free_all(self, now: datetime) -> int:
+        """Take back every lease. Only for a worker that knows it is alone, at its start."""
+        with self.engine.begin() as connection:
+            return connection.execute(
+                update(cards)
+                .where(cards.c.lease_until.is_not(None))
+                .values(lease_owner=None, lease_until=None, due_at=now, due_for=None)
+            ).rowcount
 
     def renew(self, lease: Lease, now: datetime, lease_seconds: float) -> Lease:
         """Hold the card longer. Raises LeaseLost when it is not ours any more."""
@@ -124,13 +137,13 @@ class Store:
 
     def release(self, lease: Lease, due_at: datetime | None) -> None:
         """Give the card back, due again at `due_at` or when a hint said so meanwhile, whichever is first."""
-        sooner: Any = cards.c.due_at
+        due: dict[str, Any] = {}
         if due_at is not None:
             at = literal(due_at, cards.c.due_at.type)
-            sooner = case((cards.c.due_at < at, cards.c.due_at), else_=at)
+            due = {"due_at": case((cards.c.due_at < at, cards.c.due_at), else_=at), "due_for": None}
         with self.engine.begin() as connection:
             connection.execute(
-                update(cards).where(_held_by(lease)).values(lease_owner=None, lease_until=None, due_at=sooner)
+                update(cards).where(_held_by(lease)).values(lease_owner=None, lease_until=None, **due)
             )
 
     # --- reading --------------------------------------------------------------------------------------------
@@ -196,6 +209,11 @@ class Store:
                 )
             )
             return {row.marker: Marked(row.amount_minor, row.landings) for row in rows}
+
+    def doubted_sides(self, card_id: int) -> frozenset[str]:
+        """The sides on which some request for the card was ever in doubt."""
+        with reading(self.engine) as connection:
+            return frozenset(connection.execute(statements.SELECT_DOUBTED_SIDES, {"card": card_id}).scalars())
 
     # --- committing -----------------------------------------------------------------------------------------
 

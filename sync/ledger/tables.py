@@ -90,6 +90,7 @@ cards = Table(
     Column("lease_owner", Text),
     Column("lease_until", Instant),
     Column("due_at", Instant, doc="when it is to be worked on; null: nothing waits"),
+    Column("due_for", Text, doc="the one side that is to be looked at; null: all"),
     Column("chain_seq", BigInteger, nullable=False, default=0),
     Column("chain_head", Text, nullable=False, default=""),
     Column("created_at", Instant, nullable=False),
@@ -292,6 +293,15 @@ arrivals = Table(
     Index("ix_arrivals_due", "due_at", "id"),
 )
 
+hints_seen = Table(
+    "hints_seen",
+    metadata,
+    Column("side", Text, primary_key=True),
+    Column("key", Text, primary_key=True, doc="feed, card and moment of the hint; never a serial"),
+    Column("looks", Integer, nullable=False),
+    Column("seen_at", Instant, nullable=False, index=True),
+)
+
 deliveries = Table(
     "deliveries",
     metadata,
@@ -333,5 +343,118 @@ pool_numbers = Table(
         "id",
         sqlite_where=text("allotted_at IS NULL"),
         postgresql_where=text("allotted_at IS NULL"),
+    ),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("side", Text, primary_key=True),
+    Column("kind", Text, nullable=False, doc="how it was had: client_credentials, install"),
+    Column("given_to", Text, nullable=False, doc="the shop and app; a token is never sent to another"),
+    Column("access_sealed", LargeBinary, nullable=False),
+    Column("refresh_sealed", LargeBinary),
+    Column("scopes", Text, nullable=False, doc="as granted, with commas"),
+    Column("obtained_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("refresh_expires_at", Instant),
+    Column("version", BigInteger, nullable=False, doc="raised by every save"),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("side", Text, primary_key=True),
+    Column("point", Text, primary_key=True, doc="what was tried, such as api_settlement_debits"),
+    Column("identity", Text, nullable=False, doc="the shop, or tenant and store, of which it is known"),
+    Column("verdict", Text, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("evidence", _Json, nullable=False),
+    Column("at", Instant, nullable=False),
+    CheckConstraint("verdict IN ('ok','warning','missing','unknown')", name="verdict_is_known"),
+)
+
+probes = Table(
+    "probes",
+    metadata,
+    Column("side", Text, primary_key=True),
+    Column("identity", Text, nullable=False),
+    Column("notes", _Json, nullable=False, doc="what is needed to put the test card back as it was"),
+    Column("at", Instant, nullable=False),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", Text, primary_key=True, doc="stands in every line of the plan file"),
+    Column("state", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("sources", _Json, nullable=False, doc="the files that were read: name, layout, rows, rejects"),
+    Column("before", _Json, nullable=False, doc="cards and money on each side when it was planned"),
+    Column("first_row", _Id, nullable=False, default=0, doc="its rows have higher ids"),
+    Column("lease_owner", Text),
+    Column("lease_until", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("begun_at", Instant),
+    Column("ended_at", Instant),
+    CheckConstraint("state IN ('planning','planned','begun','done')", name="state_is_known"),
+)
+
+import_batches = Table(
+    "import_batches",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("import_id", Text, ForeignKey("imports.id"), nullable=False),
+    Column("side", Text, nullable=False),
+    Column("tag", Text, nullable=False, doc="by which the side is asked whether it was started"),
+    Column("operation", Text, doc="the side's own id of it; null until the side told"),
+    Column("lines", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+# One row for each card of a plan, and for each line of a file that could not be taken. Serials are sealed here
+# and nowhere else: the plan file, which people open, has the last four and a keyed reference.
+import_rows = Table(
+    "import_rows",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("import_id", Text, ForeignKey("imports.id"), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("serial_index", Text),
+    Column("serial_sealed", LargeBinary),
+    Column("last_chars", Text, nullable=False, default=""),
+    Column("online_id", Text, doc="its native id in the online shop"),
+    Column("pos_minor", BigInteger, doc="what the point of sale or its export showed; null: not there"),
+    Column("online_minor", BigInteger, doc="what the online shop showed; null: not there"),
+    Column("amount_minor", BigInteger, nullable=False, default=0, doc="what will be put on a new card"),
+    Column("status", Text, nullable=False, default=""),
+    Column("expires_on", Date),
+    Column("brand", Text, nullable=False, default=""),
+    Column("store", Text, nullable=False, default=""),
+    Column("note", Text, nullable=False, default="", doc="for the point of sale: how staff find the card"),
+    Column("source", Integer, doc="which of the import's files; null: a side's own listing"),
+    Column("line", Integer),
+    Column("cell", Text, nullable=False, default="", doc="of a reject: number and name of the column"),
+    Column("chosen", Boolean, nullable=False, default=False, doc="stands in the plan file that is applied"),
+    Column("state", Text, nullable=False),
+    Column("outcome", Text, nullable=False, default="", doc="what came of it, for people"),
+    Column("card_id", _Id, ForeignKey("cards.id")),
+    Column("batch_id", _Id, ForeignKey("import_batches.id")),
+    Column("batch_line", Integer, doc="from 0"),
+    CheckConstraint("state IN ('planned','met','done')", name="state_is_known"),
+    Index(
+        "ix_import_rows_batch",
+        "batch_id",
+        "batch_line",
+        sqlite_where=text("batch_id IS NOT NULL"),
+        postgresql_where=text("batch_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_import_rows_card",
+        "card_id",
+        sqlite_where=text("card_id IS NOT NULL"),
+        postgresql_where=text("card_id IS NOT NULL"),
     ),
 )

@@ -11,6 +11,9 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 
 def upsert(connection: Connection, table: Table, values: Mapping[str, object]) -> Any:
-    """An insert that offers `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    """An insert that offers `on_conflict_do_nothing` and `on_conflict_do_update`.
+
+    Its result's `rowcount` tells whether a row was written, on PostgreSQL too.
+    """
     made = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    return made(table).values(**values)
+    return made(table).values(**values).execution_options(preserve_rowcount=True)

@@ -1,4 +1,4 @@
-"""Serials at rest: ciphertext, a keyed hash for look-up, and the last four. A serial is money."""
+"""Serials and tokens at rest: ciphertext, and for serials a keyed hash for look-up and the last four."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mappings.serials import Serial
 
 KEY_BYTES = 64
+NONCE_BYTES = 16
 
 
 class VaultError(Exception):
@@ -30,6 +31,7 @@ class Vault:
         if len(key) != KEY_BYTES:
             raise VaultError(f"the key must have {KEY_BYTES} bytes; this one has {len(key)}")
         self._siv = AESSIV(_derive(key, b"giftsync serial seal"))
+        self._secret_siv = AESSIV(_derive(key, b"giftsync secret seal"))
         self._index_key = _derive(key, b"giftsync serial index")
         self._chain_key = _derive(key, b"giftsync hash chain")
         self._head_key = _derive(key, b"giftsync hash chain head")
@@ -43,6 +45,23 @@ class Vault:
         except InvalidTag:
             raise VaultError(
                 "a sealed serial does not open with this key; use the key file that belongs to the database"
+            ) from None
+
+    def seal_secret(self, secret: str, purpose: str) -> bytes:
+        """Seal any other secret, such as an access token.
+
+        Bound to its purpose, so that it opens nowhere else, and never the same twice.
+        """
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._secret_siv.encrypt(secret.encode(), [purpose.encode(), nonce])
+
+    def open_secret(self, sealed: bytes, purpose: str) -> str:
+        nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        try:
+            return self._secret_siv.decrypt(text, [purpose.encode(), nonce]).decode()
+        except (InvalidTag, ValueError):
+            raise VaultError(
+                "a sealed secret does not open with this key; use the key file that belongs to the database"
             ) from None
 
     def index(self, serial: Serial) -> str:

@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("lease_owner", sa.Text(), nullable=True),
         sa.Column("lease_until", Instant(), nullable=True),
         sa.Column("due_at", Instant(), nullable=True),
+        sa.Column("due_for", sa.Text(), nullable=True),
         sa.Column("chain_seq", sa.BigInteger(), nullable=False),
         sa.Column("chain_head", sa.Text(), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
@@ -123,6 +124,55 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("side", "feed", name=op.f("pk_feed_cursors")),
     )
     op.create_table(
+        "hints_seen",
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("looks", sa.Integer(), nullable=False),
+        sa.Column("seen_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("side", "key", name=op.f("pk_hints_seen")),
+    )
+    with op.batch_alter_table("hints_seen", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_hints_seen_seen_at"), ["seen_at"], unique=False)
+
+    op.create_table(
+        "imports",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column(
+            "sources",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "before",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("first_row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("lease_owner", sa.Text(), nullable=True),
+        sa.Column("lease_until", Instant(), nullable=True),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("begun_at", Instant(), nullable=True),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.CheckConstraint(
+            "state IN ('planning','planned','begun','done')", name=op.f("ck_imports_state_is_known")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_imports")),
+    )
+    op.create_table(
+        "probes",
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("identity", sa.Text(), nullable=False),
+        sa.Column(
+            "notes",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("side", name=op.f("pk_probes")),
+    )
+    op.create_table(
         "runs",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -146,6 +196,38 @@ def upgrade() -> None:
         sa.Column("timezone", sa.Text(), nullable=False),
         sa.Column("first_seen_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_sides")),
+    )
+    op.create_table(
+        "tokens",
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("given_to", sa.Text(), nullable=False),
+        sa.Column("access_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("refresh_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("obtained_at", Instant(), nullable=False),
+        sa.Column("expires_at", Instant(), nullable=True),
+        sa.Column("refresh_expires_at", Instant(), nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("side", name=op.f("pk_tokens")),
+    )
+    op.create_table(
+        "verdicts",
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("point", sa.Text(), nullable=False),
+        sa.Column("identity", sa.Text(), nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("sentence", sa.Text(), nullable=False),
+        sa.Column(
+            "evidence",
+            sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("at", Instant(), nullable=False),
+        sa.CheckConstraint(
+            "verdict IN ('ok','warning','missing','unknown')", name=op.f("ck_verdicts_verdict_is_known")
+        ),
+        sa.PrimaryKeyConstraint("side", "point", name=op.f("pk_verdicts")),
     )
     op.create_table(
         "conflicts",
@@ -192,6 +274,21 @@ def upgrade() -> None:
             postgresql_where=sa.text("closed_at IS NULL AND card_id IS NULL"),
         )
 
+    op.create_table(
+        "import_batches",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("import_id", sa.Text(), nullable=False),
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("tag", sa.Text(), nullable=False),
+        sa.Column("operation", sa.Text(), nullable=True),
+        sa.Column("lines", sa.Integer(), nullable=False),
+        sa.Column("started_at", Instant(), nullable=False),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(["import_id"], ["imports.id"], name=op.f("fk_import_batches_import_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_import_batches")),
+    )
     op.create_table(
         "intents",
         sa.Column("marker", sa.Text(), nullable=False),
@@ -329,6 +426,57 @@ def upgrade() -> None:
         batch_op.create_index("ix_presences_side", ["side", "id"], unique=False)
 
     op.create_table(
+        "import_rows",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("import_id", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("serial_index", sa.Text(), nullable=True),
+        sa.Column("serial_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("last_chars", sa.Text(), nullable=False),
+        sa.Column("online_id", sa.Text(), nullable=True),
+        sa.Column("pos_minor", sa.BigInteger(), nullable=True),
+        sa.Column("online_minor", sa.BigInteger(), nullable=True),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("expires_on", sa.Date(), nullable=True),
+        sa.Column("brand", sa.Text(), nullable=False),
+        sa.Column("store", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("source", sa.Integer(), nullable=True),
+        sa.Column("line", sa.Integer(), nullable=True),
+        sa.Column("cell", sa.Text(), nullable=False),
+        sa.Column("chosen", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("card_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("batch_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("batch_line", sa.Integer(), nullable=True),
+        sa.CheckConstraint("state IN ('planned','met','done')", name=op.f("ck_import_rows_state_is_known")),
+        sa.ForeignKeyConstraint(["batch_id"], ["import_batches.id"], name=op.f("fk_import_rows_batch_id")),
+        sa.ForeignKeyConstraint(["card_id"], ["cards.id"], name=op.f("fk_import_rows_card_id")),
+        sa.ForeignKeyConstraint(["import_id"], ["imports.id"], name=op.f("fk_import_rows_import_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_import_rows")),
+    )
+    with op.batch_alter_table("import_rows", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_import_rows_batch",
+            ["batch_id", "batch_line"],
+            unique=False,
+            sqlite_where=sa.text("batch_id IS NOT NULL"),
+            postgresql_where=sa.text("batch_id IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_import_rows_card",
+            ["card_id"],
+            unique=False,
+            sqlite_where=sa.text("card_id IS NOT NULL"),
+            postgresql_where=sa.text("card_id IS NOT NULL"),
+        )
+
+    op.create_table(
         "intent_states",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -357,6 +505,19 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_intent_states_marker"))
 
     op.drop_table("intent_states")
+    with op.batch_alter_table("import_rows", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_import_rows_card",
+            sqlite_where=sa.text("card_id IS NOT NULL"),
+            postgresql_where=sa.text("card_id IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "ix_import_rows_batch",
+            sqlite_where=sa.text("batch_id IS NOT NULL"),
+            postgresql_where=sa.text("batch_id IS NOT NULL"),
+        )
+
+    op.drop_table("import_rows")
     with op.batch_alter_table("presences", schema=None) as batch_op:
         batch_op.drop_index("ix_presences_side")
         batch_op.drop_index("ix_presences_serial_index")
@@ -383,6 +544,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_intents_card_id"))
 
     op.drop_table("intents")
+    op.drop_table("import_batches")
     with op.batch_alter_table("conflicts", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_conflicts_one_open_per_side_and_cause",
@@ -397,8 +559,16 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_conflicts_card_id"))
 
     op.drop_table("conflicts")
+    op.drop_table("verdicts")
+    op.drop_table("tokens")
     op.drop_table("sides")
     op.drop_table("runs")
+    op.drop_table("probes")
+    op.drop_table("imports")
+    with op.batch_alter_table("hints_seen", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_hints_seen_seen_at"))
+
+    op.drop_table("hints_seen")
     op.drop_table("feed_cursors")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index("ix_deliveries_received")
