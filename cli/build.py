@@ -122,8 +122,6 @@ def open_sides(settings: Settings, stop: threading.Event | None = None) -> dict[
 
 def _shopify(settings: Settings, pause: Callable[[float], None]) -> ShopifySide:
     section = settings.shopify
-    if section.token is None:
-        raise ConfigError([f'[shopify] auth = "{section.auth}" is not supported; use "token".'])
     try:
         return ShopifySide(
             shop=section.shop,
@@ -239,7 +237,13 @@ def build_worker(
         lease_seconds=settings.worker.lease_seconds,
         on_closed=on_closed,
     )
-    matcher = Matcher(link, ledger.intake, ledger.pool, settings.link.shopify_serial_prefix)
+    matcher = Matcher(
+        link,
+        ledger.intake,
+        ledger.pool,
+        settings.link.shopify_serial_prefix,
+        lengthens=settings.link.lengthen_short_numbers,
+    )
     return Worker(link, matcher, options or worker_options(settings))
 
 

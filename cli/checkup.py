@@ -34,9 +34,9 @@ class Visit:
 
 
 @contextmanager
-def ledger_if_any(settings: Settings, *, create: bool) -> Iterator[Ledger | None]:
-    """The ledger; None where there is none yet and none is to be made."""
-    with open_ledger(settings) if create or _exists(settings) else nullcontext() as ledger:
+def ledger_if_any(settings: Settings) -> Iterator[Ledger | None]:
+    """The ledger; None where there is none yet: looking makes none."""
+    with open_ledger(settings) if _exists(settings) else nullcontext() as ledger:
         yield ledger
 
 

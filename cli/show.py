@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 
 from rich.table import Table
 
@@ -155,6 +155,15 @@ def conflicts_table(conflicts: Iterable[ConflictRow]) -> Table:
             for c in conflicts
         ),
     )
+
+
+def age_words(age: timedelta) -> str:
+    """`3 days old`: how long something has waited."""
+    minutes = max(0, int(age.total_seconds() // 60))
+    for size, noun in ((1440, "day"), (60, "hour"), (1, "minute")):
+        if minutes >= size:
+            return f"{plural(minutes // size, noun)} old"
+    return "new"
 
 
 def signed(minor: int, currency: str) -> str:

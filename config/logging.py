@@ -106,6 +106,8 @@ def configure_logging(
         renderer,
     ]
     handler = logging.StreamHandler(out)
+    # A library's own level must not let through what was not asked for.
+    handler.setLevel(level)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=finish))
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -114,6 +116,9 @@ def configure_logging(
     root.setLevel(level)
     # It names every URL, and a URL may hold a serial; what fails is reported by the connectors.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    # They tell of every table, and of every tick that a busy worker passes over, which is as it should be.
+    for name, least in (("alembic", logging.WARNING), ("apscheduler", logging.ERROR)):
+        logging.getLogger(name).setLevel(least)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

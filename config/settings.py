@@ -142,6 +142,10 @@ class LinkSection(Section):
     """The first four digits of the store number that a card bought online is given, when the pool of
     pre-generated numbers is empty. Choose four digits that no printed card begins with."""
 
+    lengthen_short_numbers: Annotated[bool, _form("true or false")] = False
+    """Shopify takes no code of fewer than 8 characters. If true, a shorter store number gets `giftsync` before
+    it there: the customer of card 12345 types giftsync12345 online. If false, such a card opens a conflict."""
+
     first_contact: Literal["ask", "flow", "shopify", "lower", "higher"] = "ask"
     """Which balance a card starts with, when it is found on both sides with two different ones. `ask` leaves
     the card alone and opens a conflict for a person to settle; `flow` and `shopify` believe that side."""

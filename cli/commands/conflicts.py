@@ -9,14 +9,15 @@ from typing import Annotated
 
 import typer
 
-from cli.build import FLOW, SHOPIFY, build_worker, open_ledger
+from cli.build import FLOW, SHOPIFY, build_worker, now, open_ledger
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
-from cli.output import ExitCode, Output, jsonable, when
+from cli.output import ExitCode, Output, jsonable, plural, rows, table, when
 from cli.session import load_settings, opened_sides, report_closed
-from cli.show import conflicts_table
+from cli.show import age_words, conflicts_table, presences_table
 from mappings.money import MoneyError, format_money, minor_from_decimal
 from sync import conflicts as settling
+from sync.explain import meaning_of, words_for
 from sync.ledger import views
 from sync.ledger.views import ConflictRow
 from sync.model import ConflictKind
@@ -62,23 +63,34 @@ def show(conflict_id: ConflictId, config: ConfigOption = None, as_json: JsonOpti
     output = Output(as_json)
     with open_ledger(load_settings(config), create=False) as ledger:
         found = _find(list(views.list_conflicts(ledger.engine, conflict_id=conflict_id)), conflict_id)
-    actions = sorted(settling.actions_for(ConflictKind(found.kind)))
+        at = now()
+        card = next(views.list_cards(ledger.engine, card_id=found.card_id), None) if found.card_id else None
+    kind = ConflictKind(found.kind)
+    actions = sorted(settling.actions_for(kind))
     output.say(f"Conflict {found.id}: {found.kind.replace('_', ' ')}")
     output.say(found.summary)
     if found.amount_minor and found.currency:
         output.say(f"At stake: {format_money(found.amount_minor, found.currency)}")
-    output.say(f"Since {when(found.opened_at)}, seen {found.seen} times, last {when(found.last_seen_at)}.")
+    output.say(
+        f"Since {when(found.opened_at)} ({age_words(at - found.opened_at)}), seen "
+        f"{plural(found.seen, 'time')}, last {when(found.last_seen_at)}."
+    )
+    output.say(f"Why: {meaning_of(kind).why}")
+    output.say(f"Done already: {meaning_of(kind).done}")
     if found.card_id is not None:
         output.say(f"Card {found.card_id}: `giftsync cards show {found.card_id}`")
+    if card is not None:
+        output.show(presences_table(card))
     if found.evidence:
         output.say(json.dumps(jsonable(found.evidence), indent=2, ensure_ascii=False))
     if found.proposal:
         output.say(f"Proposal: {found.proposal}")
     if found.closed_at is None:
-        output.say(f'Settle it: giftsync conflicts resolve {found.id} {"|".join(actions)} --why "..."')
+        output.say(f'Settle it: giftsync conflicts resolve {found.id} ACTION --why "..." [--preview], with')
+        output.show(rows(table("Action", "It says"), ((one, words_for(one)) for one in actions)))
     else:
         output.say(f"Closed {when(found.closed_at)}: {found.resolution} {found.resolved_why or ''}".rstrip())
-    output.emit({"conflict": found, "actions": actions})
+    output.emit({"conflict": found, "meaning": meaning_of(kind), "actions": actions})
 
 
 @app.command()
@@ -91,6 +103,7 @@ def resolve(
     side: Annotated[str | None, typer.Option(help="For accept: flow or shopify.")] = None,
     amount: Annotated[str | None, typer.Option(help="For value: what the card is worth, as 250.00.")] = None,
     by: Annotated[str | None, typer.Option(help="Who decides; your user name if left out.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Say what would follow, and do nothing.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -108,15 +121,32 @@ def resolve(
         )
         link = build_worker(settings, ledger, sides, report_closed).link
         try:
-            done = settling.resolve(link, conflict_id, said)
+            done = settling.resolve(link, conflict_id, said, preview=preview)
         except settling.NotResolved as error:
             raise OperatorError(str(error)) from None
     if done.already_closed:
         output.say(f"Conflict {conflict_id} was closed already; nothing was changed.")
     else:
-        output.say(f"Conflict {conflict_id} is settled. `giftsync sync` carries out what follows.")
+        _show_resolved(done, found.currency, output)
+        output.say(
+            "Nothing was changed. Say it again without --preview."
+            if preview
+            else f"Conflict {conflict_id} is settled. `giftsync sync` carries out what follows."
+        )
     output.emit({"resolved": done, "exit_code": 0})
     return ExitCode.IN_STEP
+
+
+def _show_resolved(done: settling.Resolved, currency: str | None, output: Output) -> None:
+    """The card's balance before and after, and what will be written where."""
+    if currency is None or done.before_minor is None or done.after_minor is None:
+        return
+    if done.before_minor != done.after_minor:
+        before, after = format_money(done.before_minor, currency), format_money(done.after_minor, currency)
+        output.say(f"The card is worth {after} instead of {before}.")
+    for intent in done.planned:
+        amount = f" {format_money(abs(intent.amount_minor), currency)}" if intent.amount_minor else ""
+        output.say(f"To be written: {intent.side}: {intent.kind.value.replace('_', ' ')}{amount}.")
 
 
 def _find(found: list[ConflictRow], conflict_id: int) -> ConflictRow:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from cli.build import open_ledger
 from cli.checkup import LINK, Visit, examine, ledger_if_any, probe
 from cli.errors import OperatorError, explain
 from cli.options import ConfigOption, JsonOption
@@ -29,6 +30,7 @@ _STYLES = {
 }
 _TITLES = {"flow": "Flow Retail", "shopify": "Shopify", LINK: "Both together"}
 _INDENT = " " * 11
+_LEFT_OVER = {("probe", Verdict.WARNING)}
 
 
 class SideChoice(StrEnum):
@@ -65,7 +67,7 @@ def doctor(
         raise OperatorError(
             "--probe needs a test card of your own", "Name it: giftsync doctor --probe --card NUMBER."
         )
-    settings = load_settings(config)
+    settings, tried = load_settings(config), Visit()
     with opened_sides(settings) as sides:
         patients = {
             name: one
@@ -74,16 +76,16 @@ def doctor(
         }
         if try_out and serial is not None:
             _agree(serial, patients, output, yes=yes)
-            _probe_all(settings, patients, serial, output)
+            tried = _probe_all(settings, patients, serial, output)
     # Opened anew: what was proved just now is switched on from here on.
-    with opened_sides(settings) as sides, ledger_if_any(settings, create=False) as ledger:
+    with opened_sides(settings) as sides, ledger_if_any(settings) as ledger:
         patients = {
             name: one
             for name, one in sides.items()
             if isinstance(one, Patient) and (side is None or name == side)
         }
         visit = examine(settings, patients, ledger, serial)
-    return _report(visit, output)
+    return _report(visit, tried, output)
 
 
 def _serial(card: str | None) -> Serial | None:
@@ -113,37 +115,42 @@ def _agree(serial: Serial, patients: Mapping[str, Patient], output: Output, *, y
         raise OperatorError("nothing was tried", "Run it without --probe to look only.")
 
 
-def _probe_all(settings: Settings, patients: Mapping[str, Patient], serial: Serial, output: Output) -> None:
+def _probe_all(settings: Settings, patients: Mapping[str, Patient], serial: Serial, output: Output) -> Visit:
     """Probe each side; whatever goes wrong on one is said, and the other is still tried."""
-    with ledger_if_any(settings, create=True) as ledger:
-        if ledger is None:
-            return
-        # A worker would take the probe for a customer, and carry it to the other side.
-        with only_worker(ledger.engine):
-            for name, patient in patients.items():
-                output.say("")
-                output.say(f"Probe of {_TITLES[name]}")
-                try:
-                    for finding in probe(settings, name, patient, ledger, serial):
-                        _show(finding, output)
-                except SideError as error:
-                    failure = explain(error)
-                    remedy = failure.remedy if failure is not None else ""
-                    _show(
-                        Finding("probe", Verdict.WARNING, f"Not tried to the end: {error}.", remedy), output
-                    )
-                except KeyboardInterrupt:
-                    output.note("The probe was cut short. Run it again with the same card to put it back.")
-                    raise
+    tried = Visit()
+    # A worker would take the probe for a customer, and carry it to the other side.
+    with open_ledger(settings) as ledger, only_worker(ledger.engine):
+        for name, patient in patients.items():
+            output.say("")
+            output.say(f"Probe of {_TITLES[name]}")
+            try:
+                for finding in probe(settings, name, patient, ledger, serial):
+                    tried.add(name, finding)
+                    _show(finding, output)
+            except SideError as error:
+                failure = explain(error)
+                remedy = failure.remedy if failure is not None else ""
+                finding = Finding("probe", Verdict.WARNING, f"Not tried to the end: {error}.", remedy)
+                tried.add(name, finding)
+                _show(finding, output)
+            except KeyboardInterrupt:
+                output.note("The probe was cut short. Run it again with the same card to put it back.")
+                raise
+    return tried
 
 
-def _report(visit: Visit, output: Output) -> int:
+def _report(visit: Visit, tried: Visit, output: Output) -> int:
     for name, findings in visit.findings.items():
         output.say("")
         output.say(_TITLES[name])
         for finding in findings:
             _show(finding, output)
-    missing, warnings = visit.count(Verdict.MISSING), visit.count(Verdict.WARNING)
+    missing = visit.count(Verdict.MISSING)
+    # What was tried and kept is in the visit already; what is left of a probe is not.
+    left = [
+        one for found in tried.findings.values() for one in found if (one.point, one.verdict) in _LEFT_OVER
+    ]
+    warnings = visit.count(Verdict.WARNING) + len(left)
     code = ExitCode.COULD_NOT_RUN if missing else ExitCode.CONFLICTS if warnings else ExitCode.IN_STEP
     output.say("")
     if missing:
@@ -156,17 +163,22 @@ def _report(visit: Visit, output: Output) -> int:
         output.say("All is well.")
     output.emit(
         {
-            "findings": [
-                {"side": name, **{key: getattr(one, key) for key in one.__dataclass_fields__}}
-                for name, findings in visit.findings.items()
-                for one in findings
-            ],
+            "findings": _rows(visit),
+            "probe": _rows(tried),
             "missing": missing,
             "warnings": warnings,
             "exit_code": int(code),
         }
     )
     return code
+
+
+def _rows(visit: Visit) -> list[dict[str, object]]:
+    return [
+        {"side": name, **{key: getattr(one, key) for key in one.__dataclass_fields__}}
+        for name, findings in visit.findings.items()
+        for one in findings
+    ]
 
 
 def _show(finding: Finding, output: Output) -> None:

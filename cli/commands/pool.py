@@ -14,6 +14,7 @@ from cli.options import ConfigOption, JsonOption
 from cli.output import Output, plural, rows, table
 from cli.session import load_settings, opened_sides
 from connectors.base import Capabilities
+from mappings.ranges import NumberRange, inside
 from mappings.serials import Serial, SerialError
 from sync.ledger.pool import LOW_WATER
 
@@ -37,6 +38,13 @@ def add(
     settings = load_settings(config)
     with opened_sides(settings) as sides:
         serials = _serials(_lines(file), sides[FLOW].capabilities)
+    made = NumberRange("shopify_serial_prefix", settings.link.shopify_serial_prefix)
+    if inside(made, serials):
+        raise OperatorError(
+            f"no number was added: {plural(inside(made, serials), 'number')} could also be one that giftsync "
+            f"makes itself, because of shopify_serial_prefix = {made.prefix}",
+            "Set shopify_serial_prefix to four digits that no printed or pooled number begins with.",
+        )
     with open_ledger(settings) as ledger:
         added = ledger.pool.add(FLOW, serials)
         free = ledger.pool.free(FLOW)

@@ -16,7 +16,7 @@ from cli.build import now
 from cli.dry_run import dry_run
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, facts
-from cli.session import check_sides, load_settings, opened_worker
+from cli.session import check_sides, check_sides_patiently, load_settings, opened_worker
 from cli.show import exit_code_of, status_json, summary_line
 from cli.signals import stop_on_signals
 from sync.ledger import views
@@ -102,9 +102,12 @@ def run(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """Keep both sides in step until stopped. Logs go to stderr."""
     output = Output(as_json)
     settings = load_settings(config, level="INFO")
-    with stop_on_signals(output.note) as stop, opened_worker(settings, threading.Event()) as (worker, ledger):
+    with (
+        stop_on_signals(output.note) as stop,
+        opened_worker(settings, threading.Event(), until=stop) as (worker, ledger),
+    ):
         with only_worker(ledger.engine):
-            check_sides(worker)
+            check_sides_patiently(worker, stop)
             output.note("Working; Ctrl-C stops.")
             drained = worker.run(stop)
         status = views.status(ledger.engine, now())
