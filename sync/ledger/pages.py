@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, or_, select
 
 from sync.ledger import tables
 from sync.ledger.engine import reading
@@ -80,7 +80,9 @@ def _read_rows(connection: Connection, after: int, last: int | None) -> list[Car
     for state in rows_of(tables.intent_states, tables.intent_states.c.card_id, "chain_seq"):
         of_card(state).intent_states.append(state)
     disputes = select(tables.conflicts.c.card_id, tables.conflicts.c.side).where(
-        within(tables.conflicts.c.card_id), tables.conflicts.c.closed_at.is_(None)
+        within(tables.conflicts.c.card_id),
+        # What a person ignores is still there.
+        or_(tables.conflicts.c.closed_at.is_(None), tables.conflicts.c.resolution == "ignore"),
     )
     for card_id, side in connection.execute(disputes):
         if card_id in found:

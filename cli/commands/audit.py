@@ -1,0 +1,125 @@
+"""`giftsync audit`: the proof, or each place where the ledger contradicts itself."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.build import now, open_ledger, open_sides
+from cli.options import ConfigOption, JsonOption
+from cli.output import Output, plural, rows, table
+from cli.session import load_settings
+from mappings.money import decimal_from_minor, format_money
+from sync.audit import Audit, Totals
+from sync.audit import audit as begin_audit
+from sync.ledger.findings import Finding
+
+FINDINGS_SHOWN_MAX = 1_000
+
+
+def audit(
+    config: ConfigOption = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Also read every card on both sides and compare.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Recompute every card from its movements, check that no row was touched, and print the proof.
+
+    Exit code 0 when everything comes out, 2 when something does not.
+    """
+    output = Output(as_json)
+    settings = load_settings(config)
+    with open_ledger(settings, create=False) as ledger:
+        sides = open_sides(settings) if live else {}
+        try:
+            found = begin_audit(ledger.engine, ledger.vault, now, sides)
+            findings = _walk(found, output)
+        finally:
+            for side in sides.values():
+                side.close()
+    for currency, totals in found.totals.items():
+        output.show(_proof(totals, currency, live))
+    checked = (
+        f"{plural(found.cards, 'card')}, {found.movements} movements, {found.intent_states} intent states"
+    )
+    if found.discrepancies:
+        output.say(f"{plural(found.discrepancies, 'discrepancy', 'discrepancies')} in {checked}.")
+    else:
+        output.say(f"The ledger is whole: {checked} checked.")
+    output.emit(_as_json(found, findings, live))
+    return found.exit_code
+
+
+def _walk(found: Audit, output: Output) -> list[Finding]:
+    """Run the audit, showing each finding as it comes; keeps the first of them for --json."""
+    findings = iter(found)
+    kept: list[Finding] = list(islice(findings, FINDINGS_SHOWN_MAX))
+    for finding in kept:
+        where = "" if finding.card_id is None else f"Card {finding.card_id}: "
+        output.say(f"{where}{finding.summary}")
+    more = sum(1 for _ in findings)
+    if more:
+        output.say(f"… and {more} more.")
+    return kept
+
+
+def _proof(totals: Totals, currency: str, live: bool) -> Table:
+    def money(minor: int) -> str:
+        return format_money(minor, currency)
+
+    made = table("The account", "Amount", right=["Amount"])
+    rows(
+        made,
+        [
+            ("Opening balances", money(totals.opening_minor)),
+            ("Came in on the sides", money(totals.came_in_minor)),
+            ("Went out on the sides", money(totals.went_out_minor)),
+            ("Written off", money(totals.written_off_minor)),
+            ("Settled by people and policies", money(totals.resolved_minor)),
+            ("Ended with closed cards", money(totals.closed_minor)),
+            ("= the movements come to", money(totals.sum_minor)),
+        ],
+    )
+    made.add_section()
+    rows(made, [("The hub's balances", money(totals.hub_minor))])
+    for name, side in sorted(totals.sides.items()):
+        rows(made, [(f"{name} shows, as far as is known", money(side.shadow_minor))])
+        if side.on_the_way_minor:
+            rows(made, [(f"… of which is on the way to {name}", money(side.on_the_way_minor))])
+        if live:
+            rows(made, [(f"{name} shows now ({plural(side.read, 'card')} read)", money(side.shown_minor))])
+    return made
+
+
+def _amounts(values: object, currency: str) -> dict[str, object]:
+    """The numbers of a total: amounts as decimal strings, counts as they are."""
+    return {
+        name.removesuffix("_minor"): decimal_from_minor(value, currency) if name.endswith("_minor") else value
+        for name, value in vars(values).items()
+        if isinstance(value, int)
+    }
+
+
+def _as_json(found: Audit, findings: list[Finding], live: bool) -> dict[str, object]:
+    return {
+        "clean": found.exit_code == 0,
+        "live": live,
+        "cards": found.cards,
+        "movements": found.movements,
+        "intents": found.intents,
+        "intent_states": found.intent_states,
+        "discrepancies": found.discrepancies,
+        "findings": findings,
+        "totals": {
+            currency: {
+                **_amounts(totals, currency),
+                "sides": {name: _amounts(side, currency) for name, side in totals.sides.items()},
+            }
+            for currency, totals in found.totals.items()
+        },
+        "exit_code": found.exit_code,
+    }
