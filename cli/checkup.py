@@ -103,7 +103,9 @@ def probe(settings: Settings, name: str, patient: Patient, ledger: Ledger, card:
         random_marker,
     )
     kept = Verdicts(ledger.engine, name, patient.known_as)
+    known = kept.known()
     for finding in patient.probe(bench):
-        if finding.point != "probe":
+        # What could not be tried now takes nothing away from what is known.
+        if finding.point != "probe" and not (finding.verdict is Verdict.UNKNOWN and finding.point in known):
             kept.record(finding, now())
         yield finding

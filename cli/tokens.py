@@ -13,7 +13,7 @@ from connectors.http import HttpClient
 from connectors.shopify.address import checked_shop, checked_url
 from connectors.shopify.auth import PermanentToken, TokenSource, client_credentials, installation
 from connectors.shopify.oauth import TokenDesk
-from connectors.shopify.tokens import AccessToken
+from connectors.tokens import AccessToken
 from sync.ledger.tokens import TokenStore
 
 if TYPE_CHECKING:

@@ -64,6 +64,7 @@ class HttpClient:
         *,
         params: Mapping[str, str | int] | None = None,
         json: object | None = None,
+        form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """Send one request, once, and return whatever HTTP answer comes.
@@ -77,6 +78,7 @@ class HttpClient:
                 self.base_url.rstrip("/") + path,
                 params=dict(params) if params else None,
                 json=json,
+                data=dict(form) if form else None,
                 headers={**self.headers, **(headers or {})},
                 timeout=(self.connect_seconds, self.read_seconds),
                 allow_redirects=False,

@@ -30,6 +30,7 @@ _STYLES = {
 }
 _TITLES = {"flow": "Flow Retail", "shopify": "Shopify", LINK: "Both together"}
 _INDENT = " " * 11
+LINE_CHARS_MAX = 256
 _LEFT_OVER = {("probe", Verdict.WARNING)}
 
 
@@ -92,11 +93,16 @@ def _serial(card: str | None) -> Serial | None:
     if card is None:
         return None
     if card == "-":
-        card = typer.prompt("The test card's number", hide_input=True, err=True)
+        ask = sys.stdin.isatty()
+        card = typer.prompt("The test card's number", hide_input=True, err=True) if ask else _line()
     try:
         return Serial(card)
     except SerialError as error:
         raise OperatorError(f"--card: {error}", "Give the whole number or code of one card.") from None
+
+
+def _line() -> str:
+    return sys.stdin.readline(LINE_CHARS_MAX)
 
 
 def _agree(serial: Serial, patients: Mapping[str, Patient], output: Output, *, yes: bool) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.build import SHOPIFY, now, open_ledger
+from cli.checkup import ledger_if_any
 from cli.errors import OperatorError, naming
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, facts, plural, when
@@ -21,7 +22,7 @@ from cli.tokens import token_desk, token_store
 from config.settings import Settings
 from connectors.errors import SideError
 from connectors.findings import Patient, Wanted
-from connectors.shopify.tokens import AccessToken
+from connectors.tokens import AccessToken
 
 if TYPE_CHECKING:
     from connectors.shopify.install import Installation
@@ -55,10 +56,13 @@ class Attempt:
                 code = self.installation.code_of(query, now())
             except NotShopify as error:
                 return False, f"The answer was not accepted: {error}."
+            desk = token_desk(self.settings)
             try:
-                self.token = self._keep(token_desk(self.settings).for_code(code))
+                self.token = self._keep(desk.for_code(code))
             except SideError as error:
                 return False, f"No access token could be had: {error}. Start again."
+            finally:
+                desk.http.close()
             self.done.set()
             return True, "giftsync is installed in the shop. You can close this window."
 
@@ -154,8 +158,8 @@ def token(config: ConfigOption = None, as_json: JsonOption = False) -> int:
         output.show(facts([("Kind", _KINDS[kind]), ("Scopes", ", ".join(scopes)), ("Expires", "never")]))
         output.emit({"kind": kind, "scopes": scopes, "expires_at": None, "stored": False})
         return ExitCode.IN_STEP
-    with naming(SHOPIFY), open_ledger(settings, create=False) as ledger:
-        kept = token_store(settings, ledger).load()
+    with naming(SHOPIFY), ledger_if_any(settings) as ledger:
+        kept = None if ledger is None else token_store(settings, ledger).load()
     if kept is None:
         remedy = (
             "Run `giftsync shopify install`."

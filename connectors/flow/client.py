@@ -58,6 +58,14 @@ class Rejected(Refused):
         self.hint = hint
 
 
+class TokenRefused(SideClosed):
+    """Flow does not accept the token: nothing happened."""
+
+
+class Forbidden(SideClosed):
+    """Flow accepts the token, and does not let it do this."""
+
+
 class FlowClient:
     """One tenant's API, asked through its home store. Thread-safe.
 
@@ -88,6 +96,16 @@ class FlowClient:
 
         Raises Misread for an answer that cannot be believed, such as one about another card.
         """
+        payload = self.card_payload(serial)
+        if payload is None or (payload == {} and self._settings.empty_answer_means_absent):
+            return None
+        card = parse_card(payload)
+        if not card.answers_to(serial):
+            raise Misread("Flow answered for another card than the one asked for")
+        return card
+
+    def card_payload(self, serial: Serial) -> JsonObject | None:
+        """What Flow answers for a number, as it is; None for HTTP 404. Raises Misread for no object."""
         params: dict[str, str | int] = {"extensionCode": self._settings.extension_code}
         cvc = self._settings.cvc(serial)
         if cvc is not None:
@@ -100,12 +118,7 @@ class FlowClient:
             if rejected.hint.startswith(("TENANT", "STORE")):
                 raise SideClosed("Flow does not know the tenant or the store", _REMEDY_PLACE) from None
             return None
-        if payload == {} and self._settings.empty_answer_means_absent:
-            return None
-        card = parse_card(payload)
-        if not card.answers_to(serial):
-            raise Misread("Flow answered for another card than the one asked for")
-        return card
+        return as_object(payload, "the gift card")
 
     def change_card(self, serial: Serial, changes: Mapping[str, object]) -> FlowCard:
         """Send only the keys to change; what becomes of omitted ones is unknown (flow.md §3). Idempotent."""
@@ -249,9 +262,9 @@ class FlowClient:
 
 def _error_of(response: requests.Response, status: int, what: str) -> InDoubt | SideClosed | Rejected:
     if status == 401:
-        return SideClosed("Flow does not accept the token", _REMEDY_TOKEN)
+        return TokenRefused("Flow does not accept the token", _REMEDY_TOKEN)
     if status == 403:
-        return SideClosed(f"the token may not do this in Flow: {what}", _REMEDY_PERMISSION)
+        return Forbidden(f"the token may not do this in Flow: {what}", _REMEDY_PERMISSION)
     # Request timeout and "too early": whoever answers so may have passed the request on.
     if status >= 500 or status < 400 or status in (408, 425):
         return InDoubt(f"Flow answered HTTP {status} to {what}")

@@ -154,6 +154,11 @@ class FlowSettings:
         return found
 
     @property
+    def identity(self) -> str:
+        """The tenant and its home store, as `Side.identify` tells them."""
+        return f"{self.tenant}/{self.store}"
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 

@@ -29,13 +29,16 @@ from connectors.base import (
     Usage,
 )
 from connectors.errors import InDoubt, Refusal, Refused
+from connectors.findings import Bench, Examination, Finding, Wanted
 from connectors.flow import webhooks
 from connectors.flow.changes import Changes
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
+from connectors.flow.doctor import FlowDoctor
 from connectors.flow.mapping import expiry_date, marker_in, minor_from_x100
 from connectors.flow.model import FlowCard
 from connectors.flow.movements import Movements
+from connectors.flow.probe import FlowProbe
 from connectors.flow.receipts import FEED, ReceiptFeed
 from connectors.flow.refusals import status_of
 from connectors.flow.settings import NUMBER_DIGITS, FlowSettings
@@ -72,6 +75,7 @@ class FlowSide:
         self._clock = clock
         self._closed = threading.Event()
         pause = pause if pause is not None else self._wait
+        self._pause = pause
         self._client = FlowClient(settings, clock, pause)
         self._discovery = Discovery(self._client, settings)
         self._movements = Movements(self._client, settings, self._discovery, clock, pause)
@@ -119,7 +123,7 @@ class FlowSide:
         self._discovery.check_extension()
         currency = self._discovery.currency()
         self._discovery.method()
-        return Identity(f"{self._settings.tenant}/{self._settings.store}", currency, self._settings.timezone)
+        return Identity(self.known_as, currency, self._settings.timezone)
 
     def observe(self, cards: Sequence[CardRef], *, entries: bool = False) -> Iterator[Observation]:
         """One read per card; Flow publishes no movements, so `entries` changes nothing."""
@@ -185,6 +189,20 @@ class FlowSide:
 
     def hear(self, delivery: Delivery) -> Heard:
         return Heard(self.hints_of_order(delivery.subject))
+
+    @property
+    def known_as(self) -> str:
+        return self._settings.identity
+
+    def examine(self, wanted: Wanted) -> Examination:
+        """See `Patient.examine`."""
+        return FlowDoctor(
+            self._client, self._settings, self._discovery, self._receipts, self.capabilities
+        ).examine(wanted)
+
+    def probe(self, bench: Bench) -> Iterator[Finding]:
+        """See `Patient.probe`."""
+        return FlowProbe(self._client, self._settings, self._clock, self._pause).run(bench)
 
     def usage(self) -> Usage:
         return self._client.usage

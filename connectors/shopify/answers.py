@@ -60,6 +60,10 @@ _SCOPE: Final = re.compile(r"`([a-z_]+)` access scope")
 _CODE: Final = re.compile(r"[A-Za-z_]{1,60}")
 
 
+class TokenRefused(SideClosed):
+    """Shopify does not accept the access token: nothing happened."""
+
+
 class ScopeMissing(SideClosed):
     """The app was not granted what an operation needs."""
 
@@ -77,6 +81,8 @@ def error_of_status(status: int, retry_after_seconds: float) -> SideError | None
     """The error that an HTTP status stands for, or None for one whose body must be read."""
     if status in {429, 430}:
         return Throttled("Shopify asked to slow down", retry_after_seconds)
+    if status == 401:
+        return TokenRefused(*_CLOSED_STATUSES[status])
     if status in _CLOSED_STATUSES:
         return SideClosed(*_CLOSED_STATUSES[status])
     if status >= 500 or status == 408:

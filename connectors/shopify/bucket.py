@@ -106,6 +106,13 @@ class CostBucket:
             self._refill()
             return self._available
 
+    @property
+    def limits(self) -> ThrottleStatus:
+        """The bucket as the model has it: the smallest plan's until the first answer."""
+        available = self.available_points
+        with self._lock:
+            return ThrottleStatus(self._maximum, available, self._restore_per_second)
+
     def _refill(self) -> None:
         now = self._monotonic()
         elapsed, self._at = max(0.0, now - self._at), now

@@ -12,11 +12,13 @@ from connectors.http import HttpClient, retried, retry_after_seconds
 from connectors.shopify.answers import (
     REMEDY_UPDATE,
     Cost,
+    TokenRefused,
     cost_of,
     error_of_body,
     error_of_status,
 )
-from connectors.shopify.bucket import CostBook, CostBucket, Reservation
+from connectors.shopify.auth import TokenSource
+from connectors.shopify.bucket import CostBook, CostBucket, Reservation, ThrottleStatus
 from connectors.shopify.operations import Operation
 from connectors.shopify.shape import Json, as_object
 
@@ -28,13 +30,14 @@ Variables = Mapping[str, Any]
 class ShopifyClient:
     """One shop's GraphQL endpoint. Thread-safe.
 
-    `token` is asked before every request, so that a token that was renewed is used at once.
+    `token` is asked before every request, so that a token that was renewed is used at once. A request that
+    Shopify refused for its token did nothing, and is sent again if there is another token.
     """
 
     def __init__(
         self,
         http: HttpClient,
-        token: Callable[[], str],
+        token: TokenSource,
         version: str,
         bucket: CostBucket,
         clock: Callable[[], datetime],
@@ -75,6 +78,20 @@ class ShopifyClient:
                 REMEDY_UPDATE,
             )
 
+    @property
+    def served_version(self) -> str | None:
+        """The version that answered last; None before the first answer, or when it does not say."""
+        return self._served_version
+
+    @property
+    def token_kind(self) -> str:
+        return self._token.kind
+
+    @property
+    def limits(self) -> ThrottleStatus:
+        """The shop's bucket of points, as the last answer showed it."""
+        return self._bucket.limits
+
     def _send(self, operation: Operation, variables: Variables) -> Json:
         points = self._book.estimate(operation.name, operation.points_guess)
         reservation = self._bucket.reserve(points)
@@ -104,11 +121,20 @@ class ShopifyClient:
         self.http.count(points=round(cost.actual_points or 0))
 
     def _post(self, operation: Operation, variables: Variables) -> Json:
+        access = self._token()
+        try:
+            return self._post_with(access, operation, variables)
+        except TokenRefused:
+            if not self._token.refused(access):
+                raise
+        return self._post_with(self._token(), operation, variables)
+
+    def _post_with(self, access: str, operation: Operation, variables: Variables) -> Json:
         response = self.http.request(
             "POST",
             f"/admin/api/{self.version}/graphql.json",
             json={"query": operation.document, "variables": variables, "operationName": operation.name},
-            headers={"X-Shopify-Access-Token": self._token()},
+            headers={"X-Shopify-Access-Token": access},
         )
         error = error_of_status(response.status_code, retry_after_seconds(response, self._clock()))
         if isinstance(error, Throttled):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,12 +23,19 @@ from connectors.base import (
     Usage,
 )
 from connectors.errors import SideClosed
+from connectors.findings import Bench, Examination, Finding, Wanted
 from connectors.http import CONNECT_SECONDS, READ_SECONDS, HttpClient
 from connectors.shopify import operations, webhooks
+from connectors.shopify.address import checked_shop, checked_url
+from connectors.shopify.auth import PermanentToken, RenewedToken, TokenSource
 from connectors.shopify.bucket import CostBucket
+from connectors.shopify.bulk import ShopifyBulk
 from connectors.shopify.client import ShopifyClient
+from connectors.shopify.doctor import ShopifyDoctor
 from connectors.shopify.feeds import FEEDS, NEW_CARDS, FeedReader, payment_hints
+from connectors.shopify.probe import ShopifyProbe
 from connectors.shopify.reads import CODE_LENGTH_MAX, CODE_LENGTH_MIN, CardReader
+from connectors.shopify.scopes import missing_scopes
 from connectors.shopify.shape import Json, flag_of, object_of, objects_of, optional_object, text_of
 from connectors.shopify.writes import CardWriter
 from mappings.lifecycle import CardStatus
@@ -37,16 +43,6 @@ from mappings.serials import Serial
 
 #: API versions that giftsync can speak, newest first (shopify.md §1).
 VERSIONS: Final = ("2026-10", "2026-07", "2026-04")
-
-#: What giftsync needs, and why. A write scope includes its read scope (shopify.md §2).
-SCOPES: Final = {
-    "write_gift_cards": "to make cards and set their expiry and status",
-    "write_gift_card_transactions": "to credit and debit cards and to find its own transactions",
-    "read_orders": "to see which orders sold cards and were paid with them",
-}
-
-_SHOP: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}\.myshopify\.com")
-_LOOPBACK: Final = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?/?")
 
 _CAPABILITIES: Final = Capabilities(
     creates=True,
@@ -62,13 +58,14 @@ _CAPABILITIES: Final = Capabilities(
     serial_length_min=CODE_LENGTH_MIN,
     serial_length_max=CODE_LENGTH_MAX,
     serial_digits_only=False,
+    suspends_by_date=True,
 )
 
 
 class ShopifySide:
     """One shop, by its permanent `….myshopify.com` name. Thread-safe; all threads share one cost bucket.
 
-    `token` is an Admin API access token, or a callable that gives the current one when tokens expire. `pause`
+    `token` is an Admin API access token, or a source that gives the current one when tokens expire. `pause`
     waits the given seconds, and may raise to stop waiting. `clock` tells the time with its zone, `monotonic`
     in seconds. `look_back` is how far the feeds of updates go back when they are read for the first time.
     `webhook_secrets` are the app's client secrets, the newest first; without one no delivery is believed.
@@ -80,7 +77,7 @@ class ShopifySide:
         self,
         *,
         shop: str,
-        token: str | Callable[[], str],
+        token: str | Callable[[], str] | TokenSource,
         pause: Callable[[float], None],
         name: str = "shopify",
         base_url: str | None = None,
@@ -93,22 +90,21 @@ class ShopifySide:
         webhook_secrets: Sequence[str] = (),
     ) -> None:
         self._name = name
-        self._shop = shop.strip().lower()
-        if not _SHOP.fullmatch(self._shop):
-            raise ValueError("the shop must be its permanent name, such as example.myshopify.com")
+        self._shop = checked_shop(shop)
         if version not in VERSIONS:
             raise ValueError(f"giftsync speaks the API versions {', '.join(VERSIONS)}, not {version!r}")
-        url = base_url or f"https://{self._shop}"
-        # Over plain HTTP the token would cross the network readably.
-        if not url.startswith("https://") and not _LOOPBACK.fullmatch(url):
-            raise ValueError("the address must start with https://, or be a loopback address")
+        url = checked_url(self._shop, base_url)
         self._http = HttpClient(url, {}, connect_seconds, read_seconds, clock)
         bucket = CostBucket(monotonic, pause)
-        self._client = ShopifyClient(self._http, _source_of(token), version, bucket, clock, pause)
+        self._token = _source_of(token)
+        self._client = ShopifyClient(self._http, self._token, version, bucket, clock, pause)
         self._reader = CardReader(self._client, clock)
         self._writer = CardWriter(self._client, self._reader)
         self._feeds = FeedReader(self._client, clock, look_back)
+        #: All cards in one query, and many creates from one file: for imports.
+        self.bulk = ShopifyBulk(self._client, clock, pause, monotonic)
         self._secrets = tuple(webhook_secrets)
+        self._pause = pause
 
     def __repr__(self) -> str:
         return f"ShopifySide(name={self._name!r}, shop={self._shop!r})"
@@ -170,15 +166,28 @@ class ShopifySide:
         order = optional_object(self._client.read(operations.READ_ORDER, {"id": delivery.subject}), "order")
         return Heard([] if order is None else payment_hints(order), [NEW_CARDS])
 
+    @property
+    def known_as(self) -> str:
+        return self._shop
+
+    def examine(self, wanted: Wanted) -> Examination:
+        """See `Patient.examine`."""
+        return ShopifyDoctor(self._client, self._shop, self._secrets).examine(wanted)
+
+    def probe(self, bench: Bench) -> Iterator[Finding]:
+        """See `Patient.probe`."""
+        return ShopifyProbe(self._client, self._reader, self, self._pause).run(bench)
+
     def usage(self) -> Usage:
         return self._http.usage
 
     def close(self) -> None:
         self._http.close()
+        self._token.close()
 
 
-def _source_of(token: str | Callable[[], str]) -> Callable[[], str]:
-    return (lambda: token) if isinstance(token, str) else token
+def _source_of(token: str | Callable[[], str] | TokenSource) -> TokenSource:
+    return token if isinstance(token, RenewedToken | PermanentToken) else PermanentToken(token)
 
 
 def _check_gift_cards(shop: Json) -> None:
@@ -192,14 +201,10 @@ def _check_gift_cards(shop: Json) -> None:
 
 def _check_scopes(installation: Json) -> None:
     granted = {text_of(scope, "handle") for scope in objects_of(installation, "accessScopes")}
-    missing = {scope: why for scope, why in SCOPES.items() if not {scope, _writing(scope)} & granted}
+    missing = missing_scopes(granted)
     if missing:
         reasons = "; ".join(f"{scope}, {why}" for scope, why in missing.items())
         raise SideClosed(
             f"the app lacks access scopes: {', '.join(missing)}",
             f"Grant the app these scopes and install it again in the shop: {reasons}.",
         )
-
-
-def _writing(scope: str) -> str:
-    return scope.replace("read_", "write_", 1)

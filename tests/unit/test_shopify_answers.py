@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from connectors.errors import InDoubt, SideClosed, SideError, Throttled
-from connectors.shopify.answers import ScopeMissing, cost_of, error_of_body, error_of_status, throttle_seconds
+from connectors.shopify.answers import (
+    ScopeMissing,
+    TokenRefused,
+    cost_of,
+    error_of_body,
+    error_of_status,
+    throttle_seconds,
+)
 from connectors.shopify.bucket import ThrottleStatus
 from connectors.shopify.operations import CREDIT_CARD, READ_CARDS
 
@@ -39,7 +46,7 @@ def failed(
         (201, InDoubt),
         (302, SideClosed),
         (400, SideClosed),
-        (401, SideClosed),
+        (401, TokenRefused),
         (402, SideClosed),
         (403, SideClosed),
         (404, SideClosed),

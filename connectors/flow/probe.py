@@ -1,0 +1,249 @@
+"""Tries on a test card what reading cannot tell (flow.md §5, §9): notes, debits, refunds and loads of 1.00.
+
+In this order, so that as little as possible can be left over: the note; 1.00 off the card; 1.00 back by a
+return; then, where products are configured, 1.00 on by a sale and off again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from connectors.base import CardRef, EffectKind
+from connectors.errors import InDoubt, SideError
+from connectors.findings import Bench, Finding, Verdict
+from connectors.flow.client import FlowClient, Rejected
+from connectors.flow.discovery import Discovery
+from connectors.flow.inferred import INFERRED, missing_needs
+from connectors.flow.mapping import instant_text, minor_from_x100
+from connectors.flow.model import FlowCard
+from connectors.flow.movements import BALANCE, Movements
+from connectors.flow.refusals import refusal_of_card
+from connectors.flow.settings import NUMBER_DIGITS, FlowSettings
+from connectors.probing import Hand, Move, Trial, revived
+from mappings.money import MoneyError, currency_exponent
+from mappings.serials import Serial, mask
+
+NOTE: Final = "giftsync probe"
+_NEEDS: Final = {one.setting: one for one in INFERRED}
+
+
+class FlowProbe:
+    """One run of the probe on one tenant."""
+
+    def __init__(
+        self,
+        client: FlowClient,
+        settings: FlowSettings,
+        clock: Callable[[], datetime],
+        pause: Callable[[float], None],
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._clock = clock
+        self._pause = pause
+        self._currency = ""
+        self._failed: set[str] = set()
+
+    def run(self, bench: Bench) -> Iterator[Finding]:
+        """See `Patient.probe`."""
+        yield self._unknown_number()
+        name = f"the card {mask(bench.card.last_chars)}"
+        try:
+            card = self._client.card(bench.card)
+        except Rejected as error:
+            yield _not_probed(f"{error}.", "Name a card that needs no CVC.")
+            return
+        if card is None:
+            yield _not_probed(f"Flow shows no such card as {name}.", "Name a card by its whole number.")
+            return
+        self._currency = Discovery(self._client, self._settings).currency()
+        card = yield from self._after_earlier(card, bench)
+        if card is None:
+            return
+        unit_minor = 10 ** currency_exponent(self._currency)
+        refusal = refusal_of_card(card, self._clock(), 100)
+        if refusal is not None:
+            yield _not_probed(f"{refusal}.", "Name an active card with at least 1.00 on it.")
+            return
+        trial = self._trial(card, bench)
+        trial.extra = {"note": card.note, "valid_to": card.valid_to and instant_text(card.valid_to)}
+        trial.note()
+        try:
+            yield self._note(card)
+            yield from self._moves(trial, unit_minor)
+        finally:
+            ending = self._end(trial)
+        yield ending
+
+    def _after_earlier(self, card: FlowCard, bench: Bench) -> Generator[Finding, None, FlowCard | None]:
+        """Put back what an earlier probe left. Gives the card as it then is; None: go no further."""
+        notes = bench.journal.load()
+        if notes is None:
+            return card
+        ref = CardRef(card.native_id, bench.card)
+        old = revived(notes, ref, bench, self._pause, self._hand())
+        if old is None:
+            yield _not_probed(
+                f"An earlier probe, of the card {mask(str(notes['last_chars']))}, was cut short.",
+                "Probe that card once more first, so that it is put back.",
+            )
+            return None
+        ending = self._end(old)
+        if ending.verdict is not Verdict.OK:
+            yield ending
+            return None
+        return self._client.card(bench.card)
+
+    # What is tried.
+
+    def _unknown_number(self) -> Finding:
+        """How Flow answers for a number that is no card; a random one is none, and is only read."""
+        point = "empty_answer_means_absent"
+        number = Serial("".join(secrets.choice("0123456789") for _ in range(NUMBER_DIGITS)))
+        try:
+            payload = self._client.card_payload(number)
+        except SideError as error:
+            return Finding(
+                point, Verdict.UNKNOWN, f"Flow's answer for an unknown number cannot be told: {error}."
+            )
+        if payload is None:
+            return Finding(point, Verdict.UNKNOWN, "Flow answers 404 for an unknown number, which says all.")
+        if payload == {}:
+            return Finding(point, Verdict.OK, "Flow answers an unknown number with an empty object.")
+        return Finding(point, Verdict.UNKNOWN, "The random number happened to be a card.")
+
+    def _note(self, card: FlowCard) -> Finding:
+        """Whether keys that are left out of a change stay as they are (flow.md §3)."""
+        point, serial = "put_keeps_the_rest", card.number
+        try:
+            changed = self._client.change_card(serial, {"note": f"{card.note} {NOTE}".strip()})
+            kept = (changed.valid_to, changed.shown_status) == (card.valid_to, card.shown_status)
+            back: dict[str, object] = {"note": card.note}
+            if changed.valid_to != card.valid_to:
+                back["validTo"] = card.valid_to and instant_text(card.valid_to)
+            self._client.change_card(serial, back)
+        except SideError as error:
+            return Finding(point, Verdict.UNKNOWN, f"The card's note could not be changed: {error}.")
+        if kept:
+            return Finding(point, Verdict.OK, "A change of a card's note leaves its expiry and status alone.")
+        return Finding(
+            point,
+            Verdict.WARNING,
+            "A change of a card's note also changed its expiry or status; both were put back.",
+            "Tell the makers of giftsync: changes must then send every key.",
+        )
+
+    def _moves(self, trial: Trial, unit_minor: int) -> Iterator[Finding]:
+        debits = yield from self._try(trial, "api_settlement_debits", EffectKind.DEBIT, unit_minor)
+        if debits:
+            yield from self._try(trial, "refund_settlement_credits", EffectKind.CREDIT, unit_minor)
+            # Only what can surely be taken off again is put on.
+            yield from self._try(trial, "api_issue_allowed", EffectKind.CREDIT, unit_minor)
+
+    def _try(
+        self, trial: Trial, setting: str, kind: EffectKind, unit_minor: int
+    ) -> Generator[Finding, None, bool]:
+        """One behaviour; gives whether it is proved."""
+        missing = missing_needs(self._settings, _NEEDS[setting])
+        if missing:
+            names = " and ".join(f"`{name}`" for name in missing)
+            yield Finding(
+                setting, Verdict.UNKNOWN, f"Not tried: it needs {names}.", f"Set {names} in [flow]."
+            )
+            return False
+        move = trial.move(self._hand(setting), kind, unit_minor)
+        if not move.landed:
+            self._failed.add(setting)
+        yield _judged(setting, move)
+        return move.landed
+
+    def _hand(self, setting: str | None = None) -> Hand:
+        """What moves money in one inferred way, and in no other."""
+        loads = setting == "api_issue_allowed"
+        settings = replace(
+            self._settings,
+            api_settlement_debits=setting == "api_settlement_debits",
+            refund_settlement_credits=setting == "refund_settlement_credits",
+            api_issue_allowed=loads,
+            caller_may_choose_number=loads,
+        )
+        discovery = Discovery(self._client, settings)
+        return Movements(self._client, settings, discovery, self._clock, self._pause)
+
+    # Putting back.
+
+    def _trial(self, card: FlowCard, bench: Bench) -> Trial:
+        return Trial(
+            CardRef(card.native_id, bench.card),
+            card.number.last_chars,
+            self._currency,
+            minor_from_x100(card.balance_x100, self._currency),
+            bench,
+            self._pause,
+        )
+
+    def _end(self, trial: Trial) -> Finding:
+        """Put the card back, and say how it is."""
+        hands = {
+            EffectKind.DEBIT: self._hands("api_settlement_debits"),
+            EffectKind.CREDIT: self._hands("refund_settlement_credits", "api_issue_allowed"),
+        }
+        try:
+            card = self._shown(trial)
+            trial.put_back(hands, minor_from_x100(card.balance_x100, self._currency))
+            card = self._shown(trial)
+            also = self._rest(card, trial)
+            return trial.ending(minor_from_x100(card.balance_x100, self._currency), also=also)
+        except (SideError, MoneyError) as error:
+            return trial.unread(error)
+
+    def _hands(self, *settings: str) -> list[Hand]:
+        """The ways that can be used; one that has just failed would only leave another stray order."""
+        return [
+            self._hand(name)
+            for name in settings
+            if name not in self._failed and not missing_needs(self._settings, _NEEDS[name])
+        ]
+
+    def _shown(self, trial: Trial) -> FlowCard:
+        card = self._client.card(trial.bench.card)
+        if card is None:
+            raise InDoubt("Flow no longer shows the test card")
+        return card
+
+    def _rest(self, card: FlowCard, trial: Trial) -> str:
+        """Put note and expiry back if they are not yet; what cannot be, in words."""
+        valid_to = card.valid_to and instant_text(card.valid_to)
+        if (card.note, valid_to) == (trial.extra["note"], trial.extra["valid_to"]):
+            return ""
+        try:
+            self._client.change_card(
+                card.number, {"note": trial.extra["note"], "validTo": trial.extra["valid_to"]}
+            )
+        except SideError as error:
+            return f"Its note or expiry could not be put back: {error}."
+        return ""
+
+
+def _judged(setting: str, move: Move) -> Finding:
+    claim = _NEEDS[setting].claim
+    evidence = {"marker": move.marker, "order": move.progress.get("order_uid")}
+    if move.landed:
+        return Finding(setting, Verdict.OK, f"Proved: {claim}.", evidence=evidence)
+    if move.progress.get(BALANCE):
+        return Finding(
+            setting,
+            Verdict.WARNING,
+            f"Not so: that {claim}. The order was settled, and the card's balance did not move.",
+            "Cancel the order of 1.00 in Flow; it is named in the evidence. Ask Flow for another way.",
+            evidence,
+        )
+    return Finding(setting, Verdict.WARNING, f"Not shown: that {claim}. {move.reason}.", "", evidence)
+
+
+def _not_probed(sentence: str, remedy: str) -> Finding:
+    return Finding("probe", Verdict.WARNING, f"Nothing was tried: {sentence}", remedy)

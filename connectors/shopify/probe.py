@@ -1,0 +1,169 @@
+"""Tries on a test card what reading cannot tell: 1.00 in, and 1.00 out again (shopify.md §11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Final
+
+from connectors.base import CardRef, EffectKind, Seen
+from connectors.errors import InDoubt, SideError
+from connectors.findings import Bench, Finding, Verdict
+from connectors.probing import Hand, Move, Trial, revived
+from connectors.shopify import operations
+from connectors.shopify.client import ShopifyClient
+from connectors.shopify.mapping import instant_of
+from connectors.shopify.reads import CardReader
+from connectors.shopify.shape import optional_object
+from mappings.lifecycle import CardStatus
+from mappings.money import currency_exponent
+from mappings.serials import mask
+
+#: `updatedAt` has whole seconds: two changes in one second cannot be told apart.
+TICK_SECONDS: Final = 2.0
+
+
+class ShopifyProbe:
+    """One run of the probe on one shop."""
+
+    def __init__(
+        self,
+        client: ShopifyClient,
+        reader: CardReader,
+        hand: Hand,
+        pause: Callable[[float], None],
+    ) -> None:
+        self._client = client
+        self._reader = reader
+        self._hand = hand
+        self._pause = pause
+        self._hands = {EffectKind.DEBIT: [hand], EffectKind.CREDIT: [hand]}
+
+    def run(self, bench: Bench) -> Iterator[Finding]:
+        """See `Patient.probe`."""
+        card = self._reader.lookup(bench.card)
+        name = f"the card {mask(bench.card.last_chars)}"
+        if not isinstance(card, Seen):
+            yield _not_probed(f"Shopify shows no such card as {name}.", "Name a card by its whole code.")
+            return
+        notes = bench.journal.load()
+        if notes is not None:
+            old = revived(notes, CardRef(card.native_id), bench, self._pause, self._hand)
+            if old is None:
+                yield _not_probed(
+                    f"An earlier probe, of the card {mask(str(notes['last_chars']))}, was cut short.",
+                    "Probe that card once more first, so that it is put back.",
+                )
+                return
+            ending = self._end(old)
+            if ending.verdict is not Verdict.OK:
+                yield ending
+                return
+            card = self._card(card.native_id)
+        problem = _unfit(card)
+        if problem is not None:
+            yield _not_probed(f"{name[:1].upper()}{name[1:]} {problem}.", "Name an active card.")
+            return
+        yield from self._there_and_back(
+            Trial(
+                CardRef(card.native_id),
+                card.last_chars,
+                card.currency,
+                card.balance_minor,
+                bench,
+                self._pause,
+            )
+        )
+
+    def _there_and_back(self, trial: Trial) -> Iterator[Finding]:
+        amount_minor = 10 ** currency_exponent(trial.currency)
+        trial.note()
+        try:
+            credit, moved = self._watched(trial, EffectKind.CREDIT, amount_minor)
+            yield _updated("updated_at_on_credit", "credited", credit, moved)
+            if credit.landed:
+                debit, moved = self._watched(trial, EffectKind.DEBIT, amount_minor)
+                yield _updated("updated_at_on_debit", "debited", debit, moved)
+                yield self._marks(trial)
+        finally:
+            # Also when whoever reads the findings stops half-way.
+            ending = self._end(trial)
+        yield ending
+
+    def _watched(self, trial: Trial, kind: EffectKind, amount_minor: int) -> tuple[Move, bool | None]:
+        """Move money, and see whether `updatedAt` moves with it; None when that cannot be read."""
+        before = self._updated_at(trial)
+        self._pause(TICK_SECONDS)
+        move = trial.move(self._hand, kind, amount_minor)
+        after = self._updated_at(trial)
+        return move, None if before is None or after is None else after > before
+
+    def _updated_at(self, trial: Trial) -> datetime | None:
+        try:
+            data = self._client.read(operations.PROBE_CARD, {"id": trial.card.native_id})
+            card = optional_object(data, "giftCard")
+            return None if card is None else instant_of(card, "updatedAt")
+        except SideError:
+            return None
+
+    def _marks(self, trial: Trial) -> Finding:
+        """Whether each move shows among the transactions, with its mark."""
+        point, sent = "transaction_notes", [move.marker for move in trial.moves if move.landed]
+        try:
+            card = self._reader.with_entries(trial.card.native_id or "")
+        except SideError as error:
+            return Finding(point, Verdict.UNKNOWN, f"The card's transactions could not be read: {error}.")
+        entries = card.entries if isinstance(card, Seen) else None
+        found = [entry.marker for entry in entries or ()]
+        if all(found.count(marker) == 1 for marker in sent):
+            return Finding(point, Verdict.OK, "giftsync finds its own marks on a card's transactions.")
+        return Finding(
+            point,
+            Verdict.WARNING,
+            "giftsync does not find its own marks on a card's transactions, so a lost answer needs a person.",
+            "Tell the makers of giftsync which API version the shop serves.",
+        )
+
+    def _card(self, native_id: str) -> Seen:
+        card = self._reader.card(native_id)
+        if not isinstance(card, Seen):
+            raise InDoubt("Shopify no longer shows the test card")
+        return card
+
+    def _end(self, trial: Trial) -> Finding:
+        """Put the card back, and say how it is."""
+        try:
+            trial.put_back(self._hands, self._card(trial.card.native_id or "").balance_minor)
+            return trial.ending(self._card(trial.card.native_id or "").balance_minor)
+        except SideError as error:
+            return trial.unread(error)
+
+
+def _unfit(card: Seen) -> str | None:
+    """Why a card cannot be probed."""
+    if card.status is not CardStatus.ACTIVE:
+        return f"is {card.status_text}"
+    return None
+
+
+def _updated(point: str, done: str, move: Move, moved: bool | None) -> Finding:
+    if not move.landed or moved is None:
+        why = move.reason or "the card could not be read"
+        return Finding(point, Verdict.UNKNOWN, f"The card could not be {done}: {why}.")
+    if moved:
+        return Finding(
+            point,
+            Verdict.OK,
+            f"Shopify marks a card as updated when it is {done}.",
+            evidence={"moves": True},
+        )
+    return Finding(
+        point,
+        Verdict.OK,
+        f"Shopify does not mark a card as updated when it is {done}; giftsync does not rely on it.",
+        evidence={"moves": False},
+    )
+
+
+def _not_probed(sentence: str, remedy: str) -> Finding:
+    return Finding("probe", Verdict.WARNING, f"Nothing was tried: {sentence}", remedy)
