@@ -44,5 +44,8 @@ format: setup-dev  ## rewrite the code in the house style
 bench: setup-dev  ## every benchmark, each a ratio within one run
 	$(BIN)/python -m bench
 
+simulate: setup-dev  ## every schedule of every family: many minutes
+	$(BIN)/python -m tests.simulation --size full --mutants
+
 lock: setup-dev  ## renew the lock files after a change of dependencies
 	scripts/lock

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -27,8 +27,10 @@ from connectors.errors import SideClosed
 from connectors.findings import Verdict
 from connectors.flow import FlowSettings, FlowSide
 from connectors.flow.inferred import with_proved
+from connectors.notify import MailSender, Sender, WebhookSender
 from connectors.shopify import ShopifySide
 from mappings.money import minor_from_decimal
+from mappings.serials import Serial
 from sync.brakes import Brake, BrakeLimits
 from sync.ledger import views
 from sync.ledger.engine import LedgerUnavailable, check_engine, open_engine
@@ -40,6 +42,8 @@ from sync.ledger.vault import Vault, VaultError, key_from_text, load_or_make_key
 from sync.ledger.verdicts import Verdicts
 from sync.match import Matcher
 from sync.model import FirstContact, LinkRules, SideRules
+from sync.notices import Notices
+from sync.privacy import Privacy
 from sync.work import Link
 from sync.worker import Worker, WorkerOptions
 
@@ -110,14 +114,21 @@ def _open_vault(settings: Settings, engine: Engine) -> Vault:
     return vault
 
 
-def open_sides(settings: Settings, stop: threading.Event | None = None) -> dict[str, Side]:
-    """Both sides by name, Flow first. Nothing is sent yet. Their waits end when `stop` is set."""
+def open_sides(
+    settings: Settings,
+    stop: threading.Event | None = None,
+    cvc_for: Callable[[Serial], str | None] | None = None,
+) -> dict[str, Side]:
+    """Both sides by name, Flow first. Nothing is sent yet. Their waits end when `stop` is set.
+
+    `cvc_for` gives the CVC of a card that Flow shows only with one.
+    """
     stopped = stop or threading.Event()
 
     def pause(seconds: float) -> None:
         stopped.wait(seconds)
 
-    return {FLOW: _flow(settings, pause), SHOPIFY: _shopify(settings, pause)}
+    return {FLOW: _flow(settings, pause, cvc_for), SHOPIFY: _shopify(settings, pause)}
 
 
 def _shopify(settings: Settings, pause: Callable[[float], None]) -> ShopifySide:
@@ -136,7 +147,9 @@ def _shopify(settings: Settings, pause: Callable[[float], None]) -> ShopifySide:
         raise ConfigError([f"[shopify]: {error}."]) from None
 
 
-def _flow(settings: Settings, pause: Callable[[float], None]) -> FlowSide:
+def _flow(
+    settings: Settings, pause: Callable[[float], None], cvc_for: Callable[[Serial], str | None] | None
+) -> FlowSide:
     section = settings.flow
     try:
         flow = FlowSettings(
@@ -160,6 +173,8 @@ def _flow(settings: Settings, pause: Callable[[float], None]) -> FlowSide:
             refund_settlement_credits=section.refund_settlement_credits,
             empty_answer_means_absent=section.empty_answer_means_absent,
             suspended_status=section.suspended_status,
+            cvc_for=cvc_for,
+            webhook_token=section.webhook_token.get_secret_value() if section.webhook_token else "",
         )
     except ValueError as error:
         raise ConfigError([f"[flow] {error}."]) from None
@@ -188,12 +203,16 @@ def link_rules(settings: Settings, sides: Mapping[str, Side]) -> LinkRules:
     link = settings.link
     rules = {name: _side_rules(side) for name, side in sides.items()}
     if not link.create_update_shopify_cards:
-        rules[SHOPIFY] = SideRules(False, False, False, False, frozenset())
-    if not link.download_shopify_cards:
-        flow = rules[FLOW]
-        rules[FLOW] = SideRules(
-            False, flow.debits, flow.credits, flow.sets_expiry, flow.sets_status, flow.moves_when_suspended
+        rules[SHOPIFY] = replace(
+            rules[SHOPIFY],
+            creates=False,
+            debits=False,
+            credits=False,
+            sets_expiry=False,
+            sets_status=frozenset(),
         )
+    if not link.download_shopify_cards:
+        rules[FLOW] = replace(rules[FLOW], creates=False)
     by_side = link.first_contact in (FLOW, SHOPIFY)
     return LinkRules(
         sides=rules,
@@ -211,6 +230,7 @@ def _side_rules(side: Side) -> SideRules:
         sets_expiry=can.sets_expiry,
         sets_status=can.sets_status,
         moves_when_suspended=can.moves_when_suspended,
+        suspends_by_date=can.suspends_by_date,
     )
 
 
@@ -244,7 +264,41 @@ def build_worker(
         settings.link.shopify_serial_prefix,
         lengthens=settings.link.lengthen_short_numbers,
     )
-    return Worker(link, matcher, options or worker_options(settings))
+    worker = Worker(link, matcher, options or worker_options(settings))
+    worker.listeners = {
+        name: side for name, side in sides.items() if isinstance(side, ShopifySide | FlowSide)
+    }
+    worker.notices = notices_of(settings, ledger)
+    worker.privacy = Privacy(ledger.engine, now, _privacy_folder(ledger.engine))
+    return worker
+
+
+def _privacy_folder(engine: Engine) -> Path:
+    """Next to the ledger; with a database server, where giftsync was started."""
+    path = engine.url.database if engine.dialect.name == "sqlite" else None
+    return (Path(path).parent if path else Path()) / "privacy"
+
+
+def notices_of(settings: Settings, ledger: Ledger) -> Notices | None:
+    """Who is told of new conflicts; None when nobody is."""
+    section = settings.notices
+    senders: list[Sender] = []
+    if section.webhook_url is not None:
+        senders.append(WebhookSender(section.webhook_url.get_secret_value()))
+    if section.mail_to is not None:
+        password = section.smtp_password
+        senders.append(
+            MailSender(
+                host=section.smtp_host,
+                port=section.smtp_port,
+                sender=section.mail_from or section.mail_to,
+                to=section.mail_to,
+                user=section.smtp_user,
+                password=None if password is None else password.get_secret_value(),
+                encrypts=section.smtp_host not in ("localhost", "127.0.0.1", "::1"),
+            )
+        )
+    return Notices(ledger.engine, senders, now, section.interval_minutes * 60) if senders else None
 
 
 def _brake_limits(settings: Settings, currency: str) -> BrakeLimits:

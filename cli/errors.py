@@ -13,6 +13,8 @@ from cli.output import ExitCode, Output
 from config.errors import ConfigError
 from config.logging import redact
 from connectors.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
+from console.server import ConsoleUnavailable
+from sync.importer.files import FileProblem
 from sync.ledger.engine import LedgerUnavailable
 from sync.ledger.vault import VaultError
 from sync.model import InvariantBroken
@@ -43,7 +45,7 @@ def explain(error: Exception) -> Failure | None:
             return _failure(str(error), error.remedy, error.code)
         case ConfigError():
             return Failure(error.problems, "", ExitCode.COULD_NOT_RUN)
-        case LedgerUnavailable() | VaultError():
+        case LedgerUnavailable() | VaultError() | FileProblem() | ConsoleUnavailable():
             return _failure(str(error))
         case SQLAlchemyError():
             # The statement and its parameters are left out: they hold what the ledger seals.

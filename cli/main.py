@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli.commands import cards, conflicts, demo, doctor, pool, shopify, status
+from cli.commands import audit, cards, conflicts, demo, doctor, importer, pool, privacy, shopify, status
 from cli.commands import config as config_command
 from cli.commands import sandbox as sandbox_command
 from cli.commands import sync as sync_command
@@ -33,10 +33,13 @@ app.command("sync")(sync_command.sync)
 app.command("run")(sync_command.run)
 app.command("status")(status.status)
 app.command("resume")(status.resume)
+app.command("audit")(audit.audit)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cards.app, name="cards")
 app.add_typer(conflicts.app, name="conflicts")
 app.add_typer(pool.app, name="pool")
+app.add_typer(importer.app, name="import")
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(config_command.app, name="config")
 app.add_typer(shopify.app, name="shopify")
 app.add_typer(sandbox_command.app, name="sandbox")

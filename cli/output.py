@@ -59,7 +59,10 @@ class Output:
         self.err.print(escape(text), soft_wrap=True)
 
     def show(self, renderable: object) -> None:
+        """A table of the result, for people only; one with a title has a free line before it."""
         if not self.as_json:
+            if getattr(renderable, "title", None):
+                self.out.print()
             self.out.print(renderable)
 
     def emit(self, result: Mapping[str, Any]) -> None:

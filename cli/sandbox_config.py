@@ -19,15 +19,16 @@ from sandbox.shopify.emulator import CLIENT_ID
 
 @dataclass(frozen=True)
 class Pace:
-    """How eagerly the worker looks and how long it waits, in seconds."""
+    """How eagerly the worker looks, how long it waits, and how many cards it works on at the same time."""
 
     #: The sandbox answers at once; nothing lands later than this.
     quiet_seconds: float = 5
     poll_seconds: float = 2
+    threads: int = 8
 
 
 PACE = Pace()
-DEMO_PACE = Pace(quiet_seconds=2, poll_seconds=1)
+DEMO_PACE = Pace(quiet_seconds=2, poll_seconds=1, threads=16)
 HEAD = """The settings of giftsync for its sandbox, made by `giftsync sandbox config`.
 The tokens are worth nothing: they open the emulators on this machine only."""
 
@@ -70,6 +71,7 @@ def sandbox_values(address: Address, pace: Pace = PACE) -> Values:
         ("link", "quiet_seconds"): pace.quiet_seconds,
         ("link", "shopify_serial_prefix"): "9900",
         ("worker", "poll_seconds"): pace.poll_seconds,
+        ("worker", "threads"): pace.threads,
         ("shopify", "shop"): address.shop,
         ("shopify", "token"): address.shopify_token,
         ("shopify", "client_id"): CLIENT_ID,

@@ -16,6 +16,7 @@ from config.logging import configure_logging
 from config.settings import Settings
 from connectors.base import Side
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from mappings.serials import Serial
 from sync.identity import check_identity
 from sync.worker import Worker
 
@@ -34,8 +35,12 @@ def load_settings(config: Path | None, *, level: str = "WARNING") -> Settings:
 
 
 @contextmanager
-def opened_sides(settings: Settings, stop: threading.Event | None = None) -> Iterator[Mapping[str, Side]]:
-    sides = open_sides(settings, stop)
+def opened_sides(
+    settings: Settings,
+    stop: threading.Event | None = None,
+    cvc_for: Callable[[Serial], str | None] | None = None,
+) -> Iterator[Mapping[str, Side]]:
+    sides = open_sides(settings, stop, cvc_for)
     try:
         yield sides
     finally:

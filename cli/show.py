@@ -87,7 +87,8 @@ def why_not(card: CardRow) -> str:
 
 
 def presences_table(card: CardRow) -> Table:
-    made = table("Side", "Card there", "Shows", "Status", "Expires", "State", right=["Shows"])
+    columns = ("Side", "Card there", "Shows", "Status", "Expires", "State")
+    made = table(*columns, title="Where it is", right=["Shows"])
     return rows(
         made,
         (
@@ -105,7 +106,8 @@ def presences_table(card: CardRow) -> Table:
 
 
 def movements_table(movements: Iterable[MovementRow], currency: str) -> Table:
-    made = table("When", "From", "Kind", "Amount", "Balance after", right=["Amount", "Balance after"])
+    columns = ("When", "From", "Kind", "Amount", "Balance after")
+    made = table(*columns, title="What moved it", right=["Amount", "Balance after"])
     return rows(
         made,
         (
@@ -122,7 +124,8 @@ def movements_table(movements: Iterable[MovementRow], currency: str) -> Table:
 
 
 def intents_table(intents: Iterable[IntentRow], currency: str) -> Table:
-    made = table("When", "Side", "Effect", "Amount", "State", "Marker", right=["Amount"])
+    columns = ("When", "Side", "Effect", "Amount", "State", "Marker")
+    made = table(*columns, title="What giftsync did about it", right=["Amount"])
     return rows(
         made,
         (

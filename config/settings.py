@@ -37,6 +37,12 @@ def _check_timezone(name: str) -> str:
     return name
 
 
+def _check_off(value: bool) -> bool:
+    if value:
+        raise ValueError("not supported")
+    return value
+
+
 def _check_secret(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     _check_not_empty(text)
@@ -132,9 +138,9 @@ class LinkSection(Section):
     download_shopify_cards: Annotated[bool, _form("true or false")] = True
     """Cards bought online get a number for the store. If false, they can be spent online only."""
 
-    send_notifications: Annotated[bool, _form("true or false")] = False
-    """Customers are told by Shopify about cards that giftsync creates for them; never about
-    imported ones."""
+    send_notifications: Annotated[bool, AfterValidator(_check_off), _form("false")] = False
+    """Whether customers are told by Shopify about cards that are created for them. This release cannot do it:
+    no customer data is sent, and nobody is notified, so it must be false."""
 
     shopify_serial_prefix: Annotated[
         str, Field(pattern=r"^[0-9]{4}$"), _form('four digits, such as "9900"')
@@ -143,8 +149,9 @@ class LinkSection(Section):
     pre-generated numbers is empty. Choose four digits that no printed card begins with."""
 
     lengthen_short_numbers: Annotated[bool, _form("true or false")] = False
-    """Shopify takes no code of fewer than 8 characters. If true, a shorter store number gets `giftsync` before
-    it there: the customer of card 12345 types giftsync12345 online. If false, such a card opens a conflict."""
+    """Shopify takes no code of fewer than 8 characters. If true, a shorter store number gets `giftsync`
+    before it there: the customer of card 12345 types giftsync12345 online. If false, such a card opens a
+    conflict."""
 
     first_contact: Literal["ask", "flow", "shopify", "lower", "higher"] = "ask"
     """Which balance a card starts with, when it is found on both sides with two different ones. `ask` leaves
@@ -232,6 +239,10 @@ class FlowSection(Section):
     """Instead of `token`: a file that holds the token and nothing else. A relative path is taken from the
     folder of this file."""
 
+    webhook_token: Annotated[Secret | None, _form("the token or password that Flow sends")] = None
+    """What Flow sends with its webhooks, as bearer token or password: whatever you gave Flow when you set
+    up its HTTP transport. Without it no webhook of Flow's is believed."""
+
     url: Annotated[Url, _form('an address such as "https://api.flowretail.com/v2"')] = (
         "https://api.flowretail.com/v2"
     )
@@ -282,10 +293,45 @@ class FlowSection(Section):
     """The card status that suspends a card and can be taken back. Left out, suspensions are not written."""
 
 
+class NoticesSection(Section):
+    """Where a digest of new conflicts is sent. Nothing is sent unless a webhook or a mail address is set."""
+
+    webhook_url: Annotated[Secret | None, _form("an address")] = None
+    """An address that takes JSON by POST; chat services call it an incoming webhook. It often holds a key, so
+    it is treated as a secret."""
+
+    webhook_url_file: Annotated[str | None, _form("a path")] = None
+    """Instead of `webhook_url`: a file that holds it and nothing else."""
+
+    mail_to: Annotated[Text | None, _form("a mail address")] = None
+    """Who gets the digest by mail."""
+
+    mail_from: Annotated[Text | None, _form("a mail address")] = None
+    """The sender of these mails; left out, the same address."""
+
+    smtp_host: Annotated[Text, _form("the name of a mail server")] = "localhost"
+    """The mail server that takes them. Any but one on this machine is spoken to with encryption only."""
+
+    smtp_port: Annotated[int, Field(ge=1, le=65_535), _form("a port")] = 587
+    """Its port."""
+
+    smtp_user: Annotated[Text | None, _form("a user name")] = None
+    """The user at the mail server, if it asks for one."""
+
+    smtp_password: Annotated[Secret | None, _form("a password")] = None
+    """The password of that user."""
+
+    smtp_password_file: Annotated[str | None, _form("a path")] = None
+    """Instead of `smtp_password`: a file that holds it and nothing else."""
+
+    interval_minutes: Annotated[float, Field(ge=1, le=10_080), _form("minutes, from 1 to 10080")] = 15
+    """The least time between two digests. What happens in between is told in the next one."""
+
+
 class WorkerSection(Section):
     """How the background worker works. The defaults suit most shops."""
 
-    threads: Annotated[int, Field(ge=1, le=64), _form("a whole number from 1 to 64")] = 4
+    threads: Annotated[int, Field(ge=1, le=64), _form("a whole number from 1 to 64")] = 8
     """How many cards are worked on at the same time."""
 
     poll_seconds: Annotated[float | None, Field(gt=0, le=86_400), _form("seconds, up to 86400")] = None
@@ -299,6 +345,17 @@ class WorkerSection(Section):
 
     lease_seconds: Annotated[float, Field(ge=30, le=3600), _form("seconds, from 30 to 3600")] = 120.0
     """How long a worker may hold a card. A card whose worker died is free again after this time."""
+
+
+class ConsoleSection(Section):
+    """What `giftsync run` serves over HTTP: the receiver of webhooks."""
+
+    host: Annotated[Text, _form("an address of this machine")] = "127.0.0.1"
+    """Where to listen. The sides reach it through your HTTPS proxy; paths are /webhooks/shopify and
+    /webhooks/flow."""
+
+    port: Annotated[int | None, Field(ge=0, le=65_535), _form("a port number")] = None
+    """The port; 0 takes any free one. Left out, no webhooks are received and feeds alone bring news."""
 
 
 class Settings(BaseSettings):
@@ -328,12 +385,16 @@ class Settings(BaseSettings):
     link: LinkSection
     shopify: ShopifySection
     flow: FlowSection
+    notices: NoticesSection = Field(default_factory=NoticesSection)
     worker: WorkerSection = Field(default_factory=WorkerSection)
+    console: ConsoleSection = Field(default_factory=ConsoleSection)
 
     def secrets(self) -> list[str]:
         """Everything that must never be shown."""
         shopify = self.shopify
         given = [shopify.token, shopify.client_secret, shopify.old_client_secret, self.flow.token, self.key]
+        given += [self.flow.webhook_token]
+        given += [self.notices.webhook_url, self.notices.smtp_password]
         return [one.get_secret_value() for one in given if one is not None]
 
     @classmethod

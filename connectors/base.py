@@ -236,6 +236,8 @@ class Capabilities:
     serial_length_min: int
     serial_length_max: int
     serial_digits_only: bool
+    #: A suspension takes the place of the expiry date, so a suspended card shows none and takes none.
+    suspends_by_date: bool = False
 
     def accepts_serial(self, serial: Serial) -> str | None:
         """None when the side can hold the serial, else the reason why not, for people."""

@@ -110,6 +110,8 @@ class MemorySide:
         self._fault = fault
         self._journal: list[str] = []
         self._late: list[Effect] = []
+        #: What a card shows that giftsync does not know, by native id.
+        self.odd_statuses: dict[str, str] = {}
         self._ids = itertools.count(1)
         self._entry_ids = itertools.count(1)
         self._lock = threading.RLock()
@@ -123,6 +125,14 @@ class MemorySide:
             card = self._new_card(Serial(serial), amount_minor)
             card.expires_on = expires_on
             return CardRef(card.native_id, None if self.capabilities.hides_serials else card.serial)
+
+    def generate(self, serial: str) -> CardRef:
+        """A number is generated in advance, to be sold later. No feed tells of it."""
+        with self._lock:
+            card = self._new_card(Serial(serial), 0)
+            card.status = CardStatus.INACTIVE
+            self._journal.remove(card.native_id)
+            return CardRef(card.native_id, card.serial)
 
     def move(self, native_id: str, amount_minor: int) -> bool:
         """A customer spends (negative) or loads (positive); False when the till refuses."""
@@ -217,7 +227,8 @@ class MemorySide:
         while True:
             with self._lock:
                 page = self._journal[start : start + PAGE_SIZE]
-                hints = [self._hint(native_id) for native_id in dict.fromkeys(page)]
+                there = [native_id for native_id in dict.fromkeys(page) if native_id in self.cards]
+                hints = [self._hint(native_id) for native_id in there]
             if not page:
                 return
             start += len(page)
@@ -255,13 +266,15 @@ class MemorySide:
         return None if ref.serial is None else self._by_serial(ref.serial)
 
     def _seen(self, card: MemoryCard, entries: bool) -> Seen:
+        odd = self.odd_statuses.get(card.native_id)
+        by_date = self.capabilities.suspends_by_date and card.status is CardStatus.SUSPENDED
         return Seen(
             native_id=card.native_id,
             balance_minor=card.balance_minor,
             currency=self.currency,
-            status=card.status,
-            status_text=card.status.value,
-            expires_on=card.expires_on,
+            status=card.status if odd is None else None,
+            status_text=odd or card.status.value,
+            expires_on=None if by_date else card.expires_on,
             last_chars=card.serial.last_chars,
             at=self._clock(),
             serial=None if self.capabilities.hides_serials else card.serial,
@@ -309,8 +322,14 @@ class MemorySide:
         if there is not None:
             if there.created_by == effect.marker:
                 return there
+            if there.status is CardStatus.INACTIVE and there.balance_minor == 0:
+                return self._issue(there, effect)
             raise Refused("the serial is in use", Refusal.TAKEN, there.native_id)
-        card = self._new_card(serial, effect.amount_minor)
+        return self._issue(self._new_card(serial, 0), effect)
+
+    def _issue(self, card: MemoryCard, effect: Effect) -> MemoryCard:
+        """Sell a new card, or one that was generated in advance."""
+        card.balance_minor, card.status = effect.amount_minor, CardStatus.ACTIVE
         card.expires_on, card.note = effect.expires_on, effect.note
         card.created_by, card.sold_here = effect.marker, False
         self.writes.append(effect)
@@ -326,8 +345,12 @@ class MemorySide:
 
     def _set_status(self, card: MemoryCard, effect: Effect) -> None:
         card.status = effect.status or card.status
+        if self.capabilities.suspends_by_date and effect.status is CardStatus.ACTIVE:
+            card.expires_on = effect.expires_on
 
     def _set_expiry(self, card: MemoryCard, effect: Effect) -> None:
+        if self.capabilities.suspends_by_date and card.status is CardStatus.SUSPENDED:
+            raise Refused("the card is suspended: lift that first", Refusal.NOT_ACTIVE)
         card.expires_on = effect.expires_on
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Final
 
 #: ISO 4217 currencies whose minor unit is not a hundredth (list of 2026).
@@ -34,6 +34,8 @@ _EXPONENTS: Final = {
 
 #: More digits than any gift card holds; a longer amount is a misreading.
 AMOUNT_MINOR_MAX: Final = 10**15
+#: The default context rounds what has more than 28 digits, without a word.
+_EXACT: Final = Context(prec=60, traps=[Inexact])
 
 
 class MoneyError(ValueError):
@@ -55,8 +57,14 @@ def minor_from_decimal(text: str, currency: str) -> int:
         raise MoneyError("the amount is not a decimal number") from None
     if not amount.is_finite():
         raise MoneyError("the amount is not a finite number")
-    scaled = amount.scaleb(currency_exponent(currency))
-    minor = int(scaled.to_integral_value(ROUND_HALF_EVEN))
+    # Before anything is computed: an exponent of a few digits would fill the memory.
+    if amount.copy_abs() > AMOUNT_MINOR_MAX:
+        raise MoneyError("the amount is larger than any gift card holds")
+    try:
+        scaled = amount.scaleb(currency_exponent(currency), _EXACT)
+    except Inexact:
+        raise MoneyError(f"the amount is finer than the minor unit of {currency}") from None
+    minor = int(scaled)
     if minor != scaled:
         raise MoneyError(f"the amount is finer than the minor unit of {currency}")
     if abs(minor) > AMOUNT_MINOR_MAX:

@@ -13,6 +13,11 @@ _ALPHABET: Final = re.compile(r"[a-z0-9]+")
 
 SERIAL_LENGTH_MAX: Final = 64
 
+#: Shopify's codes have 8 to 20 characters (shopify.md §3.2), so the shorter numbers of older cards need more.
+SHORT_LENGTH_MAX: Final = 7
+#: What is put before a short number. No side generates it, so a lengthened number is told from every other.
+LENGTHENED_PREFIX: Final = "giftsync"
+
 
 class SerialError(ValueError):
     """A serial that cannot be used; the message says why and never shows it."""
@@ -70,3 +75,31 @@ def normalise(raw: str) -> str:
     if not _ALPHABET.fullmatch(text):
         raise SerialError("the serial may contain only letters a-z and digits")
     return text
+
+
+# --- Short numbers ------------------------------------------------------------------------------------------
+
+
+def lengthened(serial: Serial) -> Serial:
+    """`giftsync` and then the number: `12345` becomes `giftsync12345`; one of 8 characters or more stays.
+
+    Nothing else is filled in, so leading zeros stay what they are, and a customer can be told the rule in one
+    sentence. No two numbers become one: a number that looks lengthened already is refused with SerialError.
+    """
+    text = serial.reveal()
+    if is_lengthened(serial):
+        raise SerialError(f"the serial begins with {LENGTHENED_PREFIX}, which stands for a lengthened number")
+    return serial if len(text) > SHORT_LENGTH_MAX else Serial(LENGTHENED_PREFIX + text)
+
+
+def shortened(serial: Serial) -> Serial:
+    """The number that was lengthened to this one; any other is its own."""
+    text = serial.reveal()
+    return Serial(text.removeprefix(LENGTHENED_PREFIX)) if is_lengthened(serial) else serial
+
+
+def is_lengthened(serial: Serial) -> bool:
+    """Whether this is a short number that `lengthened` made longer."""
+    text = serial.reveal()
+    added = len(text) - len(LENGTHENED_PREFIX)
+    return text.startswith(LENGTHENED_PREFIX) and 1 <= added <= SHORT_LENGTH_MAX

@@ -21,7 +21,6 @@ from sqlalchemy import Engine, select
 
 from connectors.base import Absent, CardRef, Observation, Seen, Side, Unreadable
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
-from mappings.lifecycle import CardStatus
 from sync.ledger import tables
 from sync.ledger.engine import reading
 from sync.ledger.findings import OPEN, CardRows, Finding, FindingKind, Row, money
@@ -250,10 +249,9 @@ class Audit:
         if not isinstance(answer, Seen):
             totals.unread += 1
             return False
-        shown = _worth(answer, p)
         totals.read += 1
-        totals.shown_minor += shown
-        return shown != _number(p["shadow_minor"])
+        totals.shown_minor += answer.balance_minor
+        return answer.balance_minor != _number(p["shadow_minor"])
 
     def _changed_since(self, cards: Sequence[Row]) -> set[int]:
         """Cards that were worked on while their side was asked; what they showed says nothing."""
@@ -295,20 +293,13 @@ def _quiet_presences(rows: CardRows, side: str) -> Iterator[tuple[Row, Row]]:
             yield rows.card, p
 
 
-def _worth(seen: Seen, p: Row) -> int:
-    """What the side shows, as the protocol takes it: a closed card's money has ended."""
-    if p["shadow_status"] == CardStatus.CLOSED:
-        return _number(p["shadow_minor"])
-    return 0 if seen.status is CardStatus.CLOSED else seen.balance_minor
-
-
 def _difference(side: str, card: Row, p: Row, answer: Observation, totals: SideTotals) -> Finding:
     currency = card["currency"]
     about: dict[str, Any] = {"card_id": card["id"], "side": side, "table": "presences", "currency": currency}
     if not isinstance(answer, Seen):
         totals.absent += 1
         return Finding(FindingKind.ABSENT, f"{side} does not show the card; it had it.", **about)
-    by = _worth(answer, p) - _number(p["shadow_minor"])
+    by = answer.balance_minor - _number(p["shadow_minor"])
     totals.moved += 1
     totals.moved_minor += by
     words = f"{side} shows {money(answer.balance_minor, currency)}: {money(by, currency)} not yet taken in."

@@ -5,7 +5,7 @@ Each action is safe to give twice: a conflict that is closed already is left as 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -14,7 +14,16 @@ from sqlalchemy import select, update
 from sync import decide
 from sync.ledger.engine import reading
 from sync.ledger.tables import conflicts
-from sync.model import Card, ConflictKind, Decision, Intent, NewResolution, Presence
+from sync.model import (
+    Card,
+    ConflictKind,
+    Decision,
+    Intent,
+    LeaseLost,
+    NewIntent,
+    NewResolution,
+    Presence,
+)
 from sync.reconcile import observe_all
 from sync.work import Link, Work
 
@@ -22,10 +31,14 @@ from sync.work import Link, Work
 class Action(StrEnum):
     #: I have seen it; nothing is to be done.
     ACKNOWLEDGE = "acknowledge"
-    #: This side's balance is the right one (first contact).
+    #: I have seen it, and it is not to be told of again while it stays as it is.
+    IGNORE = "ignore"
+    #: This side's balance is the right one.
     ACCEPT = "accept"
-    #: This amount is the right one (first contact).
+    #: This amount is the right one.
     VALUE = "value"
+    #: The merchant bears the money that is at stake.
+    WRITE_OFF = "write_off"
     #: The request did take effect on the side (in doubt).
     LANDED = "landed"
     #: The request did not take effect (in doubt).
@@ -37,20 +50,24 @@ class Action(StrEnum):
 _ALLOWED: dict[ConflictKind, frozenset[Action]] = {
     ConflictKind.FIRST_CONTACT: frozenset({Action.ACCEPT, Action.VALUE}),
     ConflictKind.IN_DOUBT: frozenset({Action.LANDED, Action.NOT_LANDED}),
+    ConflictKind.OVERDRAFT: frozenset({Action.ACKNOWLEDGE, Action.WRITE_OFF}),
+    # Money is owed to a side: it can be tried again, or a person says what the card is worth instead.
     **dict.fromkeys(
-        (ConflictKind.REFUSED, ConflictKind.OVER_LIMIT, ConflictKind.SERIAL, ConflictKind.NOT_WRITABLE),
-        frozenset({Action.RETRY, Action.ACKNOWLEDGE}),
+        (ConflictKind.REFUSED, ConflictKind.OVER_LIMIT, ConflictKind.NOT_WRITABLE),
+        frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE, Action.ACCEPT, Action.VALUE}),
     ),
     **dict.fromkeys(
-        (ConflictKind.MISSING, ConflictKind.STATUS, ConflictKind.CURRENCY),
-        frozenset({Action.RETRY, Action.ACKNOWLEDGE}),
+        (ConflictKind.SERIAL, ConflictKind.MISSING, ConflictKind.STATUS, ConflictKind.CURRENCY),
+        frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
     ),
+    ConflictKind.BRAKE: frozenset({Action.ACKNOWLEDGE}),
 }
+_OTHERS = frozenset({Action.ACKNOWLEDGE, Action.IGNORE})
 
 
 def actions_for(kind: ConflictKind) -> frozenset[Action]:
     """What may be said about a conflict of this kind."""
-    return _ALLOWED.get(kind, frozenset({Action.ACKNOWLEDGE}))
+    return _ALLOWED.get(kind, _OTHERS)
 
 
 class NotResolved(Exception):
@@ -76,11 +93,16 @@ class Resolved:
     #: The card's balance before and after, in minor units; None without a card.
     before_minor: int | None = None
     after_minor: int | None = None
+    #: What will be written to the sides because of it.
+    planned: tuple[NewIntent, ...] = field(default=(), compare=False)
+    #: True: it was only worked out, and nothing was changed.
+    preview: bool = False
 
 
-def resolve(link: Link, conflict_id: int, resolution: Resolution) -> Resolved:
+def resolve(link: Link, conflict_id: int, resolution: Resolution, *, preview: bool = False) -> Resolved:
     """Carry out a person's decision and close the conflict, in one transaction on the ledger.
 
+    With `preview` everything is read and worked out, and nothing is changed.
     Raises NotResolved for an unknown conflict, an action that does not fit, or a card at work elsewhere.
     """
     with reading(link.store.engine) as connection:
@@ -100,68 +122,105 @@ def resolve(link: Link, conflict_id: int, resolution: Resolution) -> Resolved:
         fits = ", ".join(sorted(actions_for(kind)))
         raise NotResolved(f"{resolution.action} does not fit a {kind} conflict; say one of: {fits}")
     if row["card_id"] is None:
-        _close(link, conflict_id, resolution)
-        return Resolved(already_closed=False)
-    return _resolve_card(link, row["card_id"], conflict_id, row["side"], row["evidence"], resolution)
+        if not preview:
+            _close(link, conflict_id, resolution)
+        return Resolved(already_closed=False, preview=preview)
+    about = _About(conflict_id, kind, row["side"], row["evidence"])
+    return _resolve_card(link, row["card_id"], about, resolution, preview)
 
 
-def _resolve_card(
-    link: Link,
-    card_id: int,
-    conflict_id: int,
-    side: str | None,
-    evidence: dict[str, object],
-    resolution: Resolution,
-) -> Resolved:
+@dataclass(frozen=True)
+class _About:
+    """The conflict that is being settled."""
+
+    id: int
+    kind: ConflictKind
+    side: str | None
+    evidence: dict[str, object]
+
+
+def _resolve_card(link: Link, card_id: int, about: _About, resolution: Resolution, preview: bool) -> Resolved:
     now = link.clock()
     lease = link.store.claim(card_id, f"{link.owner}:resolve", now, link.lease_seconds)
     if lease is None:
         raise NotResolved("the worker has this card right now; say it again in a moment")
     work = Work(link, lease)
     try:
+        # Only now can nobody else settle it: what they decided must not be decided a second time.
+        if not _is_open(link, about.id):
+            return Resolved(already_closed=True)
         before = link.store.load(card_id)
-        said = NewResolution(conflict_id, resolution.action.value, resolution.by, resolution.why)
-        decision = _decision(before, work, side, evidence, resolution)
-        after = work.commit(before, replace(decision, resolution=said))
+        said = NewResolution(about.id, resolution.action.value, resolution.by, resolution.why)
+        decision = _decision(before, work, about, resolution)
+        after = decision.card
+        if not preview:
+            after = work.commit(before, replace(decision, resolution=said))
+    except LeaseLost:
+        raise NotResolved("the worker has this card right now; say it again in a moment") from None
     finally:
         link.store.release(work.lease, now + timedelta(0))
-    return Resolved(False, before.balance_minor, after.balance_minor)
+    return Resolved(False, before.balance_minor, after.balance_minor, decision.intents, preview)
 
 
-def _decision(
-    card: Card, work: Work, side: str | None, evidence: dict[str, object], resolution: Resolution
-) -> Decision:
+def _is_open(link: Link, conflict_id: int) -> bool:
+    query = select(conflicts.c.id).where(conflicts.c.id == conflict_id, conflicts.c.closed_at.is_(None))
+    with reading(link.store.engine) as connection:
+        return connection.execute(query).first() is not None
+
+
+def _decision(card: Card, work: Work, about: _About, resolution: Resolution) -> Decision:
     match resolution.action:
-        case Action.ACKNOWLEDGE:
+        case Action.ACKNOWLEDGE | Action.IGNORE | Action.WRITE_OFF:
+            # An overdraft was written off when it was found; the person says that this is how it stays.
             return Decision(card)
         case Action.ACCEPT | Action.VALUE:
-            return _first_contact(card, work, resolution)
+            if about.kind is ConflictKind.FIRST_CONTACT:
+                return _first_contact(card, work, resolution)
+            return _set_value(_tried_again(card, about.side), work, resolution)
         case Action.LANDED | Action.NOT_LANDED:
-            p, intent = _intent_in_doubt(card, str(evidence.get("marker")))
+            p, intent = _intent_in_doubt(card, str(about.evidence.get("marker")))
             if resolution.action is Action.LANDED:
                 return decide.land(card, p.side, intent, 1, p.native_id or "", f"said by {resolution.by}")
             return decide.absent(card, p.side, intent)
         case Action.RETRY:
-            if side is None:
-                raise NotResolved("the conflict names no side to try again")
-            p = replace(card.presence(side), hold=None, stale=True, refusal=None, refusals=0)
-            presences = tuple(p if q.side == side else q for q in card.presences)
-            return Decision(replace(card, presences=presences))
+            return Decision(_tried_again(card, about.side))
+
+
+def _tried_again(card: Card, side: str | None) -> Card:
+    """The card with its presence on the side to be observed and then written anew."""
+    if side is None or all(p.side != side for p in card.presences):
+        raise NotResolved("the card is not on that side, so nothing can be tried again there")
+    p = replace(card.presence(side), hold=None, stale=True, refusal=None, refusals=0)
+    return replace(card, presences=tuple(p if q.side == side else q for q in card.presences))
+
+
+def _set_value(card: Card, work: Work, resolution: Resolution) -> Decision:
+    """What the ledger knows of each side stands; the hub's balance is what the person says.
+
+    What a customer did meanwhile comes in as a movement at the next look, and is added to it.
+    """
+    value = _value_of(resolution, {p.side: p.shadow_minor for p in card.presences if p.born})
+    today = work.clock().astimezone(work.link.timezone).date()
+    said = f"{resolution.by}: {resolution.why}"
+    return decide.set_value(card, value, work.link.rules, today, said)
+
+
+def _value_of(resolution: Resolution, shown: dict[str, int]) -> int:
+    """The balance that the person chose, in minor units."""
+    if resolution.action is Action.VALUE:
+        if resolution.value_minor is None or resolution.value_minor < 0:
+            raise NotResolved("say the amount, zero or more, that the card is worth")
+        return resolution.value_minor
+    if resolution.side not in shown:
+        raise NotResolved(f"say which side's balance is right: {', '.join(shown)}")
+    return shown[resolution.side]
 
 
 def _first_contact(card: Card, work: Work, resolution: Resolution) -> Decision:
     """Take what both sides show now, then set the balance that the person chose."""
     shown = observe_all(replace(card, held=False), work)
     adopted = decide.adopt_shown(card, shown)
-    if resolution.action is Action.VALUE:
-        if resolution.value_minor is None or resolution.value_minor < 0:
-            raise NotResolved("say the amount, zero or more, that the card is worth")
-        value = resolution.value_minor
-    else:
-        sides = {p.side: p.shadow_minor for p in adopted.card.presences if p.born}
-        if resolution.side not in sides:
-            raise NotResolved(f"say which side's balance is right: {', '.join(sides)}")
-        value = sides[resolution.side]
+    value = _value_of(resolution, {p.side: p.shadow_minor for p in adopted.card.presences if p.born})
     today = work.clock().astimezone(work.link.timezone).date()
     said = f"{resolution.by}: {resolution.why}"
     return decide.resolve_first_contact(adopted, value, work.link.rules, today, said)

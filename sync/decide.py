@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from connectors.base import Absent, EffectKind, Seen, Unreadable
+from connectors.base import Absent, EffectKind, Observation, Seen, Unreadable
 from connectors.errors import Refusal
 from mappings.lifecycle import CardStatus
+from mappings.money import format_money
 from sync import evidence
 from sync.model import (
     Card,
@@ -105,17 +106,20 @@ def observe(
     """
     draft = _Draft(card)
     if not card.held:
-        for side, observation in observations.items():
+        # What others spent before a card was closed is not there to end with it.
+        closed_last = sorted(observations.items(), key=lambda item: _is_closed(item[1]))
+        for side, observation in closed_last:
             # A promise that is under way would be read as somebody's movement.
             if not draft.presence(side).open_intents:
                 match observation:
                     case Seen():
-                        _take_in(draft, side, observation, rules, marked or {})
+                        _take_in(draft, side, observation, rules, marked or {}, today)
                     case Absent():
-                        _miss(draft, side)
+                        _miss(draft, side, today)
                     case Unreadable():
                         pass
-        _settle(draft, rules, today)
+        if not draft.card.held:  # First contact may have come up just now.
+            _settle(draft, rules, today)
     return draft.decision()
 
 
@@ -130,7 +134,13 @@ def settle(card: Card, rules: LinkRules, today: date) -> Decision:
 # --- Observe ------------------------------------------------------------------------------------------------
 
 
-def _take_in(draft: _Draft, side: str, seen: Seen, rules: LinkRules, marked: Mapping[str, Marked]) -> None:
+def _is_closed(observation: Observation) -> bool:
+    return isinstance(observation, Seen) and observation.status is CardStatus.CLOSED
+
+
+def _take_in(
+    draft: _Draft, side: str, seen: Seen, rules: LinkRules, marked: Mapping[str, Marked], today: date
+) -> None:
     if seen.currency != draft.card.currency:
         _hold(draft, side, Hold.CURRENCY, ConflictKind.CURRENCY, _currency_words(draft.card, side, seen))
         return
@@ -141,7 +151,11 @@ def _take_in(draft: _Draft, side: str, seen: Seen, rules: LinkRules, marked: Map
     p = draft.presence(side)
     if not p.born:
         if seen.status is CardStatus.INACTIVE and seen.balance_minor == 0:
-            _explain_refusal(draft, side, p)  # A number of the pool, waiting to be issued.
+            _explain_refusal(draft, side, p, today)  # A number of the pool, waiting to be issued.
+        elif seen.created_by is not None and seen.created_by in marked:
+            _own(draft, side, seen, seen.created_by, marked[seen.created_by].amount_minor)
+            landed = replace(marked[seen.created_by], landings=1)
+            _take_in(draft, side, seen, rules, {**marked, seen.created_by: landed}, today)
         elif any(o.serial == p.serial for o in draft.card.presences if o.side != side):
             _adopt(draft, side, seen, rules)
         else:
@@ -151,28 +165,26 @@ def _take_in(draft: _Draft, side: str, seen: Seen, rules: LinkRules, marked: Map
     _count_echoes(draft, side, seen, marked)
     before = draft.presence(side)
     _take_in_balance(draft, side, seen, marked)
-    _take_in_fields(draft, side, seen, seen.status)
-    _explain_refusal(draft, side, before)
+    by_date = side in rules.sides and rules.sides[side].suspends_by_date
+    _take_in_fields(draft, side, seen, seen.status, by_date)
+    _explain_refusal(draft, side, before, today)
 
 
 def _take_in_balance(draft: _Draft, side: str, seen: Seen, marked: Mapping[str, Marked]) -> None:
     p = draft.presence(side)
-    closing = seen.status is CardStatus.CLOSED
-    if closing and p.shadow_status is CardStatus.CLOSED:
-        return  # Its money ended when it was closed, whatever the side still shows.
     d = seen.balance_minor - p.shadow_minor
-    if d:
-        kind = MovementKind.CLOSED if closing and d < 0 else MovementKind.OBSERVED
-        draft.move(kind, side, d, d, evidence.explain(p, seen, d, marked))
-    if closing and seen.balance_minor:
-        # What others spent meanwhile is no longer there to end.
-        ended = min(seen.balance_minor, max(draft.card.balance_minor, 0))
-        draft.move(MovementKind.CLOSED, side, -ended, -seen.balance_minor)
+    if d < 0 and seen.status is CardStatus.CLOSED and seen.balance_minor == 0:
+        # A side that empties a card as it closes it: the money ends, but for what others spent meanwhile.
+        ended = 0 if p.shadow_status is CardStatus.CLOSED else min(-d, max(draft.card.balance_minor, 0))
+        draft.move(MovementKind.CLOSED, side, -ended, d, evidence.explain(p, seen, d, marked))
+    elif d:
+        draft.move(MovementKind.OBSERVED, side, d, d, evidence.explain(p, seen, d, marked))
     p = draft.presence(side)
-    draft.put(replace(p, native_id=seen.native_id, book_cursor=evidence.newest(seen, p.book_cursor)))
+    cursor = evidence.newest(seen, p.book_cursor) if d else p.book_cursor
+    draft.put(replace(p, native_id=seen.native_id, book_cursor=cursor))
 
 
-def _take_in_fields(draft: _Draft, side: str, seen: Seen, status: CardStatus) -> None:
+def _take_in_fields(draft: _Draft, side: str, seen: Seen, status: CardStatus, by_date: bool) -> None:
     """Three-way per field against the shadow: a side that differs from it has changed it."""
     p, card = draft.presence(side), draft.card
     if status is CardStatus.INACTIVE and p.shadow_status is not CardStatus.INACTIVE:
@@ -187,7 +199,7 @@ def _take_in_fields(draft: _Draft, side: str, seen: Seen, status: CardStatus) ->
             chosen = CardStatus.CLOSED  # A machine never re-enables.
         draft.card = replace(card, status=chosen)
         draft.put(replace(p, shadow_status=status))
-    suspended_by_date = status is CardStatus.SUSPENDED and seen.expires_on is None
+    suspended_by_date = by_date and status is CardStatus.SUSPENDED
     if suspended_by_date or status is CardStatus.CLOSED:
         return  # The side's date says nothing of the card's own expiry.
     p, card = draft.presence(side), draft.card
@@ -228,7 +240,7 @@ def _echo(draft: _Draft, side: str, marker: str, amount_minor: int, times: int) 
     )
 
 
-def _explain_refusal(draft: _Draft, side: str, before: Presence) -> None:
+def _explain_refusal(draft: _Draft, side: str, before: Presence, today: date) -> None:
     """A fresh look ends staleness; a refusal that it does not explain is a person's."""
     p = replace(draft.presence(side), stale=False)
     changed = (p.shadow_minor, p.shadow_status, p.shadow_expires_on) != (
@@ -239,7 +251,10 @@ def _explain_refusal(draft: _Draft, side: str, before: Presence) -> None:
     if p.hold in (Hold.MISSING, Hold.STATUS, Hold.CURRENCY):
         draft.causes_gone.append(_cause(draft.card, p, _HOLD_CONFLICT[p.hold]))
         p = replace(p, hold=None)
-    if changed:
+    inactive = p.refusal in (Refusal.NOT_ACTIVE, Refusal.EXPIRED) and not _is_spendable(p, today)
+    if changed or inactive:
+        if p.hold is Hold.REFUSED:
+            draft.causes_gone += [_cause(draft.card, p, kind) for kind in _REFUSAL_KINDS]
         p = replace(p, refusal=None, refusals=0, hold=None)
     elif p.refusal is not None and p.hold is None:
         races = (Refusal.INSUFFICIENT_FUNDS, Refusal.TAKEN)
@@ -250,13 +265,13 @@ def _explain_refusal(draft: _Draft, side: str, before: Presence) -> None:
     draft.put(p)
 
 
-def _miss(draft: _Draft, side: str) -> None:
+def _miss(draft: _Draft, side: str, today: date) -> None:
     p = draft.presence(side)
     if p.born:
         words = f"{side} no longer has a card that it had; nothing is written there."
         _hold(draft, side, Hold.MISSING, ConflictKind.MISSING, words)
     else:
-        _explain_refusal(draft, side, p)
+        _explain_refusal(draft, side, p, today)
 
 
 def _hold(draft: _Draft, side: str, hold: Hold, kind: ConflictKind, words: str) -> None:
@@ -264,6 +279,22 @@ def _hold(draft: _Draft, side: str, hold: Hold, kind: ConflictKind, words: str) 
     if p.hold is not hold:
         draft.put(replace(p, hold=hold))
     draft.conflicts.append(NewConflict(kind, _cause(draft.card, p, kind), words, side, abs(p.shadow_minor)))
+
+
+def _own(draft: _Draft, side: str, seen: Seen, marker: str, amount_minor: int) -> None:
+    """A create that was taken back landed after all: the card there is ours, what else moved it is not."""
+    draft.put(
+        replace(
+            draft.presence(side),
+            native_id=seen.native_id,
+            born=True,
+            shadow_status=CardStatus.ACTIVE,
+            shadow_expires_on=seen.expires_on,
+            book_cursor=evidence.newest(seen, None),
+        )
+    )
+    draft.move(MovementKind.ECHO, side, 0, amount_minor, {"marker": marker, "times": 1})
+    draft.intent_changes.append(IntentChange(marker, IntentState.APPLIED, "landed after all", landings=1))
 
 
 def _adopt(draft: _Draft, side: str, seen: Seen, rules: LinkRules) -> None:
@@ -281,7 +312,7 @@ def _adopt(draft: _Draft, side: str, seen: Seen, rules: LinkRules) -> None:
         book_cursor=evidence.newest(seen, None),
     )
     draft.put(born)
-    draft.move(MovementKind.ADOPTED, side, 0, value - born.shadow_minor)
+    draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - born.shadow_minor)
     if seen.status is not draft.card.status and seen.status is not None:
         status = max(draft.card.status, seen.status, key=lambda s: s.restriction)
         draft.card = replace(draft.card, status=status)
@@ -307,11 +338,10 @@ def meet(shown: Mapping[str, Seen], others: tuple[Presence, ...], rules: LinkRul
     blank = Card(first.currency, 0, status, expires_on, presences + others)
     draft = _Draft(blank)
     values = {side: _value(seen) for side, seen in shown.items()}
-    opening = values[first_side]
-    draft.move(MovementKind.OPENING, first_side, opening, opening)
-    for side, value in values.items():
+    draft.move(MovementKind.OPENING, first_side, values[first_side], first.balance_minor)
+    for side, seen in shown.items():
         if side != first_side:
-            draft.move(MovementKind.ADOPTED, side, 0, value)
+            draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor)
     if len(set(values.values())) > 1:
         _first_contact(draft, rules)
     if not draft.card.held:
@@ -320,7 +350,11 @@ def meet(shown: Mapping[str, Seen], others: tuple[Presence, ...], rules: LinkRul
 
 
 def _first_contact(draft: _Draft, rules: LinkRules) -> None:
-    shadows = {p.side: p.shadow_minor for p in draft.card.presences if p.born}
+    shadows = {
+        p.side: 0 if p.shadow_status is CardStatus.CLOSED else p.shadow_minor
+        for p in draft.card.presences
+        if p.born
+    }
     winner = {
         "lower": min(shadows.values()),
         "higher": max(shadows.values()),
@@ -338,7 +372,9 @@ def _first_contact(draft: _Draft, rules: LinkRules) -> None:
         NewConflict(
             ConflictKind.FIRST_CONTACT,
             "first_contact",
-            "One serial, two balances: " + ", ".join(f"{s} shows {v}" for s, v in shadows.items()) + ".",
+            "One serial, two balances: "
+            + ", ".join(f"{s} shows {format_money(v, draft.card.currency)}" for s, v in shadows.items())
+            + ".",
             amount_minor=max(shadows.values()) - min(shadows.values()),
             proposal="Say which balance is right; nothing moves until then.",
             evidence=dict(shadows),
@@ -351,8 +387,8 @@ def adopt_shown(card: Card, observations: Observations) -> Decision:
     draft = _Draft(card)
     for side, seen in observations.items():
         p = draft.presence(side)
-        if isinstance(seen, Seen) and p.born and not p.open_intents and _value(seen) != p.shadow_minor:
-            draft.move(MovementKind.ADOPTED, side, 0, _value(seen) - p.shadow_minor)
+        if isinstance(seen, Seen) and p.born and not p.open_intents and seen.balance_minor != p.shadow_minor:
+            draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - p.shadow_minor)
     return draft.decision()
 
 
@@ -365,6 +401,16 @@ def resolve_first_contact(
     if change:
         draft.move(MovementKind.RESOLUTION, None, change, 0, {"why": why})
     draft.causes_gone.append("first_contact")
+    _settle(draft, rules, today)
+    return draft.decision()
+
+
+def set_value(card: Card, balance_minor: int, rules: LinkRules, today: date, why: str) -> Decision:
+    """A person said what a card is worth that nobody holds: the hub takes it, and the sides follow."""
+    draft = _Draft(card)
+    change = balance_minor - card.balance_minor
+    if change:
+        draft.move(MovementKind.RESOLUTION, None, change, 0, {"why": why})
     _settle(draft, rules, today)
     return draft.decision()
 
@@ -383,6 +429,7 @@ def _presence_of(side: str, seen: Seen) -> Presence:
 
 
 def _value(seen: Seen) -> int:
+    """What the card is worth there: nothing once it is closed, whatever it still shows."""
     return 0 if seen.status is CardStatus.CLOSED else seen.balance_minor
 
 
@@ -391,6 +438,10 @@ def _value(seen: Seen) -> int:
 
 def _settle(draft: _Draft, rules: LinkRules, today: date) -> None:
     _write_off(draft)
+    if draft.card.status is CardStatus.CLOSED and draft.card.balance_minor:
+        # Whatever a side that closed the card still shows, its money has ended.
+        closed_by = next((p.side for p in draft.card.presences if p.shadow_status is CardStatus.CLOSED), None)
+        draft.move(MovementKind.CLOSED, closed_by, -draft.card.balance_minor, 0)
     for p in draft.card.presences:
         # What a stale presence shows is unknown: an intent would be planned for ever against a refusal.
         if p.stale or p.hold is not None or p.side not in rules.sides:
@@ -410,9 +461,10 @@ def _write_off(draft: _Draft) -> None:
         NewConflict(
             ConflictKind.OVERDRAFT,
             f"overdraft:{draft.card.version}",
-            f"The card was spent on several sides within the sync lag: {shortfall} more than it held.",
+            "The card was spent on several sides within the sync lag: "
+            f"{format_money(shortfall, draft.card.currency)} more than it held.",
             amount_minor=shortfall,
-            proposal="The merchant bears the shortfall; it is written off. Acknowledge it.",
+            proposal="It is written off, and the merchant bears it. Acknowledge it.",
             evidence={"shortfall_minor": shortfall, "movements": moved},
         )
     )
@@ -442,7 +494,12 @@ def _plan_create(draft: _Draft, p: Presence, rules: LinkRules, today: date) -> N
 def _plan_for(draft: _Draft, p: Presence, rules: LinkRules, today: date) -> None:
     """Relaxing comes before money and money before restricting: a closed or expired card takes neither."""
     side = rules.sides[p.side]
+    if side.suspends_by_date and p.shadow_status is CardStatus.SUSPENDED:
+        # There is no room for a date until the suspension is lifted, and lifting it brings the date.
+        p = replace(p, shadow_expires_on=draft.card.expires_on)
+        draft.put(p)
     fields = _field_intents(draft.card, p, side.sets_expiry, side.sets_status)
+    _tell_of_status(draft, p, side.sets_status)
     for intent, relaxes in fields:
         if relaxes:
             _promise(draft, p.side, intent)
@@ -477,6 +534,25 @@ def _field_intents(
     return planned
 
 
+def _tell_of_status(draft: _Draft, p: Presence, sets_status: frozenset[CardStatus]) -> None:
+    """A status that a side does not let giftsync set is a person's to set."""
+    card, cause = draft.card, f"status_not_writable:{p.side}"
+    if card.status is p.shadow_status or p.shadow_status is CardStatus.CLOSED or card.status in sets_status:
+        draft.causes_gone.append(cause)
+        return
+    draft.conflicts.append(
+        NewConflict(
+            ConflictKind.STATUS,
+            cause,
+            f"The card is {card.status}, and {p.side} does not let giftsync set that; there it is "
+            f"{p.shadow_status}.",
+            p.side,
+            abs(p.shadow_minor),
+            f"Set it on {p.side} by hand, or change the card's status back.",
+        )
+    )
+
+
 def _promise(draft: _Draft, side: str, intent: NewIntent) -> None:
     p = draft.presence(side)
     draft.intents.append(intent)
@@ -486,25 +562,29 @@ def _promise(draft: _Draft, side: str, intent: NewIntent) -> None:
         draft.put(replace(p, shadow_status=intent.status or p.shadow_status))
 
 
+def _is_spendable(p: Presence, today: date) -> bool:
+    expired = p.shadow_expires_on is not None and p.shadow_expires_on < today
+    return p.shadow_status is CardStatus.ACTIVE and not expired
+
+
 def _plan_balance(draft: _Draft, p: Presence, rules: LinkRules, today: date) -> None:
     owed = draft.card.balance_minor - p.shadow_minor
     cause = _cause(draft.card, p, ConflictKind.NOT_WRITABLE)
-    if owed == 0:
+    side = rules.sides[p.side]
+    allowed = side.credits if owed > 0 else side.debits
+    writable = allowed and (_is_spendable(p, today) or side.moves_when_suspended)
+    closes = draft.card.status is CardStatus.CLOSED and CardStatus.CLOSED in side.sets_status
+    if owed == 0 or p.shadow_status is CardStatus.CLOSED or (closes and not writable):
         draft.causes_gone.append(cause)
         return
-    if p.shadow_status is CardStatus.CLOSED:
-        return
-    side = rules.sides[p.side]
-    expired = p.shadow_expires_on is not None and p.shadow_expires_on < today
-    spendable = p.shadow_status is CardStatus.ACTIVE and not expired
-    allowed = side.credits if owed > 0 else side.debits
-    if not allowed or not (spendable or side.moves_when_suspended):
+    if not writable:
         why = "the link does not write there" if not allowed else "it is expired or suspended there"
         draft.conflicts.append(
             NewConflict(
                 ConflictKind.NOT_WRITABLE,
                 cause,
-                f"{p.side} owes the card {owed} in minor units, and {why}.",
+                f"{p.side} shows {format_money(abs(owed), draft.card.currency)} too "
+                f"{'little' if owed > 0 else 'much'}, and {why}.",
                 p.side,
                 abs(owed),
                 "It is written as soon as that side can be.",
@@ -556,7 +636,7 @@ def land(
     )
     if landings > 1 and intent.amount_minor:
         _echo(draft, side, intent.marker, intent.amount_minor, landings - 1)
-    for kind in (ConflictKind.REFUSED, ConflictKind.OVER_LIMIT, ConflictKind.IN_DOUBT):
+    for kind in (*_REFUSAL_KINDS, ConflictKind.IN_DOUBT):
         draft.causes_gone.append(_cause(card, draft.presence(side), kind))
     return draft.decision()
 
@@ -647,6 +727,9 @@ _REFUSAL_CONFLICT = {
     Refusal.CURRENCY: ConflictKind.CURRENCY,
 }
 
+#: What a refusal can open, and a change of the card there or a success closes.
+_REFUSAL_KINDS = (ConflictKind.REFUSED, ConflictKind.OVER_LIMIT, ConflictKind.SERIAL)
+
 
 def _cause(card: Card, p: Presence, kind: ConflictKind) -> str:
     return f"{kind}:{p.side}"
@@ -659,12 +742,19 @@ def _refusal_conflict(card: Card, p: Presence) -> NewConflict:
     return NewConflict(
         kind,
         _cause(card, p, kind),
-        f"{p.side} refused a change ({refusal.value}), and looking at the card does not explain why.",
+        _REFUSED_WORDS.get(kind, _REFUSED_OTHERWISE).format(side=p.side, refusal=refusal.value),
         p.side,
         abs(owed),
         "Mend the cause on that side, then say retry.",
         {"refusal": refusal.value, "owed_minor": owed},
     )
+
+
+_REFUSED_OTHERWISE = "{side} refused a change ({refusal}), and looking at the card does not explain why."
+_REFUSED_WORDS = {
+    ConflictKind.OVER_LIMIT: "{side} allows less money on one card than is to be on this one.",
+    ConflictKind.SERIAL: "{side} cannot hold the card's number, or has given it to another card ({refusal}).",
+}
 
 
 def _currency_words(card: Card, side: str, seen: Seen) -> str:

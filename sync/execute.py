@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from itertools import takewhile
 
 from connectors.base import Applied, CardRef, Effect, EffectKind, Found, Side
 from connectors.errors import InDoubt, NotSent, Refused, SideClosed, Throttled
@@ -28,8 +29,8 @@ def next_intent(card: Card, work: Work) -> tuple[Presence, Intent] | None:
     """The intent to send now: the first of each presence's queue, debits before credits.
 
     Money is taken away on one side before it is given on another, so a crash in between never leaves the card
-    worth more in two places. A credit waits for every open debit of the card, unless that one waits for a
-    person.
+    worth more in two places. A credit waits for every open debit of the card that can be sent before it,
+    unless that one waits for a person.
     """
     now = work.clock()
     heads = [(p, p.open_intents[0]) for p in card.presences if p.open_intents]
@@ -44,9 +45,15 @@ def next_intent(card: Card, work: Work) -> tuple[Presence, Intent] | None:
 
 
 def debit_waits(card: Card) -> bool:
-    """Whether an open debit holds the card's credits back."""
+    """Whether an open debit holds the card's credits back.
+
+    A debit that stands behind a credit or a create in its own queue comes after it: to wait for that one
+    would be to wait for ever.
+    """
     return any(
-        i.kind is EffectKind.DEBIT and i.unclear_reads < decide.UNCLEAR_READS_MAX for i in card.open_intents
+        i.kind is EffectKind.DEBIT and i.unclear_reads < decide.UNCLEAR_READS_MAX
+        for p in card.presences
+        for i in takewhile(lambda intent: intent.amount_minor <= 0, p.open_intents)
     )
 
 

@@ -77,7 +77,7 @@ def _compare(side: Side, batch: list[SweptPresence]) -> tuple[set[int], int]:
     for p, observation in zip(batch, answers, strict=True):
         match observation:
             case Seen():
-                if not _as_shadowed(p, observation):
+                if not _as_shadowed(p, observation, side.capabilities.suspends_by_date):
                     due.add(p.card_id)
             case Absent():
                 absent += 1
@@ -87,10 +87,10 @@ def _compare(side: Side, batch: list[SweptPresence]) -> tuple[set[int], int]:
     return due, absent
 
 
-def _as_shadowed(p: SweptPresence, seen: Seen) -> bool:
+def _as_shadowed(p: SweptPresence, seen: Seen, suspends_by_date: bool) -> bool:
     if seen.status is CardStatus.CLOSED or p.shadow_status is CardStatus.CLOSED:
         return seen.status is p.shadow_status
-    suspended_by_date = seen.status is CardStatus.SUSPENDED and seen.expires_on is None
+    suspended_by_date = suspends_by_date and seen.status is CardStatus.SUSPENDED
     return (
         seen.balance_minor == p.shadow_minor
         and seen.status is p.shadow_status

@@ -43,3 +43,10 @@ def check_identity(engine: Engine, side: Side, currency: str | None, now: dateti
             "Check the address and token in the configuration, or name another database for another shop.",
         )
     return found
+
+
+def known_identity(engine: Engine, side: str) -> tuple[str, str] | None:
+    """Who the ledger was made with, and in which currency; None before the first pass."""
+    with reading(engine) as connection:
+        known = connection.execute(select(sides).where(sides.c.name == side)).one_or_none()
+    return None if known is None else (known.identity, known.currency)

@@ -12,7 +12,7 @@ from connectors.base import Absent, CardRef, Observation, Seen, Side, Unreadable
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
 from mappings.lifecycle import CardStatus
 from mappings.notes import pos_note
-from mappings.serials import Serial
+from mappings.serials import Serial, SerialError, lengthened
 from sync import decide
 from sync.ledger.intake import Arrival, Intake
 from sync.ledger.pool import Pool, PoolNumber
@@ -42,7 +42,7 @@ class Matched(StrEnum):
     GONE = "gone"
 
 
-class _Later(Exception):
+class Later(Exception):
     """The arrival cannot be decided now; the message says why, for the log."""
 
 
@@ -58,6 +58,8 @@ class Matcher:
     random_digits: Callable[[int], str] = field(
         default=lambda n: "".join(random.SystemRandom().choices("0123456789", k=n))
     )
+    #: Numbers that are too short for another side are made longer there, by `mappings.serials.lengthened`.
+    lengthens: bool = False
 
     def match(self, arrival: Arrival, run_id: int | None = None) -> Matched:
         """Decide one arrival and commit it; safe to run twice and beside itself."""
@@ -71,24 +73,37 @@ class Matcher:
             for _ in range(NUMBERS_TRIED_MAX):
                 met = self._meet(arrival, run_id)
                 if met is not None:
+                    self._close_what_it_opened(arrival)
                     return met
-            raise _Later
-        except _Later:
+            raise Later
+        except Later:
             wait = min(AGAIN_SECONDS * 2 ** min(arrival.attempts, DOUBLINGS_MAX), AGAIN_SECONDS_MAX)
             self.intake.postpone(arrival, now + timedelta(seconds=wait))
             return Matched.WAITS
 
+    def _close_what_it_opened(self, arrival: Arrival) -> None:
+        """What kept the card waiting is over."""
+        if arrival.attempts:
+            for kind in (ConflictKind.DUPLICATE, ConflictKind.CURRENCY):
+                self.intake.cause_gone(f"{kind}:{arrival.side}:{arrival.id}", self.link.clock())
+            for name in self.link.sides:
+                if name != arrival.side and arrival.card.serial is None:
+                    self.intake.cause_gone(f"pool_empty:{name}", self.link.clock())
+
     def _meet(self, arrival: Arrival, run_id: int | None) -> Matched | None:
         if arrival.card.serial is None and self.intake.create_is_open(arrival.side, arrival.last_chars):
             # It may be the card that one of our own creates is making right now.
-            raise _Later
+            raise Later
         side = self.link.sides[arrival.side]
         seen = _read(lambda: next(iter(side.observe([arrival.card]))))
         if isinstance(seen, Absent):
             self.intake.drop(arrival)
             return Matched.GONE
         if not isinstance(seen, Seen) or seen.status is None or not self._same_currency(arrival, seen):
-            raise _Later
+            raise Later
+        marker = arrival.created_by or seen.created_by
+        if marker is not None:
+            return self._meet_made_by_us(arrival, seen, marker)
         serial = arrival.card.serial or seen.serial
         shown = {arrival.side: _with_serial(seen, serial)}
         others: list[Presence] = []
@@ -98,23 +113,57 @@ class Matcher:
             if name == arrival.side or name not in self.link.rules.sides:
                 continue
             if serial is None:
-                made = self._number_for(name, other, arrival)
+                made = self.number_for(name, other, arrival)
                 if made is not None:
                     number = number or made[1]
                     others.append(_unborn(name, made[0], pos_note(seen.last_chars, arrival.details)))
                 continue
-            reason = other.capabilities.accepts_serial(serial)
+            theirs, reason = self.serial_for(other, serial)
             if reason is not None:
                 refused.append(_bad_serial(name, seen, reason))
                 continue
-            there = _read(lambda other=other: other.lookup(serial))  # type: ignore[misc]
+            there = _read(lambda other=other, theirs=theirs: other.lookup(theirs))  # type: ignore[misc]
             if isinstance(there, Unreadable):
-                raise _Later
+                raise Later
             if isinstance(there, Seen):
-                shown[name] = _with_serial(there, serial)
+                shown[name] = _with_serial(there, theirs)
             elif self.link.rules.sides[name].creates:
-                others.append(_unborn(name, serial, ""))
+                others.append(_unborn(name, theirs, ""))
         return self._create(arrival, shown, tuple(others), refused, number, run_id)
+
+    def _meet_made_by_us(self, arrival: Arrival, seen: Seen, marker: str) -> Matched:
+        """A card with a marker of giftsync's: ours, or made with another ledger than this one.
+
+        To treat the latter as new would create it a second time on the other sides.
+        """
+        known = self.intake.card_of(arrival.side, arrival.card, marker)
+        if known is not None:
+            self.intake.make_due([known], self.link.clock())
+            self.intake.drop(arrival)
+            return Matched.KNOWN
+        self.intake.report(
+            NewConflict(
+                ConflictKind.DUPLICATE,
+                f"{ConflictKind.DUPLICATE}:{arrival.side}:{arrival.id}",
+                f"••••{arrival.last_chars} on {arrival.side} was made by a giftsync with another ledger.",
+                arrival.side,
+                seen.balance_minor,
+                "Put the right ledger back, or stop the other giftsync; this card is left alone until then.",
+            ),
+            self.link.clock(),
+        )
+        raise Later
+
+    def serial_for(self, other: Side, serial: Serial) -> tuple[Serial, str | None]:
+        """The serial that the card has on another side, and why that side cannot hold it, if it cannot."""
+        reason = other.capabilities.accepts_serial(serial)
+        if reason is None or not self.lengthens:
+            return serial, reason
+        try:
+            longer = lengthened(serial)
+        except SerialError as error:
+            return serial, f"cannot be used: {error}"
+        return (serial, reason) if longer == serial else (longer, other.capabilities.accepts_serial(longer))
 
     def _create(
         self,
@@ -143,7 +192,7 @@ class Matcher:
             if number is not None and self.pool.is_allotted(number):
                 return None  # Another card got the number; there are more.
             self._explain_clash(arrival, shown)
-            raise _Later from None
+            raise Later from None
         return Matched.MET
 
     def _explain_clash(self, arrival: Arrival, shown: dict[str, Seen]) -> None:
@@ -183,9 +232,7 @@ class Matcher:
         )
         return False
 
-    def _number_for(
-        self, name: str, other: Side, arrival: Arrival
-    ) -> tuple[Serial, PoolNumber | None] | None:
+    def number_for(self, name: str, other: Side, arrival: Arrival) -> tuple[Serial, PoolNumber | None] | None:
         """A number for a card whose serial only its owner knows: from the pool, else with the prefix."""
         if not self.link.rules.sides[name].creates:
             return None
@@ -203,14 +250,14 @@ class Matcher:
                     return serial, None
             else:
                 self._report_empty_pool(name)
-                raise _Later
-        raise _Later
+                raise Later
+        raise Later
 
     def _is_unused(self, other: Side, serial: Serial) -> bool:
         """Free on that side: not there, or a generated card that waits to be issued."""
         there = _read(lambda: other.lookup(serial))
         if isinstance(there, Unreadable):
-            raise _Later
+            raise Later
         return isinstance(there, Absent) or (there.status is CardStatus.INACTIVE and there.balance_minor == 0)
 
     def _report_empty_pool(self, name: str) -> None:
@@ -230,7 +277,7 @@ def _read(question: Callable[[], Observation]) -> Observation:
     try:
         return question()
     except (NotSent, Throttled, InDoubt, SideClosed):
-        raise _Later from None
+        raise Later from None
 
 
 def _with_serial(seen: Seen, serial: Serial | None) -> Seen:

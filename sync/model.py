@@ -181,7 +181,7 @@ class Card:
             not p.stale
             and p.hold is None
             and not p.open_intents
-            and p.shadow_minor == self.balance_minor
+            and (p.shadow_minor == self.balance_minor or p.shadow_status is CardStatus.CLOSED)
             and (not p.born or p.shadow_status == self.status)
             and (not p.born or p.shadow_expires_on == self.expires_on)
             for p in self.presences
@@ -288,6 +288,8 @@ class SideRules:
     sets_expiry: bool = True
     sets_status: frozenset[CardStatus] = frozenset(CardStatus)
     moves_when_suspended: bool = False
+    #: See `Capabilities.suspends_by_date`.
+    suspends_by_date: bool = False
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,8 @@ def observe_all(
 ) -> dict[str, Observation]:
     """Ask each side for its presence, unless an open intent makes the answer ambiguous.
 
-    Its entries are read when its balance has moved, and always where a request was once in doubt: that request
-    may land after all and hide a customer's movement of the same amount the other way.
+    Its entries are read when its balance has moved, and always where a request was once in doubt: that
+    request may land after all and hide a customer's movement of the same amount the other way.
     """
     seen: dict[str, Observation] = {}
     doubted: frozenset[str] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from sqlalchemy import Engine, func, insert, select, update
 
 from connectors.base import Feed, Listener, Side
 from connectors.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
-from sync import feeds
+from sync import assign, feeds
 from sync.brakes import BrakeTripped, stopped_by
 from sync.identity import check_identity
 from sync.ledger.engine import reading
@@ -23,7 +24,10 @@ from sync.ledger.mailbox import Mailbox
 from sync.ledger.store import Lease, Store
 from sync.ledger.tables import arrivals, cards, runs
 from sync.match import DOUBLINGS_MAX, Matched, Matcher
+from sync.missing import add_missing
 from sync.model import Card
+from sync.notices import Notices
+from sync.privacy import Privacy
 from sync.reconcile import prefetch, reconcile
 from sync.work import Link
 
@@ -41,6 +45,8 @@ LETTER_AGAIN_SECONDS_MAX = 600.0
 #: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
 DRAIN_SECONDS = 10.0
 DUE_INTERVAL_SECONDS = 0.25
+#: How often to go on with what is done in several steps.
+GO_ON_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,10 @@ class Worker:
     options: WorkerOptions = field(default_factory=WorkerOptions)
     #: Sides that tell of changes by webhooks, by name.
     listeners: Mapping[str, Listener] = field(default_factory=dict)
+    #: Tells people of new conflicts, if they want to be told.
+    notices: Notices | None = None
+    #: Answers privacy requests.
+    privacy: Privacy | None = None
     #: The loop under way, if any; a new delivery wakes it.
     _loop: _Loop | None = field(default=None, init=False)
     #: True at the start: another run may have stopped the link.
@@ -141,9 +151,27 @@ class Worker:
         if sweep:
             for side in self.link.sides.values():
                 self._guarded(report, side.name, lambda s=side: self._sweep_all(report, s, progress, stop))  # type: ignore[misc]
+        if not self.is_stopped():
+            self._guarded(report, "the link", lambda: self._add_missing(report))
         self._work_until_quiet(report, run_id, progress, stop)
+        if not stop.is_set():
+            self._go_on(report)
         self._end_run(run_id, report)
         return report
+
+    def _add_missing(self, report: PassReport) -> None:
+        report.unfinished += add_missing(self.matcher)
+
+    def _go_on(self, report: PassReport) -> None:
+        """What is done in several steps, and was cut short or could not be finished."""
+        self._guarded(report, "the link", lambda: self._assign(report))
+        if not self.is_stopped():
+            self._guarded(report, "the link", lambda: self._add_missing(report))
+        if self.notices is not None:
+            self.notices.send_due()
+
+    def _assign(self, report: PassReport) -> None:
+        report.unfinished += assign.go_on(self.link)
 
     def _feed_into(self, report: PassReport, side: Side, feed: Feed) -> None:
         read = feeds.read_feed(self.intake, side, feed, self.link.clock)
@@ -236,9 +264,15 @@ class Worker:
 
     def _next_due(self) -> datetime | None:
         with reading(self.engine) as connection:
+            # A card that is leased, whoever has it, can be had when its lease is over and not before.
+            free = cards.c.lease_until.is_(None)
             moments = [
-                connection.execute(select(func.min(column))).scalar_one()
-                for column in (cards.c.due_at, cards.c.lease_until, arrivals.c.due_at)
+                connection.execute(query).scalar_one()
+                for query in (
+                    select(func.min(cards.c.due_at)).where(free),
+                    select(func.min(cards.c.lease_until)),
+                    select(func.min(arrivals.c.due_at)),
+                )
             ]
         return min((m for m in moments if m is not None), default=None)
 
@@ -308,6 +342,13 @@ class Worker:
         feeds_told: dict[tuple[str, str], None] = {}
         heard = 0
         for letter in letters:
+            if self.privacy is not None and self.privacy.concerns(letter.delivery):
+                if self.privacy.answer(letter.side, letter.delivery):
+                    self.mailbox.heard(letter)
+                    heard += 1
+                else:
+                    self.mailbox.postpone(letter, now + timedelta(seconds=LETTER_AGAIN_SECONDS_MAX))
+                continue
             listener = self.listeners.get(letter.side)
             if listener is None:
                 self.mailbox.heard(letter)
@@ -395,6 +436,7 @@ class _Loop:
         self._every(DUE_INTERVAL_SECONDS, now, "due", self._work_due)
         self._every(1.0, now, "match", self._match)
         self._every(1.0, now, "hear", self._hear)
+        self._every(GO_ON_SECONDS, now, "go on", self._go_on)
         self._every(86_400.0, now, "forget", self._forget)
         self._scheduler.start()
 
@@ -408,7 +450,10 @@ class _Loop:
     def drain(self, seconds: float) -> bool:
         with self._claiming:
             self._stopping = True
-        self._scheduler.shutdown(wait=False)
+        # In a thread, since waiting for the jobs that are under way has no limit of its own.
+        jobs = threading.Thread(target=self._scheduler.shutdown, name="shutdown", daemon=True)
+        jobs.start()
+        deadline = time.monotonic() + seconds
         with self._lock:
             running = dict(self._running)
         # What has not begun is given back at once, for whoever works next.
@@ -417,7 +462,8 @@ class _Loop:
             self.worker.store.release(lease, self.worker.link.clock())
         _, unfinished = wait([f for f in running if not f.cancelled()], timeout=seconds)
         self._pool.shutdown(wait=False)
-        return not unfinished
+        jobs.join(max(deadline - time.monotonic(), 0.0))
+        return not unfinished and not jobs.is_alive()
 
     def _read_feed(self, side: Side, feed: Feed) -> None:
         before = self.report.hints
@@ -441,6 +487,9 @@ class _Loop:
         if self.worker.hear(self.report):
             self.soon("due")
             self.soon("match")
+
+    def _go_on(self) -> None:
+        self.worker._go_on(PassReport())
 
     def _forget(self) -> None:
         now = self.worker.link.clock()

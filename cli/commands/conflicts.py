@@ -103,7 +103,9 @@ def resolve(
     side: Annotated[str | None, typer.Option(help="For accept: flow or shopify.")] = None,
     amount: Annotated[str | None, typer.Option(help="For value: what the card is worth, as 250.00.")] = None,
     by: Annotated[str | None, typer.Option(help="Who decides; your user name if left out.")] = None,
-    preview: Annotated[bool, typer.Option("--preview", help="Say what would follow, and do nothing.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Say what would follow, and do nothing.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:

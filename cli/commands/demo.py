@@ -74,6 +74,7 @@ def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
     )
     output.say("")
     output.show(proof_table(outcome.proof))
+    output.say("")
     for line in errors[:ERRORS_SHOWN]:
         output.note(line)
     if outcome.proof.holds:

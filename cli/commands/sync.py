@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.status import Status as Spinner
 
+from cli.agree import agree_to_creates
 from cli.build import now
 from cli.dry_run import dry_run
 from cli.options import ConfigOption, JsonOption
@@ -19,9 +20,16 @@ from cli.output import ExitCode, Output, facts
 from cli.session import check_sides, check_sides_patiently, load_settings, opened_worker
 from cli.show import exit_code_of, status_json, summary_line
 from cli.signals import stop_on_signals
+from config.settings import Settings
+from console.receiver import create_receiver
+from console.server import serve
 from sync.ledger import views
 from sync.ledger.engine import only_worker
-from sync.worker import PassReport, Progress
+from sync.worker import PassReport, Progress, Worker
+
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Do not ask when the settings let many cards be created at once.")
+]
 
 
 def sync(
@@ -29,6 +37,7 @@ def sync(
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Read everything, write nothing, print what would follow.")
     ] = False,
+    yes: Yes = False,
     as_json: JsonOption = False,
 ) -> int:
     """Make one pass: read both sides, bring every card in step, and say what is left."""
@@ -36,15 +45,16 @@ def sync(
     if dry:
         with stop_on_signals(output.note) as stop:
             return dry_run(load_settings(config), output, stop)
-    return _sync(config, output)
+    return _sync(config, output, yes=yes)
 
 
-def _sync(config: Path | None, output: Output) -> int:
+def _sync(config: Path | None, output: Output, *, yes: bool) -> int:
     settings = load_settings(config)
     began = time.monotonic()
     with stop_on_signals(output.note) as stop, opened_worker(settings, stop) as (worker, ledger):
         with only_worker(ledger.engine), _shown_progress(output) as progress:
             check_sides(worker)
+            agree_to_creates(worker.link, output, yes=yes)
             report = worker.sync_once(progress, stop=stop)
         status = views.status(ledger.engine, now())
     seconds = time.monotonic() - began
@@ -98,7 +108,7 @@ def _progress(spinner: Spinner) -> Progress:
     return progress
 
 
-def run(config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def run(config: ConfigOption = None, yes: Yes = False, as_json: JsonOption = False) -> int:
     """Keep both sides in step until stopped. Logs go to stderr."""
     output = Output(as_json)
     settings = load_settings(config, level="INFO")
@@ -108,8 +118,10 @@ def run(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     ):
         with only_worker(ledger.engine):
             check_sides_patiently(worker, stop)
-            output.note("Working; Ctrl-C stops.")
-            drained = worker.run(stop)
+            agree_to_creates(worker.link, output, yes=yes)
+            with _console(settings, worker, output):
+                output.note("Working; Ctrl-C stops.")
+                drained = worker.run(stop)
         status = views.status(ledger.engine, now())
     code = ExitCode.IN_STEP if drained else ExitCode.FAILED
     output.say(summary_line(status))
@@ -117,3 +129,16 @@ def run(config: ConfigOption = None, as_json: JsonOption = False) -> int:
         output.note("A call was still under way; the next start finds out what it did.")
     output.emit({"drained": drained, "status": status_json(status), "exit_code": int(code)})
     return code
+
+
+@contextmanager
+def _console(settings: Settings, worker: Worker, output: Output) -> Iterator[None]:
+    """Receive webhooks while the worker runs, if the settings name a port."""
+    section = settings.console
+    if section.port is None:
+        yield
+        return
+    receiver = create_receiver(worker.listeners, worker.mailbox, worker.link.clock, worker.wake)
+    with serve(receiver, section.host, section.port) as port:
+        output.note(f"Webhooks are received at http://{section.host}:{port}/webhooks/{{shopify,flow}}.")
+        yield

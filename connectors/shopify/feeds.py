@@ -157,6 +157,7 @@ def card_hint(card: Json, feed: str) -> Hint:
     details: dict[str, str] = {}
     if order is not None:
         details["order"] = text_of(order, "name")
+        details["order_id"] = text_of(order, "id")
         name = optional_text(optional_object(order, "shippingAddress") or {}, "name")
         if name:
             details["shipping_name"] = name

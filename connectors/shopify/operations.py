@@ -53,7 +53,7 @@ fragment Hinted on GiftCard {
   updatedAt
   lastCharacters
   note
-  order { name shippingAddress { name } }
+  order { id name shippingAddress { name } }
 }
 """
 
@@ -301,6 +301,205 @@ mutation GiftsyncNotifyCustomer($id: ID!) {
     changes=True,
 )
 
+CARD_LIMITS: Final = Operation(
+    "GiftsyncCardLimits",
+    "giftCardConfiguration",
+    "query GiftsyncCardLimits { giftCardConfiguration { issueLimit { amount currencyCode } } }",
+    points_guess=1,
+)
+
+# Bulk operations (shopify.md §7).
+
+_BULK: Final = "id status objectCount rootObjectCount url partialDataUrl"
+
+RUN_BULK_QUERY: Final = Operation(
+    "GiftsyncRunBulkQuery",
+    "bulkOperationRunQuery",
+    """
+mutation GiftsyncRunBulkQuery($query: String!) {
+  bulkOperationRunQuery(query: $query) { bulkOperation { id } userErrors { field code message } }
+}
+""",
+    points_guess=10,
+    changes=True,
+)
+
+RUN_BULK_MUTATION: Final = Operation(
+    "GiftsyncRunBulkMutation",
+    "bulkOperationRunMutation",
+    """
+mutation GiftsyncRunBulkMutation($mutation: String!, $path: String!) {
+  bulkOperationRunMutation(mutation: $mutation, stagedUploadPath: $path) {
+    bulkOperation { id }
+    userErrors { field code message }
+  }
+}
+""",
+    points_guess=10,
+    changes=True,
+)
+
+# `stagedUploadsCreate` answers with the plain UserError, which has no code.
+STAGE_UPLOAD: Final = Operation(
+    "GiftsyncStageUpload",
+    "stagedUploadsCreate",
+    """
+mutation GiftsyncStageUpload($input: [StagedUploadInput!]!) {
+  stagedUploadsCreate(input: $input) {
+    stagedTargets { url parameters { name value } }
+    userErrors { field message }
+  }
+}
+""",
+    points_guess=11,
+    changes=True,
+)
+
+READ_BULK: Final = Operation(
+    "GiftsyncReadBulk",
+    "bulkOperation",
+    "query GiftsyncReadBulk($id: ID!) { bulkOperation(id: $id) { " + _BULK + " } }",
+    points_guess=1,
+)
+
+#: Newest first; giftsync has at most a few under way.
+RECENT_BULKS_MAX: Final = 50
+
+RECENT_BULKS: Final = Operation(
+    "GiftsyncRecentBulks",
+    "bulkOperations",
+    "query GiftsyncRecentBulks($first: Int!) { bulkOperations(first: $first) { nodes { id query } } }",
+    points_guess=9,
+)
+
+#: Run by Shopify, not answered: a bulk query has edges, and no page sizes.
+LIST_CARDS_IN_BULK: Final = """
+query GiftsyncListCards {
+  giftCards {
+    edges {
+      node {
+        id
+        balance { amount currencyCode }
+        enabled
+        expiresOn
+        lastCharacters
+        note
+        order { name shippingAddress { name } }
+      }
+    }
+  }
+}
+"""
+
+
+def bulk_name(tag: str) -> str:
+    """The operation name under which Shopify shows what was started with this tag."""
+    if not (tag.isascii() and tag.isalnum()):
+        raise ValueError("a tag has letters and digits only")
+    return f"GiftsyncCreateCards_{tag}"
+
+
+def create_in_bulk(tag: str) -> str:
+    """The mutation that Shopify runs once for each line of a file. Like CREATE_CARD, it asks for no code."""
+    return f"""
+mutation {bulk_name(tag)}($input: GiftCardCreateInput!) {{
+  giftCardCreate(input: $input) {{
+    giftCard {{ id note }}
+    userErrors {{ field code message }}
+  }}
+}}
+"""
+
+
+# What the doctor asks. Each is a request of its own: a missing scope makes one root field null, and with it
+# only one answer.
+
+EXAMINE_SHOP: Final = Operation(
+    "GiftsyncExamineShop",
+    "shop",
+    """
+query GiftsyncExamineShop {
+  shop {
+    myshopifyDomain
+    currencyCode
+    ianaTimezone
+    features { giftCards }
+    plan { publicDisplayName partnerDevelopment }
+  }
+  currentAppInstallation { accessScopes { handle } }
+}
+""",
+    points_guess=5,
+)
+
+EXAMINE_LIMITS: Final = Operation(
+    "GiftsyncExamineLimits",
+    "giftCardConfiguration",
+    """
+query GiftsyncExamineLimits {
+  giftCardConfiguration {
+    issueLimit { amount currencyCode }
+    expirationConfiguration { expirationUnit expirationValue }
+  }
+}
+""",
+    points_guess=1,
+)
+
+EXAMINE_MADE_BY_APPS: Final = Operation(
+    "GiftsyncExamineMadeByApps",
+    "giftCards",
+    """
+query GiftsyncExamineMadeByApps($first: Int!, $query: String!) {
+  giftCards(first: $first, query: $query, sortKey: ID, reverse: true) { nodes { id note } }
+  giftCardsCount(query: $query) { count precision }
+}
+""",
+    points_guess=20,
+)
+
+EXAMINE_UPDATES: Final = Operation(
+    "GiftsyncExamineUpdates",
+    "giftCards",
+    """
+query GiftsyncExamineUpdates($first: Int!) {
+  giftCards(first: $first, sortKey: UPDATED_AT, reverse: true) { nodes { id updatedAt } }
+}
+""",
+    points_guess=10,
+)
+
+EXAMINE_MOVES: Final = Operation(
+    "GiftsyncExamineMoves",
+    "giftCards",
+    """
+query GiftsyncExamineMoves($first: Int!, $last: Int!) {
+  giftCards(first: $first, sortKey: UPDATED_AT, reverse: true) {
+    nodes { id transactions(last: $last) { nodes { __typename note } } }
+  }
+}
+""",
+    points_guess=50,
+)
+
+EXAMINE_SUBSCRIPTIONS: Final = Operation(
+    "GiftsyncExamineSubscriptions",
+    "webhookSubscriptions",
+    """
+query GiftsyncExamineSubscriptions($first: Int!) {
+  webhookSubscriptions(first: $first) { nodes { topic uri } }
+}
+""",
+    points_guess=10,
+)
+
+PROBE_CARD: Final = Operation(
+    "GiftsyncProbeCard",
+    "giftCard",
+    "query GiftsyncProbeCard($id: ID!) { giftCard(id: $id) { id updatedAt } }",
+    points_guess=1,
+)
+
 OPERATIONS: Final = (
     IDENTIFY,
     READ_CARDS,
@@ -318,4 +517,17 @@ OPERATIONS: Final = (
     DEACTIVATE_CARD,
     NOTIFY_RECIPIENT,
     NOTIFY_CUSTOMER,
+    CARD_LIMITS,
+    RUN_BULK_QUERY,
+    RUN_BULK_MUTATION,
+    STAGE_UPLOAD,
+    READ_BULK,
+    RECENT_BULKS,
+    EXAMINE_SHOP,
+    EXAMINE_LIMITS,
+    EXAMINE_MADE_BY_APPS,
+    EXAMINE_UPDATES,
+    EXAMINE_MOVES,
+    EXAMINE_SUBSCRIPTIONS,
+    PROBE_CARD,
 )

@@ -40,6 +40,12 @@ OTHER_TOPICS: Final = frozenset(
     }
 )
 
+#: Privacy requests name orders under these keys (shopify.md §8).
+_ORDERS_OF_REQUEST: Final = {
+    "customers/data_request": "orders_requested",
+    "customers/redact": "orders_to_redact",
+}
+
 _WEBHOOK_ID: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
@@ -78,8 +84,18 @@ def read_delivery(
             return Delivery(key, topic, f"gid://shopify/Order/{number}")
         return None
     if topic in OTHER_TOPICS:
-        return Delivery(key, topic, "")
+        return Delivery(key, topic, _orders_of(topic, body))
     return None
+
+
+def _orders_of(topic: str, body: bytes) -> str:
+    """The numbers of the orders that a privacy request names, as JSON; nothing else of it is kept."""
+    name = _ORDERS_OF_REQUEST.get(topic)
+    if name is None:
+        return ""
+    listed = _object(body).get(name)
+    numbers = [n for n in listed if type(n) is int] if isinstance(listed, list) else []
+    return json.dumps({"orders": numbers})
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -148,6 +148,7 @@ def write_conflicts(
     raised = {c.cause: c for c in decision.conflicts}
     for cause in set(decision.causes_gone) - set(raised):
         connection.execute(statements.CLOSE_CONFLICT, {"card": card_id, "which": cause, "closed_at": now})
+        connection.execute(statements.END_IGNORING, {"card": card_id, "which": cause})
     for c in raised.values():
         words = {
             "summary": c.summary,
@@ -160,6 +161,7 @@ def write_conflicts(
             statements.SEE_CONFLICT, {"card": card_id, "which": c.cause, **words}
         ).rowcount
         if not seen_before:
+            connection.execute(statements.END_IGNORING, {"card": card_id, "which": c.cause})
             connection.execute(
                 statements.INSERT[conflicts],
                 {

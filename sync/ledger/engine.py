@@ -59,6 +59,7 @@ def _open_sqlite(database: str | None) -> Engine:
             connection.execute("PRAGMA journal_mode = WAL")
             # `sent` must survive a power cut before the call is made.
             connection.execute("PRAGMA synchronous = FULL")
+            _opened_here.add(_file_id(Path(str(database))))
 
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:
@@ -81,11 +82,24 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection.execution_options(**{_READS: True})
 
 
+#: Database files that this process has connections to.
+_opened_here: set[tuple[int, int]] = set()
+
+
+def _file_id(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def _refuse_foreign_file(path: Path) -> None:
-    """A file that is there but is no SQLite database is somebody's data: never overwritten."""
+    """A file that is there but is no SQLite database is somebody's data: never overwritten.
+
+    A database that this process works on is not looked at again: to close a file takes away every lock that
+    the process has on it, SQLite's own ones, too, and then another process may remove the log under it.
+    """
     if not path.parent.exists():
         raise LedgerUnavailable(f"the folder {path.parent} does not exist; create it or change `database`")
-    if not path.exists() or path.stat().st_size == 0:
+    if not path.exists() or path.stat().st_size == 0 or _file_id(path) in _opened_here:
         return
     try:
         with path.open("rb") as file:

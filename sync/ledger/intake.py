@@ -254,7 +254,7 @@ class Intake:
                 select(conflicts.c.id).where(
                     conflicts.c.card_id.is_(None),
                     conflicts.c.cause == conflict.cause,
-                    conflicts.c.closed_at.is_(None),
+                    or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == "ignore"),
                 )
             ).first()
             if open_one is None:
@@ -283,6 +283,15 @@ class Intake:
                     conflicts.c.closed_at.is_(None),
                 )
                 .values(closed_at=now, resolution="cause gone")
+            )
+            connection.execute(
+                update(conflicts)
+                .where(
+                    conflicts.c.card_id.is_(None),
+                    conflicts.c.cause == cause,
+                    conflicts.c.resolution == "ignore",
+                )
+                .values(resolution="ignored")
             )
 
 

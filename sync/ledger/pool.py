@@ -79,6 +79,22 @@ class Pool:
             ).scalar_one_or_none()
         return at is not None
 
+    def free_after(self, side: str, after_id: int, limit: int) -> list[PoolNumber]:
+        """The next numbers of no brand that no card has yet."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(pool_numbers.c.id, pool_numbers.c.serial_sealed)
+                .where(
+                    pool_numbers.c.side == side,
+                    pool_numbers.c.allotted_at.is_(None),
+                    pool_numbers.c.brand.is_(None),
+                    pool_numbers.c.id > after_id,
+                )
+                .order_by(pool_numbers.c.id)
+                .limit(limit)
+            ).all()
+        return [PoolNumber(row.id, self.vault.open(row.serial_sealed)) for row in rows]
+
     def free(self, side: str) -> int:
         with reading(self.engine) as connection:
             return connection.execute(

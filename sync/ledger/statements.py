@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Integer, and_, bindparam, func, insert, select, text, update
+from sqlalchemy import Boolean, Integer, and_, bindparam, func, insert, or_, select, text, update
 
 from sync.ledger.tables import cards, conflicts, intent_states, intents, movements, presences
 
@@ -16,8 +16,10 @@ SELECT_OPEN_INTENTS = (
 SELECT_DOUBTED_SIDES = (
     select(intents.c.side).where(intents.c.card_id == bindparam("card"), intents.c.doubted).distinct()
 )
+# A person may have said that a cause is not to be told of again while it stays as it is.
 SELECT_CAUSES = select(conflicts.c.cause, conflicts.c.amount_minor).where(
-    conflicts.c.card_id == bindparam("card"), conflicts.c.closed_at.is_(None)
+    conflicts.c.card_id == bindparam("card"),
+    or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == "ignore"),
 )
 LEASED = and_(
     cards.c.id == bindparam("lease_card"),
@@ -47,6 +49,8 @@ UPDATE_PRESENCE = (
 LAST_SEQUENCE = select(func.coalesce(func.max(intents.c.sequence), 0)).where(
     intents.c.card_id == bindparam("card")
 )
+INSERT_CARD = insert(cards).returning(cards.c.id)
+INSERT_PRESENCE = insert(presences).returning(presences.c.id)
 INSERT_INTENT = insert(intents)
 UPDATE_INTENT = (
     update(intents)
@@ -70,6 +74,16 @@ OPEN_CONFLICT = and_(
 )
 CLOSE_CONFLICT = (
     update(conflicts).where(OPEN_CONFLICT).values(closed_at=bindparam("closed_at"), resolution="cause gone")
+)
+# When an ignored cause is gone, or has become another, it is told of again should it come back.
+END_IGNORING = (
+    update(conflicts)
+    .where(
+        conflicts.c.card_id == bindparam("card"),
+        conflicts.c.cause == bindparam("which"),
+        conflicts.c.resolution == "ignore",
+    )
+    .values(resolution="ignored")
 )
 RESOLVE_CONFLICT = (
     update(conflicts)

@@ -14,14 +14,13 @@ from sqlalchemy import (
     Engine,
     and_,
     case,
-    insert,
     literal,
     or_,
     select,
     update,
 )
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from connectors.errors import Refusal
 from mappings.lifecycle import CardStatus
@@ -34,9 +33,10 @@ from sync.ledger.tables import (
     arrivals,
     cards,
     intents,
+    origins,
     pool_numbers,
-    presences,
 )
+from sync.ledger.upsert import upsert
 from sync.ledger.vault import Vault
 from sync.model import (
     Card,
@@ -48,6 +48,9 @@ from sync.model import (
     Marked,
     Presence,
 )
+
+#: PostgreSQL's word for a deadlock that it ended by refusing one of the two.
+DEADLOCK = "40P01"
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Store:
         until = now + timedelta(seconds=lease_seconds)
         with self.engine.begin() as connection:
             due = connection.execute(
-                select(cards.c.id, cards.c.due_for)
+                select(cards.c.id, cards.c.due_for, cards.c.lease_until)
                 .where(which, free)
                 .order_by(cards.c.due_at, cards.c.id)
                 .limit(limit)
@@ -117,7 +120,9 @@ class Store:
                 .returning(cards.c.id, cards.c.fencing)
             ).all()
         fencing = {row.id: row.fencing for row in taken}
-        return [Lease(row.id, owner, fencing[row.id], until, row.due_for) for row in due]
+        # A worker that is gone took the hint that it was woken by with it: every side is looked at.
+        due_for = {row.id: row.due_for if row.lease_until is None else None for row in due}
+        return [Lease(row.id, owner, fencing[row.id], until, due_for[row.id]) for row in due]
 
     def free_all(self, now: datetime) -> int:
         """Take back every lease. Only for a worker that knows it is alone, at its start."""
@@ -228,12 +233,12 @@ class Store:
         if decision == Decision(before):
             return before
         with self.engine.begin() as connection:
-            made = self._write(connection, lease, before, decision, now, run_id)
+            after = self.write(connection, lease, before, decision, now, run_id)
             crashpoint("commit.inside")
         crashpoint("commit.after")
-        return card_after(decision, made, before.version + 1)
+        return after
 
-    def _write(
+    def write(
         self,
         connection: Connection,
         lease: Lease,
@@ -241,7 +246,8 @@ class Store:
         decision: Decision,
         now: datetime,
         run_id: int | None,
-    ) -> list[Intent]:
+    ) -> Card:
+        """Write a decision in a transaction of the caller's. Raises LeaseLost before anything was written."""
         after = decision.card
         # First, so that everything below is under the row's lock and a stale worker stops here.
         row = connection.execute(
@@ -271,7 +277,7 @@ class Store:
         made = append.intents(decision.intents, self.new_marker)
         append.close()
         write_conflicts(connection, lease.card_id, after, decision, now)
-        return made
+        return card_after(decision, made, before.version + 1)
 
     def save_progress(self, lease: Lease, marker: str, progress: Mapping[str, str]) -> None:
         """Remember what the next call of a multi-call effect depends on. Raises LeaseLost."""
@@ -302,43 +308,71 @@ class Store:
         Raises AlreadyThere when a presence of it, or the pool number, belongs to a card by now.
         """
         crashpoint("create.before")
-        card = decision.card
         try:
             with self.engine.begin() as connection:
-                card_id: int = connection.execute(
-                    insert(cards)
-                    .values(
-                        currency=card.currency,
-                        balance_minor=card.balance_minor,
-                        status=card.status.value,
-                        expires_on=card.expires_on,
-                        held=card.held,
-                        due_at=now if decision.intents else None,
-                        created_at=now,
-                    )
-                    .returning(cards.c.id)
-                ).scalar_one()
-                for p in card.presences:
-                    connection.execute(
-                        insert(presences).values(
-                            card_id=card_id, side=p.side, **presence_columns(p), **self._serial_columns(p)
-                        )
-                    )
-                append = Appender(connection, self.vault, card_id, 0, now, run_id, 0, "")
-                append.movements(decision)
-                append.intents(decision.intents, self.new_marker)
-                append.close()
-                write_conflicts(connection, card_id, card, decision, now)
-                _use_up(connection, card_id, arrival_id, pool_number_id, now)
+                card_id = self.insert(connection, decision, now, run_id).id or 0
+                use_up(connection, card_id, arrival_id, pool_number_id, now)
                 crashpoint("create.inside")
         except IntegrityError as error:
             raise AlreadyThere(str(error.orig).split("\n")[0]) from None
+        except OperationalError as error:
+            # Two workers that insert the same card, each from another side, wait for each other.
+            if getattr(error.orig, "sqlstate", None) != DEADLOCK:
+                raise
+            raise AlreadyThere("another worker inserts the card at the same time") from None
         crashpoint("create.after")
         return card_id
 
+    def insert(
+        self,
+        connection: Connection,
+        decision: Decision,
+        now: datetime,
+        run_id: int | None,
+        held_by: tuple[str, datetime] | None = None,
+    ) -> Card:
+        """Insert one met card in a transaction of the caller's, claimed for `held_by` (owner, until) if any.
+
+        Raises IntegrityError when a presence of it belongs to a card by now.
+        """
+        card = decision.card
+        owner, until = held_by or (None, None)
+        card_id: int = connection.execute(
+            statements.INSERT_CARD,
+            {
+                "currency": card.currency,
+                "balance_minor": card.balance_minor,
+                "status": card.status.value,
+                "expires_on": card.expires_on,
+                "held": card.held,
+                "fencing": 0 if held_by is None else 1,
+                "lease_owner": owner,
+                "lease_until": until,
+                "due_at": now if decision.intents and held_by is None else None,
+                "created_at": now,
+            },
+        ).scalar_one()
+        stored = tuple(
+            replace(
+                p,
+                id=connection.execute(
+                    statements.INSERT_PRESENCE,
+                    {"card_id": card_id, "side": p.side, **presence_columns(p), **self._serial_columns(p)},
+                ).scalar_one(),
+            )
+            for p in card.presences
+        )
+        fencing = 0 if held_by is None else 1
+        append = Appender(connection, self.vault, card_id, fencing, now, run_id, 0, "")
+        append.movements(decision)
+        made = append.intents(decision.intents, self.new_marker)
+        append.close()
+        write_conflicts(connection, card_id, card, decision, now)
+        return card_after(replace(decision, card=replace(card, id=card_id, presences=stored)), made, 0)
+
     def _serial_columns(self, p: Presence) -> dict[str, object]:
         if p.serial is None:
-            return {}
+            return {"serial_index": None, "serial_sealed": None}
         return {"serial_index": self.vault.index(p.serial), "serial_sealed": self.vault.seal(p.serial)}
 
 
@@ -359,10 +393,24 @@ def _one_row(result: Any) -> None:
         raise LeaseLost
 
 
-def _use_up(
+def _keep_origin(connection: Connection, card_id: int, arrival_id: int) -> None:
+    """The order that the card was bought with stays known when its arrival is gone."""
+    found = connection.execute(select(arrivals.c.details).where(arrivals.c.id == arrival_id)).scalar()
+    if found and found.get("order"):
+        values = {
+            "card_id": card_id,
+            "order_id": found.get("order_id", ""),
+            "order_name": found["order"],
+            "holder": found.get("shipping_name", ""),
+        }
+        connection.execute(upsert(connection, origins, values).on_conflict_do_nothing())
+
+
+def use_up(
     connection: Connection, card_id: int, arrival_id: int | None, pool_number_id: int | None, now: datetime
 ) -> None:
     if arrival_id is not None:
+        _keep_origin(connection, card_id, arrival_id)
         connection.execute(arrivals.delete().where(arrivals.c.id == arrival_id))
     if pool_number_id is not None:
         result = connection.execute(

@@ -409,12 +409,13 @@ import_batches = Table(
     Column("tag", Text, nullable=False, doc="by which the side is asked whether it was started"),
     Column("operation", Text, doc="the side's own id of it; null until the side told"),
     Column("lines", Integer, nullable=False),
-    Column("started_at", Instant, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("called_at", Instant, doc="committed right before the side is told to start; null: surely not"),
     Column("ended_at", Instant),
 )
 
-# One row for each card of a plan, and for each line of a file that could not be taken. Serials are sealed here
-# and nowhere else: the plan file, which people open, has the last four and a keyed reference.
+# One row for each card of a plan, and for each line of a file that could not be taken. Serials are sealed
+# here and nowhere else: the plan file, which people open, has the last four and a keyed reference.
 import_rows = Table(
     "import_rows",
     metadata,
@@ -457,4 +458,64 @@ import_rows = Table(
         sqlite_where=text("card_id IS NOT NULL"),
         postgresql_where=text("card_id IS NOT NULL"),
     ),
+)
+
+# Where a card that was sold online came from: how staff find it, and all that giftsync knows about its buyer.
+origins = Table(
+    "origins",
+    metadata,
+    Column("card_id", _Id, ForeignKey("cards.id"), primary_key=True),
+    Column("order_id", Text, nullable=False, default="", doc="the shop's own id of the order"),
+    Column("order_name", Text, nullable=False, default="", doc="as staff know it, such as #1007"),
+    Column("holder", Text, nullable=False, default="", doc="the order's shipping name; personal"),
+    Column("erased_at", Instant, doc="when the buyer's data was erased on request"),
+    Index("ix_origins_order_name", "order_name"),
+    Index("ix_origins_order_id", "order_id"),
+)
+
+# A physical card that staff give to somebody who bought one online: the value moves from one card to another.
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("from_card", _Id, ForeignKey("cards.id"), nullable=False),
+    Column("to_card", _Id, ForeignKey("cards.id"), doc="null until the value was given"),
+    Column("serial_index", Text, nullable=False),
+    Column("serial_sealed", LargeBinary, nullable=False),
+    Column("last_chars", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False, doc="what was taken from the card"),
+    Column("expires_on", Date),
+    Column("note", Text, nullable=False, default=""),
+    Column("closes_old", Boolean, nullable=False),
+    Column("written_off_before", BigInteger, nullable=False, doc="write-offs of the card until then"),
+    Column("state", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    UniqueConstraint("from_card", name="a_card_is_assigned_once"),
+    UniqueConstraint("serial_index", name="a_physical_card_is_assigned_once"),
+    CheckConstraint("state IN ('taking','done')", name="state_is_known"),
+)
+
+# Small things to remember between runs, such as how far the notices have told.
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+privacy_requests = Table(
+    "privacy_requests",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("side", Text, nullable=False),
+    Column("key", Text, nullable=False, doc="of the delivery that asked"),
+    Column("topic", Text, nullable=False),
+    Column("orders", Integer, nullable=False, doc="how many orders it names"),
+    Column("cards", Integer, nullable=False, doc="how many cards were concerned"),
+    Column("outcome", Text, nullable=False, doc="in words; never personal data"),
+    Column("answered_at", Instant, nullable=False),
+    UniqueConstraint("side", "key", name="a_request_is_answered_once"),
 )

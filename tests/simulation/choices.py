@@ -1,8 +1,8 @@
 """Enumerate every way that a run with bounded choices can go.
 
-A run asks `pick(n)` whenever something could happen in n ways. The first run answers 0 each time; then the last
-answer that can still grow grows by one and everything after it is asked afresh, as an odometer counts. When no
-answer can grow, every way has been tried.
+A run asks `pick(n)` whenever something could happen in n ways. The first run answers 0 each time; then the
+last answer that can still grow grows by one and everything after it is asked afresh, as an odometer counts.
+When no answer can grow, every way has been tried.
 
 Worked by hand: a run that asks pick(2), and after 1 also pick(2), is made three times: [0], [1, 0], [1, 1].
 """
@@ -26,6 +26,10 @@ class Choices:
         answer = self._prefix[position] if position < len(self._prefix) else 0
         self.made.append((answer, ways))
         return answer
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        return tuple(answer for answer, _ in self.made)
 
     def next_prefix(self) -> list[int] | None:
         made = list(self.made)

@@ -137,12 +137,16 @@ def test_a_damaged_cursor_starts_over(shop: Shop, feeds: FeedReader, cursor: str
 
 
 def test_a_card_that_was_bought_says_so() -> None:
-    order = {"name": "#1007", "shippingAddress": {"name": "Kari Nordmann"}}
+    order = {"id": "gid://shopify/Order/1007", "name": "#1007", "shippingAddress": {"name": "Kari Nordmann"}}
 
     hint = card_hint(card(1, order=order, note=None), "new_cards")
 
     assert hint.sold_here
-    assert hint.details == {"order": "#1007", "shipping_name": "Kari Nordmann"}
+    assert hint.details == {
+        "order": "#1007",
+        "order_id": "gid://shopify/Order/1007",
+        "shipping_name": "Kari Nordmann",
+    }
     assert (hint.last_chars, hint.at, hint.created_by) == ("0001", NOW, None)
 
 

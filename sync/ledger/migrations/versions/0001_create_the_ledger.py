@@ -284,7 +284,8 @@ def upgrade() -> None:
         sa.Column("tag", sa.Text(), nullable=False),
         sa.Column("operation", sa.Text(), nullable=True),
         sa.Column("lines", sa.Integer(), nullable=False),
-        sa.Column("started_at", Instant(), nullable=False),
+        sa.Column("made_at", Instant(), nullable=False),
+        sa.Column("called_at", Instant(), nullable=True),
         sa.Column("ended_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(["import_id"], ["imports.id"], name=op.f("fk_import_batches_import_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_import_batches")),
@@ -499,8 +500,79 @@ def upgrade() -> None:
     with op.batch_alter_table("intent_states", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_intent_states_marker"), ["marker"], unique=False)
 
+    op.create_table(
+        "marks",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_marks")),
+    )
+    op.create_table(
+        "privacy_requests",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("orders", sa.Integer(), nullable=False),
+        sa.Column("cards", sa.Integer(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("answered_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_privacy_requests")),
+        sa.UniqueConstraint("side", "key", name=op.f("uq_privacy_requests_a_request_is_answered_once")),
+    )
+    op.create_table(
+        "origins",
+        sa.Column("card_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("order_id", sa.Text(), nullable=False),
+        sa.Column("order_name", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("erased_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(["card_id"], ["cards.id"], name=op.f("fk_origins_card_id")),
+        sa.PrimaryKeyConstraint("card_id", name=op.f("pk_origins")),
+    )
+    with op.batch_alter_table("origins", schema=None) as batch_op:
+        batch_op.create_index("ix_origins_order_id", ["order_id"], unique=False)
+        batch_op.create_index("ix_origins_order_name", ["order_name"], unique=False)
+
+    op.create_table(
+        "assignments",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("from_card", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("to_card", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("serial_index", sa.Text(), nullable=False),
+        sa.Column("serial_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("last_chars", sa.Text(), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("expires_on", sa.Date(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("closes_old", sa.Boolean(), nullable=False),
+        sa.Column("written_off_before", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.CheckConstraint("state IN ('taking','done')", name=op.f("ck_assignments_state_is_known")),
+        sa.ForeignKeyConstraint(["from_card"], ["cards.id"], name=op.f("fk_assignments_from_card")),
+        sa.ForeignKeyConstraint(["to_card"], ["cards.id"], name=op.f("fk_assignments_to_card")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_assignments")),
+        sa.UniqueConstraint("from_card", name=op.f("uq_assignments_a_card_is_assigned_once")),
+        sa.UniqueConstraint("serial_index", name=op.f("uq_assignments_a_physical_card_is_assigned_once")),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("assignments")
+    with op.batch_alter_table("origins", schema=None) as batch_op:
+        batch_op.drop_index("ix_origins_order_name")
+        batch_op.drop_index("ix_origins_order_id")
+
+    op.drop_table("origins")
+    op.drop_table("privacy_requests")
+    op.drop_table("marks")
     with op.batch_alter_table("intent_states", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_intent_states_marker"))
 

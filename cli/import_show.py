@@ -1,0 +1,355 @@
+"""An import on the terminal: bars while it runs, tables when it is planned and done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from cli.build import SHOPIFY
+from cli.output import Output, facts, plural, rows, table
+from connectors.base import Side, Usage
+from mappings.money import decimal_from_minor, format_money
+from sync.importer.actions import Action
+from sync.importer.progress import ImportProgress
+from sync.importer.report import ImportReport
+from sync.ledger.imports import Import, Total
+
+TOP = 10
+_WORDS = {
+    Action.ADOPT: "adopt: the same on both sides",
+    Action.CREATE_ONLINE: "create in Shopify",
+    Action.CREATE_POS: "create in the store",
+    Action.CONFLICT: "two balances: a person decides",
+    Action.WATCH: "watch: nothing to create now",
+    Action.KNOWN: "in the hub already",
+    Action.SKIP: "skip: nothing to keep in step",
+    Action.REJECT: "reject",
+}
+
+
+# --- While it runs ------------------------------------------------------------------------------------------
+
+
+class PlanBar:
+    """What the planner says, on one moving line; nothing where there is no terminal."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+        self._task = None if bar is None else bar.add_task("Starting", total=None)
+
+    def reading(self, name: str, rows_seen: int) -> None:
+        self.progress(f"looking through {name}", rows_seen, 0)
+
+    def progress(self, doing: str, done: int, total: int) -> None:
+        if self._bar is not None and self._task is not None:
+            words = doing[:1].upper() + doing[1:]
+            self._bar.update(self._task, description=words, completed=done, total=total or None)
+
+
+@contextmanager
+def plan_bar(output: Output) -> Iterator[PlanBar]:
+    if not output.err.is_terminal:
+        yield PlanBar(None)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,}"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), console=output.err, transient=True) as bar:
+        yield PlanBar(bar)
+
+
+class _Rate(TextColumn):
+    """Rows a second, over the last while."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
+
+
+@contextmanager
+def import_bar(output: Output, progress: ImportProgress, sides: Mapping[str, Side]) -> Iterator[None]:
+    """Rows done, their rate, the time that remains, and the points and calls used so far."""
+    if not output.err.is_terminal:
+        yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate())
+    last = (TimeRemainingColumn(), TextColumn("{task.fields[used]}"))
+    with Progress(*columns, *last, console=output.err, transient=True, speed_estimate_period=30.0) as bar:
+        task = bar.add_task("Starting", total=progress.rows, used="")
+
+        def told(now: ImportProgress) -> None:
+            bar.update(
+                task,
+                description=(now.doing[:1].upper() + now.doing[1:]) or "Starting",
+                completed=now.done,
+                used=used_words(sides),
+            )
+
+        progress.told = told
+        yield
+
+
+def used_words(sides: Mapping[str, Side]) -> str:
+    points = sides[SHOPIFY].usage().points
+    calls = sum(side.usage().calls for side in sides.values())
+    return f"{points:,} points, {calls:,} calls"
+
+
+# --- The plan -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PlanShown:
+    """A plan and what there is to say of it."""
+
+    plan: Import
+    sources: Sequence[Mapping[str, Any]]
+    totals: Sequence[Total]
+    path: Path
+    rejects: Sequence[tuple[Path, int]]
+    pool_free: int
+
+
+def show_plan(shown: PlanShown, output: Output) -> None:
+    """The plan in a few tables."""
+    plan, currency = shown.plan, shown.plan.currency
+    for source in shown.sources:
+        words = f"{source['layout']}, {source['encoding'].removesuffix('-sig')}"
+        count = plural(source["rows"], "row")
+        rejected = f", {source['rejects']} unreadable" if source["rejects"] else ""
+        output.say(f"{source['file']}: {words}, {count}{rejected}")
+    actions = _by(shown.totals, "action")
+    made = table(
+        "Action",
+        "Cards",
+        "Money on them",
+        "To create",
+        title="Plan",
+        right=["Cards", "Money on them", "To create"],
+    )
+    output.show(
+        rows(
+            made,
+            (
+                (
+                    _WORDS[Action(name)],
+                    f"{cards:,}",
+                    format_money(minor, currency),
+                    format_money(create, currency) if create else "",
+                )
+                for name, (cards, minor, create) in sorted(actions.items(), key=_place)
+            ),
+        )
+    )
+    reasons = [t for t in _by_reason(shown.totals) if t[0] in (Action.REJECT, Action.CONFLICT, Action.SKIP)]
+    if reasons:
+        why = table("Why not", "Cards", title="Left out, and why", right=["Cards"])
+        output.show(rows(why, ((f"{a}: {r}", f"{n:,}") for a, r, n in reasons[:TOP])))
+        if len(reasons) > TOP:
+            output.say(f"{len(reasons) - TOP} more reasons are in the plan.")
+    for what in ("brand", "store"):
+        _show_top(shown.totals, what, currency, output)
+    _show_before(plan, output)
+    output.say(f"Plan {plan.id}: {shown.path}")
+    for path, rejected_rows in shown.rejects:
+        output.say(
+            f"Rejects: {path} ({plural(rejected_rows, 'row')}; it holds whole numbers, delete it when done)"
+        )
+    needed = actions.get(Action.CREATE_POS, (0, 0, 0))[0]
+    if needed > shown.pool_free:
+        output.say(
+            f"Cards for the store need {needed:,} numbers, the pool has {shown.pool_free:,}: the rest are "
+            "made with shopify_serial_prefix, or add some with `giftsync pool add FILE` first."
+        )
+    output.say(f"Nothing was changed. Carry it out with: giftsync import apply {shown.path}")
+
+
+def _show_top(totals: Sequence[Total], what: str, currency: str, output: Output) -> None:
+    found = {name: sums for name, sums in _by(totals, what).items() if name}
+    if not found:
+        return
+    made = table(what.capitalize(), "Cards", "Money on them", right=["Cards", "Money on them"])
+    top = sorted(found.items(), key=lambda one: -one[1][1])
+    output.show(rows(made, ((n, f"{c:,}", format_money(m, currency)) for n, (c, m, _) in top[:TOP])))
+    if len(top) > TOP:
+        output.say(f"and {len(top) - TOP} more")
+
+
+def _show_before(plan: Import, output: Output) -> None:
+    lines = [
+        (name, f"{sums['cards']:,} cards, {format_money(sums['minor'], plan.currency)}")
+        for name, sums in plan.before.items()
+    ]
+    output.say("Found on the sides:")
+    output.show(facts(lines))
+
+
+def _place(one: tuple[str, Any]) -> int:
+    return list(Action).index(Action(one[0]))
+
+
+def _by(totals: Sequence[Total], what: str) -> dict[str, tuple[int, int, int]]:
+    """Cards, money on them and money to create, by one column."""
+    found: dict[str, tuple[int, int, int]] = {}
+    for one in totals:
+        if what != "action" and not Action(one.action).does_something:
+            continue
+        key = getattr(one, what)
+        cards, minor, create = found.get(key, (0, 0, 0))
+        found[key] = (
+            cards + one.cards,
+            minor + (one.pos_minor or one.online_minor),
+            create + one.amount_minor,
+        )
+    return found
+
+
+def _by_reason(totals: Sequence[Total]) -> list[tuple[str, str, int]]:
+    found: dict[tuple[str, str], int] = {}
+    for one in totals:
+        found[one.action, one.reason] = found.get((one.action, one.reason), 0) + one.cards
+    return [(*key, count) for key, count in sorted(found.items(), key=lambda item: -item[1])]
+
+
+def plan_json(shown: PlanShown) -> dict[str, object]:
+    """Amounts as decimal strings."""
+    currency = shown.plan.currency
+
+    def sums(found: Mapping[str, tuple[int, int, int]]) -> dict[str, object]:
+        return {
+            name: {
+                "cards": cards,
+                "money": decimal_from_minor(minor, currency),
+                "to_create": decimal_from_minor(create, currency),
+            }
+            for name, (cards, minor, create) in found.items()
+        }
+
+    return {
+        "plan": shown.plan.id,
+        "file": shown.path,
+        "currency": currency,
+        "sources": list(shown.sources),
+        "actions": sums(_by(shown.totals, "action")),
+        "brands": sums(_by(shown.totals, "brand")),
+        "stores": sums(_by(shown.totals, "store")),
+        "reasons": [
+            {"action": action, "reason": reason, "cards": count}
+            for action, reason, count in _by_reason(shown.totals)
+        ],
+        "before": _before_json(shown.plan),
+        "rejects": [{"file": str(path), "rows": count} for path, count in shown.rejects],
+    }
+
+
+def _before_json(plan: Import) -> dict[str, object]:
+    return {
+        name: {"cards": sums["cards"], "money": decimal_from_minor(sums["minor"], plan.currency)}
+        for name, sums in plan.before.items()
+    }
+
+
+# --- The report ---------------------------------------------------------------------------------------------
+
+
+def show_report(
+    report: ImportReport, progress: ImportProgress, usage: Mapping[str, Usage], output: Output
+) -> None:
+    """What the import came to."""
+    currency = report.plan.currency
+    right = ["Cards", "Imported", "+ created", "+ moved", "= shows"]
+    made = table("Side", *right, title=f"Import {report.plan.id}", right=right)
+    content = [
+        (
+            side.side,
+            f"{side.cards:,}",
+            format_money(side.had_minor, currency),
+            format_money(side.made_minor, currency),
+            format_money(side.moved_minor + side.on_the_way_minor, currency),
+            format_money(side.shows_minor, currency),
+        )
+        for side in report.sides
+    ]
+    output.show(rows(made, content))
+    conflicts = sum(count for count, _ in report.conflicts.values())
+    lines = [
+        ("Money in", format_money(report.hub.opening_minor, currency)),
+        ("Moved since", format_money(report.hub.changes_minor, currency)),
+        ("Money in the hub", format_money(report.hub.balance_minor, currency)),
+        ("Cards made now", f"{progress.made:,}"),
+        ("Moved since the plan", f"{progress.moved:,}"),
+        ("Conflicts waiting", f"{conflicts:,}"),
+        ("Used", ", ".join(f"{n} {u.calls:,} calls, {u.points:,} points" for n, u in usage.items())),
+    ]
+    if report.checked is not None:
+        for name, (count, minor) in sorted(report.checked.shown.items()):
+            lines.append((f"Read back: {name}", f"{count:,} cards, {format_money(minor, currency)}"))
+    output.show(facts(lines))
+    output.say("Money in is money out." if report.adds_up else "The sums do not agree: see the report.")
+
+
+def report_json(report: ImportReport) -> dict[str, object]:
+    """Amounts as decimal strings."""
+    currency = report.plan.currency
+
+    def text(minor: int) -> str:
+        return decimal_from_minor(minor, currency)
+
+    checked = report.checked
+    return {
+        "plan": report.plan.id,
+        "currency": currency,
+        "adds_up": report.adds_up,
+        "hub": {
+            "cards": report.hub.cards,
+            "opening": text(report.hub.opening_minor),
+            "changes": text(report.hub.changes_minor),
+            "balance": text(report.hub.balance_minor),
+            "notifications": report.hub.notices,
+        },
+        "before": _before_json(report.plan),
+        "sides": {
+            side.side: {
+                "cards": side.cards,
+                "made": side.made_cards,
+                "imported": text(side.had_minor),
+                "created": text(side.made_minor),
+                "moved": text(side.moved_minor),
+                "on_the_way": text(side.on_the_way_minor),
+                "shows": text(side.shows_minor),
+                "adds_up": side.adds_up,
+            }
+            for side in report.sides
+        },
+        "checked": None
+        if checked is None
+        else {
+            "discrepancies": checked.discrepancies,
+            "unread": checked.unread,
+            "moved": checked.moved,
+            "absent": checked.absent,
+            "shown": {n: {"cards": c, "money": text(m)} for n, (c, m) in checked.shown.items()},
+        },
+        "conflicts": {kind: count for kind, (count, _) in report.conflicts.items()},
+        "left": report.left,
+    }

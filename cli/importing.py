@@ -1,0 +1,144 @@
+"""Builds what an import needs from the settings: rules, bounds, files, and the parts that carry it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import tzinfo
+from pathlib import Path
+
+from cli.build import FLOW, SHOPIFY, Ledger
+from cli.errors import OperatorError
+from config.settings import Settings
+from connectors.mass import Lister, MassCreator
+from connectors.shopify import ShopifySide
+from mappings.money import minor_from_decimal
+from mappings.serials import Serial
+from mappings.sheets.formats import Field, Format, Role
+from mappings.sheets.rows import FileCard, Terms
+from sync.brakes import Brake, BrakeLimits
+from sync.importer.actions import Ground
+from sync.importer.files import AUTO, CardFile, layout_of, open_card_file
+from sync.importer.numbers import Numbers
+from sync.ledger.imports import Import, Imports
+from sync.ledger.vault import Vault
+from sync.work import Link
+from sync.worker import Worker
+
+#: How much more money than planned an import may move, because cards were loaded in the meantime.
+MONEY_SLACK = 1.1
+#: An import lasts longer than an hour; its bounds are for all of it.
+IMPORT_SECONDS = 30 * 86_400.0
+
+
+def imports_of(ledger: Ledger) -> Imports:
+    return Imports(ledger.engine, ledger.vault)
+
+
+def online_side(worker: Worker) -> ShopifySide:
+    """The side that lists and makes cards in bulk."""
+    side = worker.link.sides[SHOPIFY]
+    if not isinstance(side, ShopifySide):
+        raise OperatorError("the online side cannot list its cards")
+    return side
+
+
+def lister_of(worker: Worker) -> Lister:
+    return online_side(worker).bulk
+
+
+def creator_of(worker: Worker) -> MassCreator:
+    return online_side(worker).bulk
+
+
+def ground_of(settings: Settings, worker: Worker) -> Ground:
+    """What decides the fate of a card; asks the shop for its limit."""
+    link = worker.link
+    per_card = settings.link.brakes.money_per_card
+    limit = lister_of(worker).creation_limit()
+    return Ground(
+        pos=FLOW,
+        online=SHOPIFY,
+        rules=link.rules,
+        online_can=link.sides[SHOPIFY].capabilities,
+        currency=link.currency,
+        today=link.clock().astimezone(link.timezone).date(),
+        online_limit_minor=limit[0] if limit is not None and limit[1] == link.currency else None,
+        card_limit_minor=None if per_card is None else minor_from_decimal(str(per_card), link.currency),
+        lengthens=settings.link.lengthen_short_numbers,
+    )
+
+
+def import_link(settings: Settings, worker: Worker, imports: Imports, plan: Import) -> Link:
+    """The link with the brakes of an import: as many cards as were planned, and a little more money."""
+    left = imports.count_left(plan)
+    cards = sum(count for count, _ in left.values())
+    money = sum(minor for _, minor in left.values())
+    per_card = settings.link.brakes.money_per_card
+    limits = BrakeLimits(
+        money_minor=round(money * MONEY_SLACK),
+        cards=cards,
+        card_money_minor=None
+        if per_card is None
+        else minor_from_decimal(str(per_card), worker.link.currency),
+        window_seconds=IMPORT_SECONDS,
+    )
+    return replace(worker.link, brake=Brake(limits, worker.link.currency))
+
+
+def numbers_of(settings: Settings, worker: Worker, ledger: Ledger) -> Numbers:
+    link = worker.link
+    return Numbers(link.sides[FLOW], ledger.pool, settings.link.shopify_serial_prefix, link.clock)
+
+
+def open_files(
+    pos: Sequence[Path],
+    pools: Sequence[Path],
+    shopify: Sequence[Path],
+    layout: str,
+    told: Callable[[str, int], None],
+) -> list[CardFile]:
+    """Look through every file. Raises FileProblem, or OperatorError for one that is of another kind."""
+    chosen = layout_of(layout)
+    files = []
+    for path in pos:
+        files.append(_opened(path, chosen, Role.POS, "--pos", told))
+    for path in pools:
+        files.append(_opened(path, None, Role.POOLS, "--pools", told))
+    for path in shopify:
+        files.append(_opened(path, None, Role.ONLINE, "--shopify", told))
+    names = [file.name for file in files]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise OperatorError(f"two files are called {twice}", "Give each file once, and each another name.")
+    return files
+
+
+def _opened(
+    path: Path, layout: Format | None, role: Role, option: str, told: Callable[[str, int], None]
+) -> CardFile:
+    file = open_card_file(path, layout, lambda rows: told(path.name, rows))
+    if file.role is not role:
+        right = {Role.POS: "--pos", Role.POOLS: "--pools", Role.ONLINE: "--shopify"}[file.role]
+        raise OperatorError(
+            f"{path} has the layout {file.habits.layout.name}, which is not what {option} is for",
+            f"Give it with {right}, or name its layout with --format.",
+        )
+    return file
+
+
+def cvc_source(
+    paths: Sequence[Path], vault: Vault, currency: str, zone: tzinfo
+) -> Callable[[Serial], str | None] | None:
+    """CVCs from card files, in memory for as long as this process runs; never stored."""
+    if not paths:
+        return None
+    found: dict[str, str] = {}
+    for path in paths:
+        file = open_card_file(path, layout_of(AUTO))
+        if Field.CVC not in file.habits.columns:
+            raise OperatorError(f"{path} has no column of CVCs")
+        for card in file.cards(Terms(currency, zone)):
+            if isinstance(card, FileCard) and card.cvc is not None:
+                found[vault.index(card.serial)] = card.cvc
+    return lambda serial: found.get(vault.index(serial))

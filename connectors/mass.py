@@ -1,0 +1,92 @@
+"""What a side may offer beside the `Side` protocol: listing all of its cards, and making many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from connectors.base import Applied, Effect, Seen
+from connectors.errors import SideError
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One card of a side's own list. Its serial is not in it where only the owner knows it."""
+
+    seen: Seen
+    #: Order name and shipping name, where the side tells them.
+    details: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a side takes creates one at a time, in its own points."""
+
+    #: What one create costs.
+    create_points: float
+    restore_points_per_second: float
+    available_points: float
+
+
+@dataclass(frozen=True)
+class MassState:
+    """How far a mass creation is."""
+
+    lines_done: int
+    is_over: bool
+
+
+@dataclass(frozen=True)
+class LineOutcome:
+    """What became of one line, from 0."""
+
+    line: int
+    #: The marker in the new card's note, to show that the line is the one that was meant.
+    marker: str | None
+    #: Refused is a sure no; every other error leaves the line in doubt.
+    result: Applied | SideError
+
+
+class Lister(Protocol):
+    """A side that can list all of its cards."""
+
+    def list_cards(self, on_progress: Callable[[int], None]) -> Iterator[Listed]:
+        """Every card, streamed; `on_progress` is told how many the side has gathered. Raises like reads."""
+        ...
+
+    def creation_limit(self) -> tuple[int, str] | None:
+        """The most that one card may hold: minor units and currency; None when the side does not tell."""
+        ...
+
+
+class MassCreator(Protocol):
+    """A side that makes many cards from one file. Lines run in no fixed order."""
+
+    @property
+    def lines_max(self) -> int:
+        """Creates that fit into one file."""
+        ...
+
+    def pace(self) -> Pace: ...
+
+    def upload(self, effects: Sequence[Effect]) -> str:
+        """Put the creates on the side, one a line, and give the path to start with. Nothing is made yet."""
+        ...
+
+    def start(self, tag: str, path: str) -> str:
+        """Start making the cards; returns the side's id of it. `tag` is 16 letters or digits.
+
+        Raises InDoubt when it may have started: `find_started` tells.
+        """
+        ...
+
+    def find_started(self, tag: str) -> str | None:
+        """The id of what was started under the tag; None when the side does not show such a thing."""
+        ...
+
+    def state(self, operation: str) -> MassState: ...
+
+    def outcomes(self, operation: str) -> Iterator[LineOutcome]:
+        """What became of each line, in any order. A line without an outcome is in doubt."""
+        ...

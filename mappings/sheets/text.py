@@ -1,0 +1,83 @@
+"""What a file's bytes are: its encoding, and what to say of a file that is no text. Pure."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Final
+
+UTF_8: Final = "utf-8-sig"
+CP1252: Final = "cp1252"
+
+#: First bytes of files that people send instead of a CSV, and what they are.
+_MAGIC: Final = (
+    (b"PK\x03\x04", "an Excel workbook or a ZIP archive", "Open it and save it as CSV UTF-8."),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Open it and save it as CSV UTF-8."),
+    (b"\x1f\x8b", "a gzip archive", "Unpack it first."),
+    (b"%PDF", "a PDF", "Export the cards as CSV instead."),
+    (b"SQLite format 3", "a database", "Export the cards as CSV instead."),
+)
+_BOMS: Final = ((codecs.BOM_UTF8, UTF_8), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+class NotText(ValueError):
+    """The bytes are not a text file; the message says what they look like and what to do."""
+
+
+class EncodingFinder:
+    """Fed with a whole file in chunks, it says how the file is encoded. Holds one decoder, not the file.
+
+    A byte order mark decides; so do the zero bytes of UTF-16 without one. Else the file is UTF-8 if all of it
+    is valid UTF-8, and Windows-1252 if it is not: what spreadsheets in western Europe write.
+    """
+
+    def __init__(self) -> None:
+        self._decided: str | None = None
+        self._utf_8: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
+        self._cp1252_bad = False
+        self._started = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Raises NotText for what is certainly no text."""
+        if not self._started:
+            self._started = True
+            self._begin(chunk)
+        if self._decided is not None:
+            return
+        if b"\x00" in chunk:
+            raise NotText("it holds zero bytes, so it is no text. Save it as CSV UTF-8.")
+        if self._utf_8 is not None:
+            try:
+                self._utf_8.decode(chunk)
+            except UnicodeDecodeError:
+                self._utf_8 = None
+        # Five bytes mean nothing in Windows-1252.
+        self._cp1252_bad |= any(byte in chunk for byte in b"\x81\x8d\x8f\x90\x9d")
+
+    def _begin(self, head: bytes) -> None:
+        for magic, what, remedy in _MAGIC:
+            if head.startswith(magic):
+                raise NotText(f"it is {what}, not a CSV. {remedy}")
+        for mark, encoding in _BOMS:
+            if head.startswith(mark):
+                self._decided = encoding
+                return
+        even, odd = head[0:200:2], head[1:200:2]
+        if odd and odd.count(0) > len(odd) // 2 and even.count(0) == 0:
+            self._decided = "utf-16-le"
+        elif odd and even.count(0) > len(even) // 2 and odd.count(0) == 0:
+            self._decided = "utf-16-be"
+
+    def encoding(self) -> str:
+        """The name for `open`. Raises NotText when nothing fits."""
+        if self._decided is not None:
+            return self._decided
+        if self._utf_8 is not None:
+            try:
+                self._utf_8.decode(b"", final=True)
+            except UnicodeDecodeError:
+                pass
+            else:
+                return UTF_8
+        if self._cp1252_bad:
+            raise NotText("it is neither UTF-8, UTF-16 nor Windows-1252. Save it as CSV UTF-8.")
+        return CP1252

@@ -1,0 +1,171 @@
+"""What will happen to a card and why: decided from what both sides show, before anything is changed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from connectors.base import Capabilities, Seen
+from mappings.lifecycle import CardStatus
+from mappings.money import format_money
+from mappings.serials import Serial, SerialError, lengthened
+from sync.model import FirstContact, LinkRules
+
+
+class Action(StrEnum):
+    """The planned fate of a card. The values stand in the plan file."""
+
+    #: On both sides already: the hub takes it as it is.
+    ADOPT = "adopt"
+    CREATE_ONLINE = "create_in_shopify"
+    CREATE_POS = "create_in_pos"
+    #: Two balances under one number: a person decides.
+    CONFLICT = "conflict"
+    #: The hub will know it; there is nothing to create now.
+    WATCH = "watch"
+    #: The hub has it already.
+    KNOWN = "known"
+    #: Nothing to keep in step.
+    SKIP = "skip"
+    REJECT = "reject"
+
+    @property
+    def does_something(self) -> bool:
+        return self in _DOING
+
+
+_DOING = frozenset({Action.ADOPT, Action.CREATE_ONLINE, Action.CREATE_POS, Action.CONFLICT, Action.WATCH})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What will happen, in words for people, and how much will be put on a new card."""
+
+    action: Action
+    reason: str = ""
+    amount_minor: int = 0
+
+
+@dataclass(frozen=True)
+class PosCard:
+    """A card of the point of sale, from a file or as the side shows it."""
+
+    serial: Serial
+    balance_minor: int
+    status: CardStatus
+    expires_on: date | None
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What decides beside the card itself."""
+
+    pos: str
+    online: str
+    rules: LinkRules
+    online_can: Capabilities
+    currency: str
+    today: date
+    #: The most that the online shop puts on one card; None: not known.
+    online_limit_minor: int | None = None
+    #: The link's bound for one card (brakes); None: no bound.
+    card_limit_minor: int | None = None
+    #: Whether numbers that are too short online are lengthened there.
+    lengthens: bool = False
+
+    def online_serial(self, serial: Serial) -> tuple[Serial, str | None]:
+        """The card's serial online, and why it cannot have one, if so."""
+        reason = self.online_can.accepts_serial(serial)
+        if reason is None or not self.lengthens:
+            return serial, reason
+        try:
+            longer = lengthened(serial)
+        except SerialError as error:
+            return serial, str(error)
+        return longer, self.online_can.accepts_serial(longer)
+
+
+def for_pos_card(card: PosCard, ground: Ground) -> Verdict:
+    """A card of the point of sale that the online shop does not have."""
+    _, reason = ground.online_serial(card.serial)
+    if reason is not None:
+        return Verdict(Action.REJECT, f"the number {reason}")
+    if card.status is CardStatus.CLOSED:
+        return Verdict(Action.SKIP, "closed")
+    if card.status is CardStatus.INACTIVE and card.balance_minor == 0:
+        return Verdict(Action.SKIP, "not sold yet")
+    idle = _idle(card.balance_minor, card.status, card.expires_on, ground.today)
+    if idle is not None:
+        return Verdict(Action.WATCH, idle)
+    over = _over_limits(card.balance_minor, ground)
+    if over is not None:
+        return Verdict(Action.REJECT, over)
+    if not ground.rules.sides[ground.online].creates:
+        return Verdict(Action.WATCH, "the link makes no cards online")
+    return Verdict(Action.CREATE_ONLINE, "", card.balance_minor)
+
+
+def for_pair(card: PosCard, online: Seen, ground: Ground) -> Verdict:
+    """A card that both sides have under one number."""
+    if online.currency != ground.currency:
+        return Verdict(Action.REJECT, f"it is in {online.currency} online; nothing is converted")
+    worth = 0 if card.status is CardStatus.CLOSED else card.balance_minor
+    worth_online = 0 if online.status is CardStatus.CLOSED else online.balance_minor
+    if worth == worth_online:
+        return Verdict(Action.ADOPT, "the same on both sides")
+    rules = ground.rules
+    if rules.first_contact_side is not None:
+        return Verdict(Action.ADOPT, f"two balances; the link believes {rules.first_contact_side}")
+    if rules.first_contact is not FirstContact.ASK:
+        return Verdict(Action.ADOPT, f"two balances; the link takes the {rules.first_contact.value} one")
+    return Verdict(Action.CONFLICT, "two balances; a person says which is right")
+
+
+def for_online_card(seen: Seen, bought_online: bool, ground: Ground) -> Verdict:
+    """A card of the online shop whose number is in none of the point of sale's files."""
+    if seen.currency != ground.currency:
+        return Verdict(Action.REJECT, f"it is in {seen.currency}; nothing is converted")
+    if seen.status is CardStatus.CLOSED:
+        return Verdict(Action.SKIP, "deactivated")
+    idle = _idle(seen.balance_minor, seen.status, seen.expires_on, ground.today)
+    if idle is not None:
+        return Verdict(Action.SKIP, idle)
+    if seen.created_by is not None:
+        return Verdict(
+            Action.REJECT, "giftsync made it for a store card whose number is in none of the files"
+        )
+    if not bought_online and seen.last_chars.isdigit():
+        # A second number for it would give the owner the money twice.
+        return Verdict(
+            Action.REJECT,
+            "it was not bought online and its code ends in four digits, as store numbers do: it may be a "
+            "store card that is missing in the files",
+        )
+    if ground.card_limit_minor is not None and seen.balance_minor > ground.card_limit_minor:
+        return Verdict(Action.REJECT, _over_bound(ground.card_limit_minor, ground.currency))
+    if not ground.rules.sides[ground.pos].creates:
+        return Verdict(Action.SKIP, "the link makes no cards in the store")
+    return Verdict(Action.CREATE_POS, "", seen.balance_minor)
+
+
+def _idle(balance_minor: int, status: CardStatus | None, expires_on: date | None, today: date) -> str | None:
+    """Why there is nothing to create for the card now."""
+    if expires_on is not None and expires_on < today:
+        return f"expired on {expires_on}"
+    if status is not CardStatus.ACTIVE:
+        return "not active" if status is None else status.value
+    return "nothing on it" if balance_minor == 0 else None
+
+
+def _over_limits(balance_minor: int, ground: Ground) -> str | None:
+    if ground.card_limit_minor is not None and balance_minor > ground.card_limit_minor:
+        return _over_bound(ground.card_limit_minor, ground.currency)
+    if ground.online_limit_minor is not None and balance_minor > ground.online_limit_minor:
+        limit = format_money(ground.online_limit_minor, ground.currency)
+        return f"more than one card may hold online ({limit})"
+    return None
+
+
+def _over_bound(limit_minor: int, currency: str) -> str:
+    return f"more than the link's bound for one card, money_per_card ({format_money(limit_minor, currency)})"

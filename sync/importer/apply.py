@@ -1,0 +1,350 @@
+"""Carries a plan out: online cards to the store first, then store cards to the shop (peers.md §1, point 8).
+
+Every row goes through first contact and the intents of the ledger, so it can be stopped anywhere and run
+again: what is done is done, what was under way is read back. Customers are never notified.
+"""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+from sqlalchemy import insert, update
+
+from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.mass import MassCreator
+from sync.brakes import BrakeTripped, check_not_empty, stopped_by
+from sync.importer.actions import Action, Ground
+from sync.importer.carry import Carrier, ready_create
+from sync.importer.estimate import Estimate, estimate
+from sync.importer.mass import MassCarrier
+from sync.importer.meet import Meeter
+from sync.importer.numbers import NoNumbers, Numbers
+from sync.importer.progress import Halt, ImportProgress
+from sync.ledger.batches import Batches, Held, Newborn
+from sync.ledger.engine import LedgerUnavailable
+from sync.ledger.imports import Import, Imports, Row
+from sync.ledger.intake import Intake
+from sync.ledger.store import AlreadyThere, Lease
+from sync.ledger.tables import runs
+from sync.model import Card
+from sync.reconcile import reconcile
+from sync.work import Link
+
+T = TypeVar("T")
+
+#: Rows met together: one transaction, and one read of the online shop.
+ROWS_AT_ONCE = 200
+#: Groups of cards that are made ready before they can be sent.
+GROUPS_AHEAD = 10
+#: How long an apply waits for quiet periods at its end before it leaves the rest to the next one.
+WAIT_SECONDS_MAX = 300.0
+_TO_POS = (Action.CREATE_POS,)
+_TO_ONLINE = (Action.ADOPT, Action.CONFLICT, Action.WATCH, Action.CREATE_ONLINE)
+
+
+class Mode(StrEnum):
+    """How cards are made online."""
+
+    #: As the estimate says.
+    AUTO = "auto"
+    LIVE = "live"
+    BULK = "bulk"
+
+
+@dataclass
+class Importer:
+    """Carries one plan out. `alone`: no other process can be at work on the ledger (a SQLite file's lock)."""
+
+    link: Link
+    imports: Imports
+    intake: Intake
+    ground: Ground
+    numbers: Numbers
+    creator: MassCreator | None
+    mode: Mode = Mode.AUTO
+    threads: int = 32
+    #: For a trial: no more rows than this.
+    limit: int | None = None
+    alone: bool = True
+    progress: ImportProgress = field(default_factory=ImportProgress)
+    halt: Halt = field(default_factory=Halt)
+    pause: Callable[[float], None] | None = None
+    on_estimate: Callable[[Estimate], None] = lambda stated: None
+    _run_id: int | None = field(default=None, init=False)
+    _taken: int = field(default=0, init=False)
+
+    def apply(self, plan: Import) -> bool:
+        """Do what is left of the chosen rows; whether nothing is left.
+
+        Raises LedgerUnavailable when the link is stopped or another apply holds the plan.
+        """
+        stopped = stopped_by(self.link.store.engine)
+        if stopped:
+            raise LedgerUnavailable(f"the link is stopped: {stopped[0]} `giftsync resume` lets it go on")
+        prefix = f"import {plan.id} "
+        batches = Batches(self.link.store, prefix + secrets.token_hex(4), self.link.lease_seconds)
+        now = self.link.clock()
+        self.imports.take(plan, batches.owner, now, alone=self.alone)
+        if self.alone:
+            batches.free_the_dead(prefix, now)
+        self._run_id = self._start_run()
+        done = False
+        try:
+            self._guarded(lambda: self._carry_out(plan, batches))
+            self.imports.finish_rows(plan)
+            done = not self.imports.count_left(plan)
+        finally:
+            self.imports.leave(plan, batches.owner, self.link.clock(), done=done)
+            self._end_run(done)
+        return done
+
+    def _carry_out(self, plan: Import, batches: Batches) -> None:
+        mass = self._mass(plan, batches)
+        if mass is not None:
+            for batch in self.imports.open_batches(plan):
+                mass.resume(batch)
+                if self.halt.is_set():
+                    return
+        live = Carrier(self.link, batches, self._run_id, self.threads, self.progress, self.halt)
+        with ThreadPoolExecutor(self.threads, "meet") as threads:
+            meeter = Meeter(self.link, self.imports, batches, self.ground, self.numbers, threads)
+            self._resume(plan, batches, threads)
+            self.progress.say(f"bringing online cards to {self.ground.pos}")
+            with _ahead(self._ready(plan, batches, meeter, _TO_POS)) as ready:
+                live.carry(ready)
+            if self.halt.is_set():
+                return
+            use_mass = mass is not None and self._choose_mass(plan)
+            self.progress.say(f"bringing store cards to {self.ground.online}")
+            carrier = mass if use_mass and mass is not None else live
+            with _ahead(self._ready(plan, batches, meeter, _TO_ONLINE)) as ready:
+                carrier.carry(ready)
+            self._finish(plan, threads)
+
+    def _mass(self, plan: Import, batches: Batches) -> MassCarrier | None:
+        if self.creator is None:
+            return None
+        return MassCarrier(
+            self.link,
+            self.imports,
+            batches,
+            plan,
+            self.ground.online,
+            self.creator,
+            self._run_id,
+            self.progress,
+            self.halt,
+            self._pause,
+        )
+
+    def _choose_mass(self, plan: Import) -> bool:
+        if self.creator is None:
+            return False
+        # A request that costs little shows what the shop's bucket really is.
+        self.link.sides[self.ground.online].identify()
+        cards = self.imports.count_creates(plan, Action.CREATE_ONLINE.value)
+        forced = None if self.mode is Mode.AUTO else self.mode is Mode.BULK
+        stated = estimate(min(cards, self.limit or cards), self.creator.pace(), forced)
+        if cards:
+            self.on_estimate(stated)
+        return stated.in_bulk
+
+    # --- making ready ---------------------------------------------------------------------------------------
+
+    def _ready(
+        self, plan: Import, batches: Batches, meeter: Meeter, actions: Sequence[Action]
+    ) -> Iterator[list[Held]]:
+        """Cards of an earlier apply that were never sent, then the cards of the next rows, met and held."""
+        side = self.ground.pos if actions == _TO_POS else self.ground.online
+        yield from self._never_sent(plan, batches, side)
+        after = plan.first_row
+        looked = absent = 0
+        while not self.halt.is_set() and (rows := self._next_rows(plan, actions, after)):
+            after = rows[-1].id
+            met = meeter.meet(rows)
+            looked, absent = looked + met.looked, absent + met.absent
+            check_not_empty(self.ground.pos, looked, absent, self.link.brake.limits)
+            self.imports.settle_rows(met.settled)
+            held = self._create(batches, met.born)
+            for reason in met.unread[:1]:
+                self.progress.fail(f"some cards could not be read: {reason}")
+            without_work = len(met.born) - len(held)
+            self.progress.add(done=len(met.settled) + without_work, moved=met.moved, unread=len(met.unread))
+            yield held
+
+    def _next_rows(self, plan: Import, actions: Sequence[Action], after: int) -> list[Row]:
+        size = ROWS_AT_ONCE if self.limit is None else min(ROWS_AT_ONCE, self.limit - self._taken)
+        rows = self.imports.chosen(plan, [a.value for a in actions], after, size) if size > 0 else []
+        self._taken += len(rows)
+        return rows
+
+    def _create(self, batches: Batches, born: Sequence[Newborn]) -> list[Held]:
+        """One transaction for all; one each when somebody else was quicker with one of them."""
+        if not born:
+            return []
+        now = self.link.clock()
+        try:
+            return batches.create(born, now, self._run_id)
+        except AlreadyThere:
+            held: list[Held] = []
+            for one in born:
+                try:
+                    held += batches.create([one], now, self._run_id)
+                except AlreadyThere:
+                    # It stays planned; the next apply finds it known.
+                    self.progress.add(unread=1)
+            return held
+
+    def _never_sent(self, plan: Import, batches: Batches, side: str) -> Iterator[list[Held]]:
+        after = 0
+        while not self.halt.is_set() and (ids := self.imports.met(plan, after, ROWS_AT_ONCE)):
+            after = ids[-1]
+            ready: list[Held] = []
+            back: dict[Lease, datetime | None] = {}
+            for held in batches.claim(ids, self.link.clock()):
+                found = ready_create(held.card, self.link.clock())
+                if found is not None and found[0].side == side:
+                    ready.append(held)
+                else:
+                    # Due at once; what waits for a quiet period says so itself when it is looked at.
+                    back[held.lease] = _waits_until(held.card, self.link.clock())
+            batches.give_back(back)
+            yield ready
+
+    # --- the rest -------------------------------------------------------------------------------------------
+
+    def _resume(self, plan: Import, batches: Batches, threads: Executor) -> None:
+        """What an earlier apply left in doubt starts its quiet period now, while the rest is carried out."""
+        after = 0
+        while not self.halt.is_set() and (ids := self.imports.in_flight(plan, after, ROWS_AT_ONCE)):
+            after = ids[-1]
+            list(threads.map(self._work_on, ids))
+
+    def _finish(self, plan: Import, threads: Executor) -> None:
+        """The ordinary work on every card that is not finished: read back, explain, try again."""
+        deadline = self.link.clock() + timedelta(seconds=WAIT_SECONDS_MAX + self.link.quiet_seconds)
+        while not self.halt.is_set():
+            now = self.link.clock()
+            ids = self.imports.met(plan, 0, ROWS_AT_ONCE, due_by=now)
+            if ids:
+                self.progress.say("finishing what was in doubt")
+                list(threads.map(self._work_on, ids))
+                continue
+            due = self.imports.next_due(plan)
+            if due is None or due > deadline:
+                return
+            self.progress.say("waiting for a quiet period")
+            self._pause(min(max((due - now).total_seconds(), 0.05), 1.0))
+            if self.link.clock() > deadline:
+                return
+
+    def _work_on(self, card_id: int) -> Card | None:
+        lease = self.link.store.claim(card_id, self.link.owner, self.link.clock(), self.link.lease_seconds)
+        card = None if lease is None else reconcile(self.link, lease, self._run_id)
+        if card is not None and card.in_step:
+            self.progress.add(done=1)
+        return card
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """What stops an import short is said; what was done stays done."""
+        try:
+            action()
+        except SideClosed as error:
+            self.progress.fail(f"{error}. {error.remedy}")
+        except (NotSent, Throttled, InDoubt) as error:
+            self.progress.fail(f"{error}; run the same command again")
+        except NoNumbers as error:
+            self.progress.fail(str(error))
+        except BrakeTripped as error:
+            self.intake.report(error.conflict, self.link.clock())
+            self.progress.fail(str(error))
+
+    def _pause(self, seconds: float) -> None:
+        if self.pause is not None:
+            self.pause(seconds)
+        else:
+            self.halt.stop.wait(seconds)
+
+    def _start_run(self) -> int:
+        with self.link.store.engine.begin() as connection:
+            run_id: int = connection.execute(
+                insert(runs)
+                .values(kind="import", started_at=self.link.clock(), counts={})
+                .returning(runs.c.id)
+            ).scalar_one()
+        return run_id
+
+    def _end_run(self, done: bool) -> None:
+        counts = {name: value for name, value in vars(self.progress).items() if isinstance(value, int)}
+        with self.link.store.engine.begin() as connection:
+            connection.execute(
+                update(runs)
+                .where(runs.c.id == self._run_id)
+                .values(
+                    ended_at=self.link.clock(),
+                    outcome="done" if done and not self.progress.errors else "failed",
+                    counts=counts,
+                )
+            )
+
+
+def _waits_until(card: Card, now: datetime) -> datetime | None:
+    moments = [intent.not_before or now for intent in card.open_intents]
+    stale = any(p.stale for p in card.presences)
+    return min(moments, default=now if stale else None)
+
+
+class _Ahead(Iterator[T]):
+    """Runs an iterator in a thread, a few items ahead of whoever takes them."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self._queue: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(GROUPS_AHEAD)
+        self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
+        self._over = False
+
+    def __enter__(self) -> _Ahead[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Whoever takes the items takes all of them; the iterator itself ends when it is told to halt.
+        while not self._over:
+            self._take()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                self._queue.put((item, None))
+        except BaseException as error:  # noqa: BLE001 raised again where the items are taken
+            self._queue.put((None, error))
+        else:
+            self._queue.put((None, None))
+
+    def _take(self) -> tuple[T | None, BaseException | None]:
+        item, error = self._queue.get()
+        self._over = item is None
+        return item, error
+
+    def __next__(self) -> T:
+        if self._over:
+            raise StopIteration
+        item, error = self._take()
+        if error is not None:
+            raise error
+        if item is None:
+            raise StopIteration
+        return item
+
+
+def _ahead(items: Iterator[list[Held]]) -> _Ahead[list[Held]]:
+    return _Ahead(items)

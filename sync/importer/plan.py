@@ -1,0 +1,344 @@
+"""Plans an import: reads everything, says what will happen to each card and why, and changes nothing.
+
+    1  the card files, each looked through and then taken a row at a time     rows of the POS
+    2  the online shop's own list, streamed                                   rows of the online shop
+    3  duplicates, and cards that the hub has already                         by keyed hash, in the database
+    4  cards that may be on both sides: those whose last four agree           looked up by their whole number
+
+Nothing is held in memory but a page of rows; serials are sealed before they are stored.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.base import Absent, Observation, Seen, Unreadable
+from connectors.errors import InDoubt, NotSent, Throttled
+from connectors.mass import Lister
+from mappings.lifecycle import CardStatus
+from mappings.notes import pos_note
+from mappings.serials import Serial
+from mappings.sheets.formats import Role
+from mappings.sheets.rows import FileCard, OnlineCard, Reject, Terms
+from sync.importer.actions import (
+    Action,
+    Ground,
+    PosCard,
+    Verdict,
+    for_online_card,
+    for_pair,
+    for_pos_card,
+)
+from sync.importer.files import CardFile, FileProblem
+from sync.ledger.imports import Import, Imports, Row
+from sync.work import Link
+
+STAGE_ROWS = 5_000
+LOOKUP_PAGE = 500
+LOOKUP_THREADS = 16
+#: Longer brands and stores are cut.
+_TEXT_MAX = 200
+
+#: Told what is being done, how much of it is done, and how much there is (0: not known).
+Progress = Callable[[str, int, int], None]
+
+
+class Stopped(Exception):
+    """The person at the keyboard said stop. Nothing was changed on any side."""
+
+
+@dataclass
+class Planner:
+    """Makes one plan."""
+
+    link: Link
+    imports: Imports
+    ground: Ground
+    progress: Progress = lambda doing, done, total: None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def plan(
+        self, files: Sequence[CardFile], lister: Lister | None, *, ask_pos: bool = False
+    ) -> tuple[Import, list[dict[str, Any]]]:
+        """Read all of it and store the plan; `lister` is asked unless a file of the online shop is given.
+
+        Returns the plan and what was read of each file. Raises FileProblem, Stopped, or as the sides do.
+        """
+        plan = self.imports.begin(self.ground.currency, self.link.clock())
+        pools = _pools(files)
+        sources = [self._take_file(plan, number, file, pools) for number, file in enumerate(files)]
+        names = [file.name for file in files]
+        if any(one.role is Role.POS for one in files):
+            self._say("looking for numbers that are listed twice")
+            self.imports.reject_duplicates(plan, names)
+        if lister is not None and not any(one.role is Role.ONLINE for one in files):
+            self._take_list(plan, lister)
+        self._say("comparing with the ledger")
+        self.imports.mark_known(plan, self.ground.pos, self.ground.online)
+        if ask_pos:
+            self._ask_pos(plan)
+        self._match(plan)
+        self.imports.planned(plan.id, sources, self._before(plan))
+        return self.imports.get(plan.id), sources
+
+    # --- files ----------------------------------------------------------------------------------------------
+
+    def _take_file(
+        self, plan: Import, number: int, file: CardFile, pools: Mapping[str, bool] | None
+    ) -> dict[str, Any]:
+        counts = {"rows": 0, "rejects": 0}
+        if file.role is not Role.POOLS:
+            rows = self._file_rows(plan, number, file, pools, counts)
+            self._stage(f"reading {file.name}", rows, file.habits.rows)
+        return {"file": file.name, "layout": file.habits.layout.name, "encoding": file.encoding, **counts}
+
+    def _file_rows(
+        self,
+        plan: Import,
+        number: int,
+        file: CardFile,
+        pools: Mapping[str, bool] | None,
+        counts: dict[str, int],
+    ) -> Iterator[dict[str, Any]]:
+        terms = Terms(self.ground.currency, self.link.timezone, pools)
+        for item in file.cards(terms):
+            counts["rows"] += 1
+            match item:
+                case FileCard():
+                    row = self._pos_row(plan, item)
+                case OnlineCard():
+                    row = self._online_row(plan, *_seen_of(item, self.ground.currency), bool(item.order))
+                case Reject():
+                    counts["rejects"] += 1
+                    cell = f"{item.column} {item.column_name}".strip() if item.column else ""
+                    row = _row(plan, Verdict(Action.REJECT, item.reason), cell=cell)
+            row["source"], row["line"] = number, item.line
+            yield row
+
+    def _pos_row(self, plan: Import, card: FileCard) -> dict[str, Any]:
+        vault = self.imports.vault
+        verdict = for_pos_card(
+            PosCard(card.serial, card.balance_minor, card.status, card.expires_on), self.ground
+        )
+        return _row(
+            plan,
+            verdict,
+            serial_index=vault.index(card.serial),
+            serial_sealed=vault.seal(card.serial),
+            last_chars=card.serial.last_chars,
+            pos_minor=card.balance_minor,
+            status=card.status.value,
+            expires_on=card.expires_on,
+            brand=card.brand[:_TEXT_MAX],
+            store=card.store[:_TEXT_MAX],
+        )
+
+    # --- the online shop ------------------------------------------------------------------------------------
+
+    def _take_list(self, plan: Import, lister: Lister) -> None:
+        doing = f"waiting for {self.ground.online}'s list"
+        self._say(doing)
+        listed = lister.list_cards(lambda gathered: self.progress(doing, gathered, 0))
+        rows = (self._online_row(plan, one.seen, one.details, "order" in one.details) for one in listed)
+        self._stage(f"reading {self.ground.online}'s list", rows, 0)
+
+    def _online_row(
+        self, plan: Import, seen: Seen, details: Mapping[str, str], bought_online: bool
+    ) -> dict[str, Any]:
+        verdict = for_online_card(seen, bought_online, self.ground)
+        return _row(
+            plan,
+            verdict,
+            last_chars=seen.last_chars,
+            online_id=seen.native_id,
+            online_minor=seen.balance_minor,
+            status=(seen.status or CardStatus.SUSPENDED).value,
+            expires_on=seen.expires_on,
+            note=pos_note(seen.last_chars, details),
+        )
+
+    def _stage(self, doing: str, rows: Iterable[dict[str, Any]], total: int) -> None:
+        done, batch = 0, []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == STAGE_ROWS:
+                self.imports.stage(batch)
+                done += len(batch)
+                batch = []
+                self.progress(doing, done, total)
+                self._check_stop()
+        self.imports.stage(batch)
+        self.progress(doing, done + len(batch), total)
+
+    # --- looking up -----------------------------------------------------------------------------------------
+
+    def _match(self, plan: Import) -> None:
+        """Cards whose last four some card online shares are looked up there by their whole number."""
+        side, doing = self.link.sides[self.ground.online], f"looking numbers up in {self.ground.online}"
+
+        def look(serial: Serial) -> Observation:
+            return side.lookup(self.ground.online_serial(serial)[0])
+
+        def verdict(row: Row, serial: Serial, there: Observation) -> Mapping[str, Any] | None:
+            if isinstance(there, Absent):
+                return None
+            if isinstance(there, Unreadable):
+                return _change(row, Verdict(Action.REJECT, f"cannot be compared: {there.reason}"))
+            card = PosCard(serial, row.pos_minor or 0, CardStatus(row.status), row.expires_on)
+            change = _change(row, for_pair(card, there, self.ground))
+            return {**change, "online_id": there.native_id, "online_minor": there.balance_minor}
+
+        def page(after: int) -> list[Row]:
+            return self.imports.candidates(plan, after, LOOKUP_PAGE)
+
+        self._each(doing, plan.first_row, page, look, verdict)
+        self.imports.drop_paired(plan)
+        # A card that turned out to be known online only now.
+        self.imports.mark_known(plan, self.ground.pos, self.ground.online)
+
+    def _ask_pos(self, plan: Import) -> None:
+        """Replace what the files say by what the point of sale shows."""
+        pos = self.ground.pos
+        side = self.link.sides[pos]
+        asked = (Action.CREATE_ONLINE, Action.WATCH, Action.SKIP)
+
+        def verdict(row: Row, serial: Serial, there: Observation) -> Mapping[str, Any] | None:
+            if isinstance(there, Absent):
+                return _change(row, Verdict(Action.REJECT, f"{pos} has no such card"))
+            if isinstance(there, Unreadable):
+                return _change(row, Verdict(Action.REJECT, f"{pos} does not show it: {there.reason}"))
+            if there.status is None:
+                return _change(row, Verdict(Action.REJECT, f"{pos} shows an unknown status"))
+            card = PosCard(serial, there.balance_minor, there.status, there.expires_on)
+            return {
+                **_change(row, for_pos_card(card, self.ground)),
+                "pos_minor": there.balance_minor,
+                "status": there.status.value,
+                "expires_on": there.expires_on,
+            }
+
+        def page(after: int) -> list[Row]:
+            return self.imports.unlooked(plan, asked, after, LOOKUP_PAGE)
+
+        self._each(f"asking {pos}", plan.first_row, page, side.lookup, verdict)
+
+    def _each(
+        self,
+        doing: str,
+        first: int,
+        page_after: Callable[[int], list[Row]],
+        look: Callable[[Serial], Observation],
+        verdict: Callable[[Row, Serial, Observation], Mapping[str, Any] | None],
+    ) -> None:
+        """Look every row's number up, many at a time, and store what follows, a page at a time."""
+        after, done = first, 0
+        with ThreadPoolExecutor(LOOKUP_THREADS, "look") as pool:
+            while page := page_after(after):
+                after = page[-1].id
+                serials = [self.imports.vault.open(row.serial_sealed or b"") for row in page]
+                answers = pool.map(lambda serial: _read(look, serial), serials)
+                found = [verdict(*one) for one in zip(page, serials, answers, strict=True)]
+                self.imports.change([one for one in found if one is not None])
+                done += len(page)
+                self.progress(doing, done, 0)
+                self._check_stop()
+
+    def _before(self, plan: Import) -> dict[str, dict[str, int]]:
+        """Cards and money that each side showed, whatever becomes of them."""
+        sums = self.imports.shown(plan)
+        return {
+            self.ground.pos: {"cards": sums[0], "minor": sums[1]},
+            self.ground.online: {"cards": sums[2], "minor": sums[3]},
+        }
+
+    def _say(self, doing: str) -> None:
+        self.progress(doing, 0, 0)
+        self._check_stop()
+
+    def _check_stop(self) -> None:
+        if self.stop.is_set():
+            raise Stopped
+
+
+def _pools(files: Sequence[CardFile]) -> dict[str, bool] | None:
+    pools: dict[str, bool] | None = None
+    for file in files:
+        if file.role is Role.POOLS:
+            more = file.pools()
+            both = set(more) & set(pools or {})
+            if both:
+                raise FileProblem(f"{file.path}: a pool of it stands in another file of pools, too")
+            pools = {**(pools or {}), **more}
+    return pools
+
+
+def _seen_of(card: OnlineCard, currency: str) -> tuple[Seen, dict[str, str]]:
+    """The online shop's own export as the side would show the card."""
+    status = CardStatus.ACTIVE if card.enabled else CardStatus.CLOSED
+    seen = Seen(
+        native_id=f"gid://shopify/GiftCard/{card.native_number}",
+        balance_minor=card.balance_minor,
+        currency=currency,
+        status=status,
+        status_text=status.value,
+        expires_on=card.expires_on,
+        last_chars=card.last_chars,
+        at=datetime.now(UTC),
+        note=card.note,
+    )
+    return seen, ({"order": card.order} if card.order else {})
+
+
+def _row(plan: Import, verdict: Verdict, **more: Any) -> dict[str, Any]:
+    """Every column of a staged row."""
+    return {
+        "import_id": plan.id,
+        "action": verdict.action.value,
+        "reason": verdict.reason,
+        "amount_minor": verdict.amount_minor,
+        "serial_index": None,
+        "serial_sealed": None,
+        "last_chars": "",
+        "online_id": None,
+        "pos_minor": None,
+        "online_minor": None,
+        "status": "",
+        "expires_on": None,
+        "brand": "",
+        "store": "",
+        "note": "",
+        "source": None,
+        "line": None,
+        "cell": "",
+        "chosen": False,
+        "state": "planned",
+        "outcome": "",
+        **more,
+    }
+
+
+def _change(row: Row, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "row_id": row.id,
+        "action": verdict.action.value,
+        "reason": verdict.reason,
+        "amount_minor": verdict.amount_minor,
+        "pos_minor": row.pos_minor,
+        "online_minor": row.online_minor,
+        "online_id": row.online_id,
+        "status": row.status,
+        "expires_on": row.expires_on,
+    }
+
+
+def _read(look: Callable[[Serial], Observation], serial: Serial) -> Observation:
+    """One look; a side that is merely busy or away leaves the card unread."""
+    try:
+        return look(serial)
+    except (NotSent, Throttled, InDoubt) as error:
+        return Unreadable(str(error), datetime.now(UTC))

@@ -1,0 +1,106 @@
+"""`run` as a process: it works, refuses a second worker, and stops when told to."""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cli.demo.control import Control
+from cli.demo.thread import sandbox_thread
+from cli.emulators import Address, SandboxOptions
+from cli.sandbox_config import Pace, sandbox_toml
+
+GIFTSYNC = (sys.executable, "-c", "from cli.main import main; main()")
+READY_SECONDS_MAX = 60
+#: Ten to drain, and some for a busy machine.
+STOP_SECONDS_MAX = 30
+LOOKS_MAX = 600
+
+
+@pytest.fixture
+def address() -> Iterator[Address]:
+    with sandbox_thread(SandboxOptions(plan="plus")) as found:
+        yield found
+
+
+@pytest.fixture
+def config(address: Address, tmp_path: Path) -> Path:
+    path = tmp_path / "giftsync.toml"
+    path.write_text(sandbox_toml(address, Pace(quiet_seconds=0, poll_seconds=0.2)), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def running(config: Path) -> Iterator[subprocess.Popen[str]]:
+    """A `run` that says it works. Its stderr goes to a file, so that no full pipe stops it."""
+    with (
+        (config.parent / "log").open("w+") as log,
+        subprocess.Popen(
+            [*GIFTSYNC, "run", "--json", "--config", str(config)],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        try:
+            wait_until(lambda: "Working; Ctrl-C stops." in (config.parent / "log").read_text(), process)
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(done: object, process: subprocess.Popen[str]) -> None:
+    """Look again and again, until `done`; the process ending ends the waiting."""
+    assert callable(done)
+    assert process.stdout is not None
+    for _ in range(LOOKS_MAX):
+        if done():
+            return
+        # Standard output stays silent while it works; its end is worth waking up for.
+        readable, _, _ = select.select([process.stdout], [], [], 0.1)
+        assert not readable, "it ended"
+    raise AssertionError("it took too long")
+
+
+def test_it_keeps_in_step_until_it_is_told_to_stop(config: Path, address: Address) -> None:
+    flow, shopify = Control(address.flow_url, "NOK"), Control(address.shopify_url, "NOK")
+    with running(config) as process:
+        number = flow.move("sell", 10_000)["number"]
+        wait_until(lambda: [c.balance_minor for c in shopify.cards()] == [10_000], process)
+        flow.move("redeem", 2_500, number=number)
+        wait_until(lambda: [c.balance_minor for c in shopify.cards()] == [7_500], process)
+
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=STOP_SECONDS_MAX)
+
+    assert process.returncode == 0
+    answer = json.loads(out)
+    assert answer["drained"] is True
+    assert answer["status"]["in_step"] == answer["status"]["cards"] == 1
+    log = (config.parent / "log").read_text()
+    assert number not in log
+    assert address.flow_token not in log
+    assert "Stopping: finishing what is under way." in log
+
+
+def test_a_second_worker_on_the_same_ledger_is_refused(config: Path) -> None:
+    with running(config) as process:
+        second = subprocess.run(
+            [*GIFTSYNC, "sync", "--config", str(config)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    assert second.returncode == 3
+    assert f"another giftsync worker (process {process.pid}) is using" in second.stderr
+    assert "Stop it first, or use PostgreSQL" in second.stderr

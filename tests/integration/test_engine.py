@@ -1,0 +1,295 @@
+"""Opening the ledger's database: what is refused, what a transaction takes, and who may work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, event, insert, select, text, update
+
+from sync.ledger import migrations
+from sync.ledger.engine import LedgerUnavailable, check_engine, only_worker, open_engine, reading
+from sync.ledger.tables import cards, feed_cursors
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def add_card(engine: Engine, **values: object) -> int:
+    base = {"currency": "NOK", "balance_minor": 0, "status": "active", "created_at": NOW}
+    with engine.begin() as connection:
+        made = connection.execute(insert(cards).values(**(base | values)).returning(cards.c.id))
+        return int(made.scalar_one())
+
+
+# --- What is refused ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("not a url", "the database URL is malformed; use sqlite:///giftsync.db"),
+        ("mysql://host/name", "mysql is not supported; use sqlite or postgresql+psycopg"),
+        ("postgresql+psycopg2://host/name", "postgresql+psycopg2 is not supported"),
+    ],
+)
+def test_given_a_database_that_is_not_supported_then_it_is_said(url: str, words: str) -> None:
+    with pytest.raises(LedgerUnavailable, match=words.replace("+", r"\+")):
+        open_engine(url)
+
+
+def test_given_a_postgresql_url_without_a_driver_then_psycopg_3_is_used() -> None:
+    assert open_engine("postgresql://host/name").driver == "psycopg"
+
+
+def test_given_a_file_of_somebody_then_it_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "diary.db"
+    path.write_text("Dear diary, today I sold a gift card.")
+
+    with pytest.raises(LedgerUnavailable, match=r"diary\.db is not a giftsync database and is left as it is"):
+        open_engine(f"sqlite:///{path}")
+
+    assert path.read_text() == "Dear diary, today I sold a gift card."
+
+
+def test_given_a_folder_that_is_not_there_then_it_is_said_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(LedgerUnavailable, match=r"the folder .*ledgers does not exist; create it"):
+        open_engine(f"sqlite:///{tmp_path}/ledgers/ledger.db")
+
+    assert not (tmp_path / "ledgers").exists()
+
+
+def test_given_a_folder_where_the_file_should_be_then_it_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LedgerUnavailable, match="cannot be read"):
+        open_engine(f"sqlite:///{tmp_path}")
+
+
+def test_given_an_empty_file_then_it_becomes_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.touch()
+    engine = open_engine(f"sqlite:///{path}")
+
+    migrations.upgrade(engine)
+
+    assert add_card(engine) == 1
+    engine.dispose()
+
+
+def test_given_a_damaged_file_then_it_is_said_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 4_000)
+    engine = open_engine(f"sqlite:///{path}")
+
+    with pytest.raises(LedgerUnavailable, match="the database does not answer: file is not a database"):
+        check_engine(engine)
+
+    engine.dispose()
+
+
+def test_given_no_server_then_it_is_said_in_words(tmp_path: Path) -> None:
+    engine = open_engine(f"postgresql://postgres@/ledger?host={tmp_path}")
+
+    with pytest.raises(LedgerUnavailable, match="the database does not answer"):
+        check_engine(engine)
+
+    engine.dispose()
+
+
+def test_given_a_ledger_then_the_check_is_silent(engine: Engine) -> None:
+    check_engine(engine)
+
+
+# --- Transactions -------------------------------------------------------------------------------------------
+
+
+def test_given_a_sqlite_file_then_it_survives_a_power_cut_and_minds_foreign_keys(engine: Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("the pragmas are SQLite's")
+    with engine.connect() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_given_four_threads_that_read_then_write_then_no_update_is_lost(engine: Engine) -> None:
+    card_id = add_card(engine)
+
+    def count() -> None:
+        for _ in range(25):
+            with engine.begin() as connection:
+                locked = select(cards.c.version).where(cards.c.id == card_id).with_for_update()
+                version = connection.execute(locked).scalar_one()
+                connection.execute(update(cards).where(cards.c.id == card_id).values(version=version + 1))
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with reading(engine) as connection:
+        assert connection.execute(select(cards.c.version)).scalar_one() == 100
+
+
+def test_given_a_writer_in_the_middle_then_a_reader_neither_waits_nor_sees_it(engine: Engine) -> None:
+    card_id = add_card(engine)
+    with engine.begin() as writing:
+        writing.execute(update(cards).where(cards.c.id == card_id).values(balance_minor=7))
+
+        with reading(engine) as connection:
+            assert connection.execute(select(cards.c.balance_minor)).scalar_one() == 0
+
+
+def test_given_a_reader_in_the_middle_then_a_writer_does_not_wait_and_the_reader_sees_one_state(
+    engine: Engine,
+) -> None:
+    card_id = add_card(engine)
+    with reading(engine) as connection:
+        assert connection.execute(select(cards.c.balance_minor)).scalar_one() == 0
+        with engine.begin() as writing:
+            writing.execute(update(cards).where(cards.c.id == card_id).values(balance_minor=7))
+
+        assert connection.execute(select(cards.c.balance_minor)).scalar_one() == 0
+
+    with reading(engine) as connection:
+        assert connection.execute(select(cards.c.balance_minor)).scalar_one() == 7
+
+
+def test_given_a_read_on_sqlite_then_it_begins_without_the_write_lock(engine: Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL has no lock on the whole database")
+    begun: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("BEGIN"):
+            begun.append(statement)
+
+    with reading(engine) as connection:
+        connection.execute(select(cards.c.id))
+    with engine.begin() as connection:
+        connection.execute(select(cards.c.id))
+
+    assert begun == ["BEGIN", "BEGIN IMMEDIATE"]
+
+
+def test_given_a_read_connection_goes_back_then_the_next_one_may_write(engine: Engine) -> None:
+    for _ in range(3):
+        with reading(engine) as connection:
+            connection.execute(select(cards.c.id))
+        add_card(engine)
+
+    with reading(engine) as connection:
+        assert len(connection.execute(select(cards.c.id)).all()) == 3
+
+
+# --- Instants -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        NOW,
+        datetime(2026, 3, 29, 2, 30, 0, 123456, tzinfo=UTC),
+        datetime(2026, 11, 23, 13, 0, tzinfo=timezone(timedelta(hours=1))),
+        datetime(2026, 11, 23, 1, 0, tzinfo=timezone(timedelta(hours=-11))),
+    ],
+)
+def test_given_an_instant_in_any_zone_then_the_same_instant_comes_back_in_utc(
+    engine: Engine, moment: datetime
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(insert(feed_cursors).values(side="flow", feed="f", cursor="1", read_at=moment))
+
+    with reading(engine) as connection:
+        read = connection.execute(select(feed_cursors.c.read_at)).scalar_one()
+
+    assert read == moment
+    assert read.utcoffset() == timedelta(0)
+
+
+def test_given_an_instant_without_a_zone_then_it_is_refused(engine: Engine) -> None:
+    naive = NOW.replace(tzinfo=None)
+    with pytest.raises(Exception, match="an instant needs a time zone"), engine.begin() as connection:
+        connection.execute(insert(feed_cursors).values(side="flow", feed="f", cursor="1", read_at=naive))
+
+
+# --- One worker on one file ---------------------------------------------------------------------------------
+
+_HOLDER = """
+import sys
+from sync.ledger.engine import only_worker, open_engine
+with only_worker(open_engine(sys.argv[1])):
+    print("holding", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_given_two_workers_on_one_file_then_the_second_is_refused_and_told_who(engine: Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        with only_worker(engine), only_worker(engine):
+            return  # Leases let many share.
+    with (
+        only_worker(engine),
+        pytest.raises(LedgerUnavailable, match=rf"another giftsync worker \(process {os.getpid()}\)"),
+        only_worker(engine),
+    ):
+        pass
+
+    with only_worker(engine):
+        pass  # The first has given it back.
+
+
+def test_given_a_worker_that_is_killed_then_its_lock_is_gone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    engine = open_engine(url)
+    migrations.upgrade(engine)
+    command = [sys.executable, "-c", _HOLDER, url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "holding\n"
+        with (
+            pytest.raises(LedgerUnavailable, match=rf"\(process {holder.pid}\)"),
+            only_worker(engine),
+        ):
+            pass
+
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+
+    with only_worker(engine):
+        pass
+    engine.dispose()
+
+
+def test_given_a_ledger_in_memory_then_it_needs_no_lock() -> None:
+    engine = open_engine("sqlite://")
+    with only_worker(engine), only_worker(engine):
+        pass
+    engine.dispose()
+
+
+def test_given_a_name_that_is_a_database_of_another_program_then_its_tables_are_left(tmp_path: Path) -> None:
+    path = tmp_path / "books.db"
+    theirs = create_engine(f"sqlite:///{path}")
+    with theirs.begin() as connection:
+        connection.execute(text("CREATE TABLE cards (title TEXT)"))
+        connection.execute(text("INSERT INTO cards VALUES ('Dune')"))
+    theirs.dispose()
+    engine = open_engine(f"sqlite:///{path}")
+
+    with pytest.raises(LedgerUnavailable, match="not a giftsync database"):
+        migrations.upgrade(engine)
+
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT title FROM cards")).scalar_one() == "Dune"
+        assert connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar_one() == 1
+    engine.dispose()

@@ -1,0 +1,41 @@
+"""What tests share that is not a fixture."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+STARTED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+class Clock:
+    """A zone-aware clock that stands still until a test moves it. Thread-safe."""
+
+    def __init__(self, now: datetime = STARTED_AT) -> None:
+        self.now = now
+        self._lock = threading.Lock()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        with self._lock:
+            self.now += timedelta(seconds=seconds)
+            return self.now
+
+
+class MovesClock(threading.Event):
+    """A stop signal: whoever waits for it for a while finds that ten times as much has passed."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is not None:
+            self._clock.advance(10 * timeout)
+        return self.is_set()
+
+
+class Crashed(BaseException):
+    """The process dies here, as far as the code under test can tell."""

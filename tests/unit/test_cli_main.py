@@ -1,0 +1,210 @@
+"""The command line's edges: arguments, exit codes, and what every kind of error looks like."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from cli import main
+from cli.__main__ import REFERENCE
+from cli.errors import OperatorError, explain, naming, report
+from cli.output import ExitCode, Output, jsonable, plural, rows, table, when
+from cli.reference import render_reference
+from config.errors import ConfigError
+from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from sync.ledger.engine import LedgerUnavailable
+from sync.ledger.vault import VaultError
+from sync.model import InvariantBroken
+
+SERIAL = "1234567890123456"
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+class TestArguments:
+    def test_nothing_shows_the_help(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main.run([]) == ExitCode.IN_STEP
+
+        out = capsys.readouterr().out
+        for command in ("demo", "sync", "run", "status", "cards", "conflicts", "pool", "config", "sandbox"):
+            assert f"\n  {command}" in out
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["nonsense"],
+            ["sync", "--nonsense"],
+            ["cards", "show"],
+            ["cards", "show", "abc"],
+            ["demo", "--cards", "-1"],
+        ],
+    )
+    def test_a_command_line_that_makes_no_sense_could_not_run(
+        self, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main.run(arguments) == ExitCode.COULD_NOT_RUN
+
+        captured = capsys.readouterr()
+        assert captured.err.startswith("error: ")
+        assert "--help` lists what there is." in captured.err
+        assert "Traceback" not in captured.err
+        assert captured.out == ""
+
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            (["--config", "a.toml", "sync"], ["sync", "--config", "a.toml"]),
+            (["--json", "--config=a.toml", "cards", "list"], ["cards", "list", "--json", "--config=a.toml"]),
+            (["sync", "--config", "a.toml"], ["sync", "--config", "a.toml"]),
+            (["--config"], ["--config"]),
+        ],
+    )
+    def test_shared_options_may_stand_before_the_command(self, given: list[str], expected: list[str]) -> None:
+        assert main._shared_last(given) == expected
+
+    def test_with_json_an_error_is_one_object(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main.run(["status", "--json", "--config", "nope.toml"]) == ExitCode.COULD_NOT_RUN
+
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["error"].startswith("There is no file nope.toml.")
+        assert answer["exit_code"] == 3
+
+
+class TestReference:
+    def test_the_reference_page_is_made_from_the_commands(self) -> None:
+        page = Path(__file__).parents[2] / REFERENCE
+
+        assert page.read_text(encoding="utf-8") == render_reference(), "run: python -m cli"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (OperatorError("the port is in use", "Choose another."), "the port is in use"),
+            (ConfigError(["giftsync.toml: a is missing.", "giftsync.toml: b is missing."]), "a is missing."),
+            (LedgerUnavailable("another worker is there"), "another worker is there"),
+            (VaultError("the key is gone"), "the key is gone"),
+            (SideClosed("the token is wrong", "Make another."), "the token is wrong"),
+            (NotSent("no connection"), "no connection"),
+            (Throttled("too fast", 12.0), "too fast"),
+            (InDoubt("no answer"), "no answer"),
+            (InvariantBroken("two leases"), "the ledger contradicts itself: two leases"),
+            (OperationalError("SELECT secret", {}, Exception("disk I/O error")), "failed: disk I/O error"),
+        ],
+    )
+    def test_an_operators_error_is_a_sentence_without_a_traceback(
+        self, error: Exception, words: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert report(error, Output()) == ExitCode.COULD_NOT_RUN
+
+        captured = capsys.readouterr()
+        assert captured.err.startswith("error: ")
+        assert words in captured.err
+        assert "Traceback" not in captured.err
+        assert "SELECT" not in captured.err
+        assert captured.out == ""
+
+    def test_what_to_do_next_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
+        report(SideClosed("the token is wrong", "Make another in Shopify Admin."), Output())
+
+        assert "Make another in Shopify Admin." in capsys.readouterr().err
+
+    def test_a_sides_error_names_the_side(self) -> None:
+        with pytest.raises(OperatorError) as caught, naming("flow"):
+            raise NotSent("no connection to the host could be made")
+
+        assert str(caught.value) == "flow: no connection to the host could be made"
+        assert "network" in caught.value.remedy
+
+    def test_a_bug_is_shown_with_its_traceback_but_without_serials(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        bug = KeyError(SERIAL)
+
+        assert explain(bug) is None
+        assert report(bug, Output()) == ExitCode.COULD_NOT_RUN
+
+        err = capsys.readouterr().err
+        assert "KeyError: '••••3456'" in err
+        assert "giftsync has a bug (KeyError)." in err
+        assert SERIAL not in err
+
+    def test_ctrl_c_is_no_error(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def interrupted(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(main, "app", interrupted)
+
+        assert main.run(["sync"]) == 130
+        assert capsys.readouterr().err == "Stopped.\n"
+
+
+class TestOutput:
+    def test_no_colour_and_no_folding_without_a_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
+        long = "x" * 150
+
+        Output().show(rows(table("Name", title="Cards"), [(long,)]))
+
+        out = capsys.readouterr().out
+        assert long in out
+        assert "\x1b" not in out
+
+    def test_what_a_side_wrote_is_not_taken_for_markup(self, capsys: pytest.CaptureFixture[str]) -> None:
+        output = Output()
+        output.show(rows(table("Note"), [("[red]a note[/red]",)]))
+        output.say("[bold]said")
+
+        out = capsys.readouterr().out
+        assert "[red]a note[/red]" in out
+        assert "[bold]said" in out
+
+    def test_with_json_there_is_nothing_but_the_object(self, capsys: pytest.CaptureFixture[str]) -> None:
+        output = Output(as_json=True)
+        output.say("words")
+        output.show(rows(table("Note"), [("a",)]))
+        output.emit({"cards": 1})
+
+        assert json.loads(capsys.readouterr().out) == {"cards": 1}
+
+    def test_json_has_only_its_own_types(self) -> None:
+        at = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+        value = {
+            "at": at,
+            "day": date(2026, 11, 23),
+            "amount": Decimal("1.50"),
+            "code": ExitCode.FAILED,
+            "of": ({1},),
+        }
+
+        assert json.loads(json.dumps(jsonable(value))) == {
+            "at": "2026-11-23T12:00:00+00:00",
+            "day": "2026-11-23",
+            "amount": "1.50",
+            "code": 2,
+            "of": [[1]],
+        }
+
+    def test_words(self) -> None:
+        assert plural(1, "card") == "1 card"
+        assert plural(2, "card") == "2 cards"
+        assert when(None) == ""
+        assert when(date(2026, 11, 23)) == "2026-11-23"

@@ -1,0 +1,327 @@
+"""The settings: what is read from where, and what is said about mistakes."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from config.__main__ import REFERENCE
+from config.errors import ConfigError
+from config.keys import tables
+from config.load import key_path, load
+from config.template import render_reference, render_toml
+
+SHOPIFY_TOKEN = "shpat_0123456789abcdef0123456789abcdef"
+FLOW_TOKEN = "flow-integration-token-77"
+
+COMPLETE = f"""
+[link]
+timezone = "Europe/Oslo"
+[shopify]
+shop = "example.myshopify.com"
+token = "{SHOPIFY_TOKEN}"
+[flow]
+tenant = "7"
+store = "70"
+token = "{FLOW_TOKEN}"
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in, and an environment without settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("GIFTSYNC_")]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def write(folder: Path, text: str, name: str = "giftsync.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems_of(path: Path | None = None) -> str:
+    """What `load` complains about; no secret is ever in it."""
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    words = str(caught.value)
+    assert SHOPIFY_TOKEN not in words
+    assert FLOW_TOKEN not in words
+    return words
+
+
+class TestReading:
+    def test_a_complete_file_is_enough(self, folder: Path) -> None:
+        write(folder, COMPLETE)
+
+        settings = load()
+
+        assert settings.shopify.shop == "example.myshopify.com"
+        assert settings.flow.token.get_secret_value() == FLOW_TOKEN
+        assert settings.link.first_contact == "ask"
+
+    def test_the_environment_wins_over_the_file(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write(folder, COMPLETE)
+        monkeypatch.setenv("GIFTSYNC_FLOW__TOKEN", "from-the-environment")
+        monkeypatch.setenv("GIFTSYNC_LINK__QUIET_SECONDS", "7")
+
+        settings = load()
+
+        assert settings.flow.token.get_secret_value() == "from-the-environment"
+        assert settings.link.quiet_seconds == 7.0
+
+    def test_the_environment_alone_is_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in {
+            "LINK__TIMEZONE": "Europe/Oslo",
+            "SHOPIFY__SHOP": "example.myshopify.com",
+            "SHOPIFY__TOKEN": SHOPIFY_TOKEN,
+            "FLOW__TENANT": "7",
+            "FLOW__STORE": "70",
+            "FLOW__TOKEN": FLOW_TOKEN,
+        }.items():
+            monkeypatch.setenv(f"GIFTSYNC_{name}", value)
+
+        assert load().flow.store == "70"
+
+    def test_a_token_may_be_in_a_file_beside_the_settings(self, folder: Path) -> None:
+        (folder / "conf").mkdir()
+        (folder / "conf" / "flow.token").write_text(f"{FLOW_TOKEN}\n")
+        text = COMPLETE.replace(f'token = "{FLOW_TOKEN}"', 'token_file = "flow.token"')
+        path = write(folder / "conf", text)
+
+        assert load(path).flow.token.get_secret_value() == FLOW_TOKEN
+
+    def test_a_token_file_of_the_environment_wins_over_a_token_of_the_file(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(folder, COMPLETE)
+        (folder / "other.token").write_text("another-token")
+        monkeypatch.setenv("GIFTSYNC_FLOW__TOKEN_FILE", "other.token")
+
+        assert load().flow.token.get_secret_value() == "another-token"
+
+    def test_a_relative_ledger_is_beside_the_settings_wherever_giftsync_is_started(
+        self, folder: Path
+    ) -> None:
+        (folder / "conf").mkdir()
+        path = write(folder / "conf", COMPLETE)
+
+        settings = load(path)
+
+        assert settings.database == f"sqlite:///{folder}/conf/giftsync.db"
+        assert key_path(settings) == folder / "conf" / "giftsync.key"
+
+    def test_an_absolute_ledger_stays_where_it_is(self, folder: Path) -> None:
+        write(folder, f'database = "sqlite:////srv/ledger.db"\nkey_file = "my.key"\n{COMPLETE}')
+
+        settings = load()
+
+        assert settings.database == "sqlite:////srv/ledger.db"
+        assert key_path(settings) == folder / "my.key"
+
+    def test_no_secret_shows_when_settings_are_printed(self, folder: Path) -> None:
+        write(folder, COMPLETE)
+
+        settings = load()
+
+        for text in (repr(settings), str(settings), settings.model_dump_json()):
+            assert SHOPIFY_TOKEN not in text
+            assert FLOW_TOKEN not in text
+
+
+class TestMistakes:
+    def test_no_file(self) -> None:
+        assert problems_of() == (
+            "There is no giftsync.toml here. Make one with `giftsync config init`, or name one with --config."
+        )
+
+    def test_a_named_file_that_is_not_there(self, folder: Path) -> None:
+        assert "There is no file nope.toml." in problems_of(Path("nope.toml"))
+
+    def test_a_folder_for_a_file(self, folder: Path) -> None:
+        assert "cannot be read: Is a directory" in problems_of(folder)
+
+    def test_text_that_is_not_toml(self, folder: Path) -> None:
+        write(folder, f"[flow]\ntoken = {FLOW_TOKEN}\n")
+
+        assert problems_of().startswith("giftsync.toml is not well-formed TOML: ")
+
+    def test_bytes_that_are_not_text(self, folder: Path) -> None:
+        (folder / "giftsync.toml").write_bytes(b"\xff\xfe[flow]")
+
+        assert "not a text file" in problems_of()
+
+    def test_everything_that_is_missing_is_told_at_once(self, folder: Path) -> None:
+        write(folder, '[link]\ntimezone = "Europe/Oslo"\n[flow]\ntenant = "7"\n')
+
+        words = problems_of()
+
+        assert "giftsync.toml: [flow] store is missing. It must be the store's uid." in words
+        assert (
+            "giftsync.toml: [flow] token is missing. Put the integration token there, or `token_file` with a "
+            "path, or set GIFTSYNC_FLOW__TOKEN." in words
+        )
+        assert "giftsync.toml: the table [shopify] is missing." in words
+
+    def test_a_fresh_template_says_which_keys_are_to_be_filled_in(self, folder: Path) -> None:
+        write(folder, render_toml())
+
+        words = problems_of()
+
+        for key in ("[link] timezone", "[shopify] shop", "[flow] tenant", "[flow] store", "[flow] token"):
+            assert f"giftsync.toml: {key} is empty." in words
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("[flow]\ntokn", "giftsync.toml: [flow] tokn is not a setting; did you mean token"),
+            ("[flow]\nquiet_seconds", "[flow] quiet_seconds is not a setting here; it belongs in [link]"),
+            ("[flwo]\nx", "giftsync.toml: flwo is not a setting; did you mean flow"),
+            ("[nothing_like_it]\nx", "giftsync.toml: nothing_like_it is not a setting."),
+        ],
+    )
+    def test_an_unknown_key(self, folder: Path, line: str, words: str) -> None:
+        table, _, key = line.partition("\n")
+        value = f'{key} = "{FLOW_TOKEN}"'
+        text = (
+            COMPLETE.replace(table, f"{table}\n{value}")
+            if table in COMPLETE
+            else f"{COMPLETE}{table}\n{value}"
+        )
+        write(folder, text)
+
+        assert words in problems_of()
+
+    @pytest.mark.parametrize(
+        ("before", "after", "words"),
+        [
+            ('"Europe/Oslo"', '"Oslo"', '[link] timezone must be an IANA name such as "Europe/Oslo".'),
+            ('"Europe/Oslo"', '"../etc/passwd"', "[link] timezone must be"),
+            ('timezone = "Europe/Oslo"', 'timezone = "UTC"\ncurrency = "kr"', 'such as "NOK".'),
+            ('timezone = "Europe/Oslo"', 'timezone = "UTC"\nfirst_contact = "both"', 'one of "ask", "flow",'),
+            ('timezone = "Europe/Oslo"', 'timezone = "UTC"\nquiet_seconds = -1', "seconds, from 0 to 3600."),
+            ('timezone = "Europe/Oslo"', 'timezone = "UTC"\nshopify_serial_prefix = "99"', "four digits"),
+            ('"example.myshopify.com"', '"example.com"', "[shopify] shop must be the shop's permanent name"),
+            ('store = "70"', "store = 70", "[flow] store must be the store's uid."),
+            ('store = "70"', 'store = "7/0"', "[flow] store must be the store's uid."),
+            (f'"{FLOW_TOKEN}"', '"two words"', "[flow] token must be the integration token."),
+            (f'"{FLOW_TOKEN}"', '["a", "list"]', "[flow] token must be the integration token."),
+            ('store = "70"', 'store = "70"\ngift_card_product_uids = "901"', "must be a table such as"),
+        ],
+    )
+    def test_a_value_of_the_wrong_form(self, folder: Path, before: str, after: str, words: str) -> None:
+        write(folder, COMPLETE.replace(before, after))
+
+        found = problems_of()
+
+        assert words in found
+        assert found.startswith("giftsync.toml: ")
+
+    def test_a_table_that_is_a_value(self, folder: Path) -> None:
+        write(folder, f'worker = "{FLOW_TOKEN}"\n{COMPLETE}')
+
+        assert problems_of() == "giftsync.toml: worker must be a table, written as [worker]."
+
+    def test_a_secret_twice(self, folder: Path) -> None:
+        write(folder, COMPLETE + 'token_file = "flow.token"\n')
+
+        assert "flow has both token and token_file; keep one of them" in problems_of()
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [(None, "No such file or directory"), (b"", "it is empty"), (b"\xff\xfe", "it is not plain text")],
+    )
+    def test_a_secret_file_that_cannot_be_used(
+        self, folder: Path, content: bytes | None, reason: str
+    ) -> None:
+        if content is not None:
+            (folder / "flow.token").write_bytes(content)
+        write(folder, COMPLETE.replace(f'token = "{FLOW_TOKEN}"', 'token_file = "flow.token"'))
+
+        words = problems_of()
+
+        assert words.startswith("giftsync.toml: [flow] token_file: ")
+        assert reason in words
+
+    def test_the_key_does_not_belong_in_the_file(self, folder: Path) -> None:
+        write(folder, f'key = "{SHOPIFY_TOKEN}"\n{COMPLETE}')
+
+        assert "key does not belong in the file; set GIFTSYNC_KEY, or use key_file" in problems_of()
+
+    def test_the_environment_is_named_when_it_is_at_fault(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(folder, COMPLETE)
+        monkeypatch.setenv("GIFTSYNC_WORKER__THREADS", SHOPIFY_TOKEN)
+
+        assert problems_of() == (
+            "the environment variable GIFTSYNC_WORKER__THREADS must be a whole number from 1 to 64."
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("GIFTSYNC_SHOPFY__TOKEN", "GIFTSYNC_SHOPFY__TOKEN is not a setting; did you mean shopify"),
+            ("GIFTSYNC_SHOPIFY__TOKN", "GIFTSYNC_SHOPIFY__TOKN is not a setting; did you mean token"),
+            ("GIFTSYNC_FLOW", "cannot set a whole table"),
+        ],
+    )
+    def test_a_variable_that_says_nothing(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+    ) -> None:
+        write(folder, COMPLETE)
+        monkeypatch.setenv(name, SHOPIFY_TOKEN)
+
+        assert words in problems_of()
+
+
+class TestDocumentation:
+    def test_every_key_says_what_it_is_and_what_is_expected(self) -> None:
+        for table in tables():
+            assert table.description or not table.name
+            for key in table.keys:
+                assert key.description.endswith((".", ")")), key.path
+                assert key.form != "text", key.path
+
+    def test_the_template_explains_every_key(self) -> None:
+        text = render_toml()
+
+        for table in tables():
+            for key in table.keys:
+                # The key itself is no setting of the file.
+                assert (f"\n{key.name} = " in text or f"\n# {key.name} =" in text) == (
+                    key.env != "GIFTSYNC_KEY"
+                )
+
+    def test_the_template_is_toml_and_uncommented_defaults_are_the_defaults(self, folder: Path) -> None:
+        values = {
+            ("link", "timezone"): "Europe/Oslo",
+            ("shopify", "shop"): "example.myshopify.com",
+            ("shopify", "token"): SHOPIFY_TOKEN,
+            ("flow", "tenant"): "7",
+            ("flow", "store"): "70",
+            ("flow", "token"): FLOW_TOKEN,
+        }
+        given = {
+            **values,
+            **{
+                key.path: tomllib.loads(f"x = {key.default}")["x"]
+                for table in tables()
+                for key in table.keys
+                if key.default is not None
+            },
+        }
+        plain = load(write(folder, render_toml(values), "plain.toml"))
+        spelt_out = load(write(folder, render_toml(given), "spelt_out.toml"))
+
+        assert plain == spelt_out
+
+    def test_the_reference_page_is_made_from_the_settings(self) -> None:
+        page = Path(__file__).parents[2] / REFERENCE
+
+        assert page.read_text(encoding="utf-8") == render_reference(), "run: python -m config"
