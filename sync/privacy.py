@@ -2,7 +2,7 @@
 
 giftsync knows a buyer by the order's shipping name only, and keeps it so that staff find the card. It stands
 in `origins`, in the notes meant for the other side, in the intents that wrote them, and in waiting arrivals.
-What was written on a card in the store is the merchant's own record: the answer says how many cards to look at.
+What was written on a card in the store is the merchant's own record: the answer says on how many to look.
 """
 
 from __future__ import annotations

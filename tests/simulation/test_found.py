@@ -74,6 +74,8 @@ def test_given_a_refused_create_that_lands_after_all_then_it_is_known_as_ours() 
     w.pass_time(LONG_SECONDS)
     w.run()  # Sent again and refused.
     w.pass_time(LONG_SECONDS)
+    with pytest.raises(Crash):
+        _die_at(w, "commit.after")  # Not found, so the refusal stands.
     w.sides["web"].land_one()
     w.do_event(spends)
 
@@ -145,6 +147,21 @@ def test_given_spending_and_closing_at_once_then_only_the_rest_ends_and_no_short
     w.run()
 
     assert w.card().balance_minor == 0
+    assert w.written_off() == w.reported() == 0
+    assert _ended(w) == -6
+
+
+def test_given_a_side_that_empties_a_card_as_it_closes_it_then_what_others_spent_does_not_end_with_it() -> (
+    None
+):
+    spends = Event("web", -4)
+    w = world(spends)
+
+    w.do_event(spends)
+    emptied = w.sides["pos"].cards["pos-1"]
+    emptied.status, emptied.balance_minor = CardStatus.CLOSED, 0
+    w.run()
+
     assert w.written_off() == w.reported() == 0
     assert _ended(w) == -6
 
