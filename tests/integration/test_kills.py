@@ -27,7 +27,8 @@ from sync.ledger import migrations
 from sync.ledger.engine import open_engine
 from sync.ledger.views import list_cards, list_conflicts
 
-KILLS = int(os.environ.get("TEST_KILLS", "50"))
+#: On each of the two databases.
+KILLS = int(os.environ.get("TEST_KILLS", "25"))
 GIFTSYNC = (str(Path(sys.executable).with_name("giftsync")),)
 CURRENCY = "NOK"
 START_SECONDS_MAX = 60.0
