@@ -224,6 +224,7 @@ class _Shop:
             self.ground,
             numbers,
             self.online.bulk,
+            self.online.bulk,
             mode,
             progress=ImportProgress(),
             halt=Halt(),

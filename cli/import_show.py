@@ -188,7 +188,9 @@ def _show_top(totals: Sequence[Total], what: str, currency: str, output: Output)
     found = {name: sums for name, sums in _by(totals, what).items() if name}
     if not found:
         return
-    made = table(what.capitalize(), "Cards", "Money on them", right=["Cards", "Money on them"])
+    made = table(
+        what.capitalize(), "Cards", "Money on them", title=f"By {what}", right=["Cards", "Money on them"]
+    )
     top = sorted(found.items(), key=lambda one: -one[1][1])
     output.show(rows(made, ((n, f"{c:,}", format_money(m, currency)) for n, (c, m, _) in top[:TOP])))
     if len(top) > TOP:
@@ -200,8 +202,9 @@ def _show_before(plan: Import, output: Output) -> None:
         (name, f"{sums['cards']:,} cards, {format_money(sums['minor'], plan.currency)}")
         for name, sums in plan.before.items()
     ]
-    output.say("Found on the sides:")
-    output.show(facts(lines))
+    found = table("Side", "Found there", title="Before")
+    output.show(rows(found, lines))
+    output.say("")
 
 
 def _place(one: tuple[str, Any]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import tzinfo
+from decimal import Decimal
 from pathlib import Path
 
 from cli.build import FLOW, SHOPIFY, Ledger
@@ -54,7 +55,6 @@ def creator_of(worker: Worker) -> MassCreator:
 def ground_of(settings: Settings, worker: Worker) -> Ground:
     """What decides the fate of a card; asks the shop for its limit."""
     link = worker.link
-    per_card = settings.link.brakes.money_per_card
     limit = lister_of(worker).creation_limit()
     return Ground(
         pos=FLOW,
@@ -64,9 +64,13 @@ def ground_of(settings: Settings, worker: Worker) -> Ground:
         currency=link.currency,
         today=link.clock().astimezone(link.timezone).date(),
         online_limit_minor=limit[0] if limit is not None and limit[1] == link.currency else None,
-        card_limit_minor=None if per_card is None else minor_from_decimal(str(per_card), link.currency),
+        card_limit_minor=_minor(settings.link.brakes.money_per_card, link.currency),
         lengthens=settings.link.lengthen_short_numbers,
     )
+
+
+def _minor(amount: Decimal | None, currency: str) -> int | None:
+    return None if amount is None else minor_from_decimal(str(amount), currency)
 
 
 def import_link(settings: Settings, worker: Worker, imports: Imports, plan: Import) -> Link:
@@ -74,13 +78,12 @@ def import_link(settings: Settings, worker: Worker, imports: Imports, plan: Impo
     left = imports.count_left(plan)
     cards = sum(count for count, _ in left.values())
     money = sum(minor for _, minor in left.values())
-    per_card = settings.link.brakes.money_per_card
+    per_card = _minor(settings.link.brakes.money_per_card, worker.link.currency)
     limits = BrakeLimits(
-        money_minor=round(money * MONEY_SLACK),
+        # One card that was loaded in the meantime must not stop a small import.
+        money_minor=round(money * MONEY_SLACK) + (per_card or money),
         cards=cards,
-        card_money_minor=None
-        if per_card is None
-        else minor_from_decimal(str(per_card), worker.link.currency),
+        card_money_minor=per_card,
         window_seconds=IMPORT_SECONDS,
     )
     return replace(worker.link, brake=Brake(limits, worker.link.currency))

@@ -15,8 +15,8 @@ class Listed:
     """One card of a side's own list. Its serial is not in it where only the owner knows it."""
 
     seen: Seen
-    #: Order name and shipping name, where the side tells them.
-    details: Mapping[str, str]
+    #: Whether an order is known that it was bought with.
+    bought: bool
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,10 @@ class Lister(Protocol):
 
     def list_cards(self, on_progress: Callable[[int], None]) -> Iterator[Listed]:
         """Every card, streamed; `on_progress` is told how many the side has gathered. Raises like reads."""
+        ...
+
+    def details_of(self, native_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """For cards that were bought: `order`, `order_id` and `shipping_name`, by native id."""
         ...
 
     def creation_limit(self) -> tuple[int, str] | None:

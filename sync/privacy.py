@@ -21,7 +21,7 @@ from connectors.base import Delivery
 from mappings.serials import mask
 from sync.crashpoints import crashpoint
 from sync.ledger.engine import reading
-from sync.ledger.tables import arrivals, import_rows, intents, origins, presences, privacy_requests
+from sync.ledger.tables import arrivals, intents, origins, presences, privacy_requests
 from sync.ledger.upsert import upsert
 
 log = structlog.get_logger(__name__)
@@ -159,12 +159,12 @@ def _waiting_cards(connection: Connection, orders: Sequence[str]) -> list[Mappin
 def _erase_card(connection: Connection, card_id: int, holder: str) -> bool:
     """Erase the name from everything about one card; whether it was written on a card in the store."""
     written = False
-    for table in (presences, intents, import_rows):
+    for table in (presences, intents):
         key = next(iter(table.primary_key.columns))
         rows = connection.execute(select(key, table.c.note).where(table.c.card_id == card_id)).all()
         for row in rows:
             if holder and holder in row.note:
-                written = written or table is not import_rows
+                written = True
                 note = row.note.replace(f"{holder}, ", "").replace(holder, "")
                 connection.execute(update(table).where(key == row[0]).values(note=note))
     return written

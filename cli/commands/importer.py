@@ -164,6 +164,7 @@ def apply(
                 ledger.intake,
                 ground_of(settings, worker),
                 numbers_of(settings, worker, ledger),
+                lister_of(worker),
                 creator_of(worker),
                 mode=mode,
                 threads=threads,

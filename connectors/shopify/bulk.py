@@ -15,13 +15,15 @@ from connectors.mass import LineOutcome, Listed, MassState, Pace
 from connectors.shopify import operations
 from connectors.shopify.answers import error_of_body
 from connectors.shopify.client import ShopifyClient
-from connectors.shopify.mapping import create_input, marker_of, money_of, seen_of
+from connectors.shopify.feeds import NEW_CARDS, card_hint
+from connectors.shopify.mapping import create_input, is_card_id, marker_of, money_of, seen_of
 from connectors.shopify.operations import Operation
 from connectors.shopify.refusals import refusal_of, user_errors
 from connectors.shopify.shape import (
     Json,
     Misshapen,
     as_object,
+    list_of,
     object_of,
     objects_of,
     optional_object,
@@ -71,9 +73,21 @@ class ShopifyBulk:
         for line in self._files.lines(url) if url else ():
             node = _json(line)
             try:
-                yield Listed(seen_of(node, at), _details(node))
+                yield Listed(seen_of(node, at), optional_object(node, "order") is not None)
             except MoneyError as error:
                 raise Misshapen(f"Shopify lists a card whose balance cannot be read: {error}") from None
+
+    def details_of(self, native_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Order and shipping name of cards that were bought; asked when a card is met, and not before."""
+        found: dict[str, dict[str, str]] = {}
+        for start in range(0, len(native_ids), operations.PAGE_MAX):
+            ids = [one for one in native_ids[start : start + operations.PAGE_MAX] if is_card_id(one)]
+            nodes = list_of(self._client.read(operations.READ_ORDERS_OF_CARDS, {"ids": ids}), "nodes")
+            for node in nodes:
+                hint = None if node is None else card_hint(as_object(node, "nodes"), NEW_CARDS)
+                if hint is not None and hint.details:
+                    found[hint.card.native_id or ""] = dict(hint.details)
+        return found
 
     def creation_limit(self) -> tuple[int, str] | None:
         data = self._client.read(operations.CARD_LIMITS, {})
@@ -184,15 +198,6 @@ def _json(line: bytes) -> Json:
     except ValueError:
         # The decoding error holds the line.
         raise Misshapen("a line of Shopify's file is not readable") from None
-
-
-def _details(node: Json) -> dict[str, str]:
-    order = optional_object(node, "order")
-    if order is None:
-        return {}
-    address = optional_object(order, "shippingAddress") or {}
-    found = {"order": optional_text(order, "name"), "shipping_name": optional_text(address, "name")}
-    return {name: text for name, text in found.items() if text}
 
 
 def _outcome(body: Json) -> LineOutcome | None:

@@ -120,6 +120,13 @@ query GiftsyncSearchCode($first: Int!, $query: String!) {
     points_guess=6,
 )
 
+READ_ORDERS_OF_CARDS: Final = Operation(
+    "GiftsyncReadOrdersOfCards",
+    "nodes",
+    "query GiftsyncReadOrdersOfCards($ids: [ID!]!) { nodes(ids: $ids) { __typename ...Hinted } }" + _HINTED,
+    points_guess=35,
+)
+
 NEW_CARDS: Final = Operation(
     "GiftsyncNewCards",
     "giftCards",
@@ -384,7 +391,7 @@ query GiftsyncListCards {
         expiresOn
         lastCharacters
         note
-        order { name shippingAddress { name } }
+        order { id }
       }
     }
   }
@@ -517,6 +524,7 @@ OPERATIONS: Final = (
     DEACTIVATE_CARD,
     NOTIFY_RECIPIENT,
     NOTIFY_CUSTOMER,
+    READ_ORDERS_OF_CARDS,
     CARD_LIMITS,
     RUN_BULK_QUERY,
     RUN_BULK_MUTATION,

@@ -19,7 +19,7 @@ from typing import TypeVar
 from sqlalchemy import insert, update
 
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
-from connectors.mass import MassCreator
+from connectors.mass import Lister, MassCreator
 from sync.brakes import BrakeTripped, check_not_empty, stopped_by
 from sync.importer.actions import Action, Ground
 from sync.importer.carry import Carrier, ready_create
@@ -46,6 +46,8 @@ ROWS_AT_ONCE = 200
 GROUPS_AHEAD = 10
 #: How long an apply waits for quiet periods at its end before it leaves the rest to the next one.
 WAIT_SECONDS_MAX = 300.0
+#: So many rows together of which none can be read say that a side is away.
+UNREAD_MIN = 10
 _TO_POS = (Action.CREATE_POS,)
 _TO_ONLINE = (Action.ADOPT, Action.CONFLICT, Action.WATCH, Action.CREATE_ONLINE)
 
@@ -68,6 +70,7 @@ class Importer:
     intake: Intake
     ground: Ground
     numbers: Numbers
+    lister: Lister
     creator: MassCreator | None
     mode: Mode = Mode.AUTO
     threads: int = 32
@@ -95,6 +98,8 @@ class Importer:
         self.imports.take(plan, batches.owner, now, alone=self.alone)
         if self.alone:
             batches.free_the_dead(prefix, now)
+        # What an earlier apply finished, and did not live to note, is not looked at again.
+        self.imports.finish_rows(plan)
         self._run_id = self._start_run()
         done = False
         try:
@@ -115,7 +120,8 @@ class Importer:
                     return
         live = Carrier(self.link, batches, self._run_id, self.threads, self.progress, self.halt)
         with ThreadPoolExecutor(self.threads, "meet") as threads:
-            meeter = Meeter(self.link, self.imports, batches, self.ground, self.numbers, threads)
+            details_of = self.lister.details_of
+            meeter = Meeter(self.link, self.imports, batches, self.ground, self.numbers, details_of, threads)
             self._resume(plan, batches, threads)
             self.progress.say(f"bringing online cards to {self.ground.pos}")
             with _ahead(self._ready(plan, batches, meeter, _TO_POS)) as ready:
@@ -179,6 +185,9 @@ class Importer:
             without_work = len(met.born) - len(held)
             self.progress.add(done=len(met.settled) + without_work, moved=met.moved, unread=len(met.unread))
             yield held
+            if len(met.unread) == len(rows) >= UNREAD_MIN:
+                # Not these cards but a whole side: the other rows would fare no better.
+                raise NotSent(f"none of {len(rows)} cards could be read ({met.unread[0]})")
 
     def _next_rows(self, plan: Import, actions: Sequence[Action], after: int) -> list[Row]:
         size = ROWS_AT_ONCE if self.limit is None else min(ROWS_AT_ONCE, self.limit - self._taken)

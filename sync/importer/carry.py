@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from connectors.base import EffectKind
 from connectors.errors import InDoubt, NotSent, Refused, SideClosed, Throttled
 from sync import decide
-from sync.brakes import BrakeTripped
 from sync.crashpoints import crashpoint
 from sync.execute import CLOSED_WAIT_SECONDS, NOT_SENT_WAIT_SECONDS, effect_of
 from sync.importer.progress import Halt, ImportProgress
@@ -92,27 +91,24 @@ class Carrier:
         """Commit `sent` for the next group; empty when there is nothing left to send."""
         steps: list[Step] = []
         aside: dict[Lease, datetime | None] = {}
-        while not self.halt.is_set() and len(steps) < GROUP:
-            held = next(waiting, None)
-            if held is None:
-                break
-            ready = ready_create(held.card, self.link.clock())
-            if ready is None:
-                aside[held.lease] = self.link.clock()
-                continue
-            try:
-                self.link.brake.spend(held.lease.card_id, ready[1].amount_minor, self.link.clock())
-            except BrakeTripped:
-                self.batches.give_back({held.lease: self.link.clock()})
-                self._unsend(steps)
-                raise
-            steps.append(Step(held, decide.sent(held.card, ready[1])))
+        try:
+            while not self.halt.is_set() and len(steps) < GROUP:
+                held = next(waiting, None)
+                if held is None:
+                    break
+                now = self.link.clock()
+                ready = ready_create(held.card, now)
+                aside[held.lease] = now
+                if ready is not None:
+                    self.link.brake.spend(held.lease.card_id, ready[1].amount_minor, now)
+                    steps.append(Step(held, decide.sent(held.card, ready[1])))
+                    del aside[held.lease]
+        except Exception:
+            # Nothing of the group was committed as sent: it stays planned and due.
+            self.batches.give_back(aside | {step.held.lease: self.link.clock() for step in steps})
+            raise
         self.batches.give_back(aside)
         return self.batches.commit(steps, self.link.clock(), self.run_id) if steps else []
-
-    def _unsend(self, steps: Iterable[Step]) -> None:
-        """Nothing of the group was committed as sent: it stays planned and due."""
-        self.batches.give_back({step.held.lease: self.link.clock() for step in steps})
 
     def _call(self, held: Held) -> Step | None:
         """One call, and what it came to. None when the lease ran out before it was made: then it was not."""
@@ -181,15 +177,3 @@ def after_landing(landed: Decision, now: datetime) -> datetime | None:
     """When a card whose create landed is due: at once if anything else of it is open."""
     more = landed.card.open_intents or any(p.stale for p in landed.card.presences)
     return now if more else None
-
-
-def chunked(groups: Iterator[list[Held]], size: int) -> Iterator[list[Held]]:
-    """Groups put together to lists of at least `size`, but for the last."""
-    chunk: list[Held] = []
-    for group in groups:
-        chunk += group
-        if len(chunk) >= size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

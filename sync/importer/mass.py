@@ -24,7 +24,7 @@ from sync import decide
 from sync.brakes import BrakeTripped
 from sync.crashpoints import crashpoint
 from sync.execute import NOT_SENT_WAIT_SECONDS, effect_of
-from sync.importer.carry import after_landing, chunked, ready_create
+from sync.importer.carry import after_landing, ready_create
 from sync.importer.progress import Halt, ImportProgress
 from sync.ledger.batches import Batches, Held, Step
 from sync.ledger.imports import Batch, Import, Imports
@@ -60,18 +60,21 @@ class MassCarrier:
     pause: Callable[[float], None]
 
     def carry(self, groups: Iterable[list[Held]]) -> None:
-        """Make the cards of all groups. Raises like a side, or BrakeTripped; every file is settled first."""
+        """Make the cards of all groups. Raises like a side, BrakeTripped or what the groups raise."""
         stream = iter(groups)
-        size = min(FIRST_LINES, self.creator.lines_max)
+        size, chunk = min(FIRST_LINES, self.creator.lines_max), list[Held]()
         try:
-            while chunk := next(chunked(stream, size), None):
-                if self.halt.is_set():
-                    self._give_back(chunk)
-                else:
-                    self._make(chunk)
-                size = min(LINES, self.creator.lines_max)
-        except (SideError, BrakeTripped):
+            for group in stream:
+                chunk += group
+                if len(chunk) >= size:
+                    full, chunk = chunk, []
+                    self._make(full)
+                    size = min(LINES, self.creator.lines_max)
+            full, chunk = chunk, []
+            self._make(full)
+        except Exception:
             self.halt.set()
+            self._give_back(chunk)
             for group in stream:
                 self._give_back(group)
             raise
@@ -82,7 +85,9 @@ class MassCarrier:
     def _make(self, chunk: list[Held]) -> None:
         ready, rest = _split(chunk, self.link.clock())
         self._give_back(rest)
-        if not ready:
+        if self.halt.is_set():
+            self._give_back(held for held, _ in ready)
+        if self.halt.is_set() or not ready:
             return
         tag = secrets.token_hex(TAG_BYTES)
         try:

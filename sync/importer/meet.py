@@ -5,7 +5,7 @@ A row is never carried out as it was planned: the plan says which cards, the sid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -14,6 +14,7 @@ from connectors.base import Absent, CardRef, Observation, Seen, Unreadable
 from connectors.errors import InDoubt, NotSent, Throttled
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
+from mappings.notes import pos_note
 from mappings.serials import Serial, mask
 from sync import decide
 from sync.importer.actions import Action, Ground
@@ -51,6 +52,8 @@ class Meeter:
     batches: Batches
     ground: Ground
     numbers: Numbers
+    #: Orders of cards that were bought online, by native id.
+    details_of: Callable[[Sequence[str]], Mapping[str, Mapping[str, str]]]
     threads: Executor
 
     def meet(self, rows: Sequence[Row]) -> Met:
@@ -139,16 +142,16 @@ class Meeter:
                 met.settled[row.id] = f"nothing to create now ({_why_idle(seen)})"
             else:
                 ready.append((row, seen))
-        for (row, seen), (serial, pooled) in zip(
-            ready, self.numbers.take(len(ready), self.threads), strict=True
-        ):
-            other = _unborn(self.ground.pos, serial, row.note)
+        details = self.details_of([seen.native_id for _, seen in ready]) if ready else {}
+        numbers = self.numbers.take(len(ready), self.threads)
+        for (row, seen), (serial, pooled) in zip(ready, numbers, strict=True):
+            told = details.get(seen.native_id, {})
+            other = _unborn(self.ground.pos, serial, pos_note(seen.last_chars, told))
             decision = decide.meet({online: seen}, (other,), self.ground.rules, today)
             words = _words(row, row.online_minor, seen, self.ground.currency)
             met.moved += bool(words)
-            met.born.append(
-                Newborn(row.id, decision, "; ".join(words), None if pooled is None else pooled.id)
-            )
+            pooled_id = None if pooled is None else pooled.id
+            met.born.append(Newborn(row.id, decision, "; ".join(words), pooled_id, told))
 
     # --- looking --------------------------------------------------------------------------------------------
 

@@ -21,7 +21,6 @@ from connectors.base import Absent, Observation, Seen, Unreadable
 from connectors.errors import InDoubt, NotSent, Throttled
 from connectors.mass import Lister
 from mappings.lifecycle import CardStatus
-from mappings.notes import pos_note
 from mappings.serials import Serial
 from mappings.sheets.formats import Role
 from mappings.sheets.rows import FileCard, OnlineCard, Reject, Terms
@@ -112,7 +111,7 @@ class Planner:
                 case FileCard():
                     row = self._pos_row(plan, item)
                 case OnlineCard():
-                    row = self._online_row(plan, *_seen_of(item, self.ground.currency), bool(item.order))
+                    row = self._online_row(plan, _seen_of(item, self.ground.currency), bool(item.order))
                 case Reject():
                     counts["rejects"] += 1
                     cell = f"{item.column} {item.column_name}".strip() if item.column else ""
@@ -144,12 +143,10 @@ class Planner:
         doing = f"waiting for {self.ground.online}'s list"
         self._say(doing)
         listed = lister.list_cards(lambda gathered: self.progress(doing, gathered, 0))
-        rows = (self._online_row(plan, one.seen, one.details, "order" in one.details) for one in listed)
+        rows = (self._online_row(plan, one.seen, one.bought) for one in listed)
         self._stage(f"reading {self.ground.online}'s list", rows, 0)
 
-    def _online_row(
-        self, plan: Import, seen: Seen, details: Mapping[str, str], bought_online: bool
-    ) -> dict[str, Any]:
+    def _online_row(self, plan: Import, seen: Seen, bought_online: bool) -> dict[str, Any]:
         verdict = for_online_card(seen, bought_online, self.ground)
         return _row(
             plan,
@@ -159,7 +156,6 @@ class Planner:
             online_minor=seen.balance_minor,
             status=(seen.status or CardStatus.SUSPENDED).value,
             expires_on=seen.expires_on,
-            note=pos_note(seen.last_chars, details),
         )
 
     def _stage(self, doing: str, rows: Iterable[dict[str, Any]], total: int) -> None:
@@ -277,10 +273,10 @@ def _pools(files: Sequence[CardFile]) -> dict[str, bool] | None:
     return pools
 
 
-def _seen_of(card: OnlineCard, currency: str) -> tuple[Seen, dict[str, str]]:
+def _seen_of(card: OnlineCard, currency: str) -> Seen:
     """The online shop's own export as the side would show the card."""
     status = CardStatus.ACTIVE if card.enabled else CardStatus.CLOSED
-    seen = Seen(
+    return Seen(
         native_id=f"gid://shopify/GiftCard/{card.native_number}",
         balance_minor=card.balance_minor,
         currency=currency,
@@ -291,7 +287,6 @@ def _seen_of(card: OnlineCard, currency: str) -> tuple[Seen, dict[str, str]]:
         at=datetime.now(UTC),
         note=card.note,
     )
-    return seen, ({"order": card.order} if card.order else {})
 
 
 def _row(plan: Import, verdict: Verdict, **more: Any) -> dict[str, Any]:
@@ -311,7 +306,6 @@ def _row(plan: Import, verdict: Verdict, **more: Any) -> dict[str, Any]:
         "expires_on": None,
         "brand": "",
         "store": "",
-        "note": "",
         "source": None,
         "line": None,
         "cell": "",

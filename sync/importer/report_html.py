@@ -128,6 +128,12 @@ def _proof(report: ImportReport) -> str:
                 f" {checked.moved:,} cards moved since they were last read, {checked.unread:,} could not be "
                 f"read, {checked.discrepancies:,} discrepancies in the ledger."
             )
+    shows = {side.shows_minor for side in report.sides}
+    if len(shows) > 1:
+        words += (
+            f" The sides differ by {format_money(max(shows) - min(shows), currency)}: cards that wait for a "
+            "person, or are suspended or expired, stay as they are."
+        )
     if report.left:
         words += f" {report.left:,} rows of the plan are not done yet: run the same command again."
     head = "Money in is money out: the difference is 0." if report.adds_up else "The sums do not agree."
@@ -144,7 +150,7 @@ def _tiles(report: ImportReport) -> str:
     tiles = [
         (f"{report.hub.cards:,}", "cards in the hub by this import"),
         (f"{made:,}", "cards created"),
-        (format_money(made_minor, report.plan.currency), "put on created cards"),
+        (_bare(made_minor, report.plan.currency), "put on created cards"),
         (f"{conflicts:,}", "conflicts wait for a person"),
         (f"{rejected:,}", "rejected"),
     ]
@@ -203,7 +209,7 @@ def _liability(found: Sequence[Liability], what: str, currency: str) -> str:
     top = max((one.balance_minor for one in found), default=0) or 1
     rows = [
         [
-            one.name or "not named in any file",
+            one.name or f"no {what.lower()} named",
             f"{one.cards:,}",
             _bare(one.balance_minor, currency),
             _bar(one.balance_minor / top),
@@ -225,18 +231,19 @@ def _rows(report: ImportReport, told: Iterable[Told], nothing: str) -> str:
     for one in found[:ROWS_SHOWN_MAX]:
         row = one.row
         where = "" if row.source is None else f"{plan_source(plan, row.source)}:{row.line}"
-        balance = row.pos_minor if row.pos_minor is not None else row.online_minor
         rows.append(
             [
                 mask(row.last_chars) if row.last_chars else "",
-                "" if balance is None else _bare(balance, plan.currency),
+                "" if row.pos_minor is None else _bare(row.pos_minor, plan.currency),
+                "" if row.online_minor is None else _bare(row.online_minor, plan.currency),
                 where,
                 row.cell,
                 one.outcome,
             ]
         )
     more = "<p class='soft'>There are more; the CSV has all.</p>" if len(found) > ROWS_SHOWN_MAX else ""
-    table = _table(("Card", "Balance", "Line", "Column", "Why"), rows, numbers=(1,), tight=(0, 2, 3))
+    head = ("Card", "In the store", "Online", "Line", "Column", "Why")
+    table = _table(head, rows, numbers=(1, 2), tight=(0, 3, 4))
     return f"<section>{table}{more}</section>"
 
 

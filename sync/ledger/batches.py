@@ -8,7 +8,7 @@ crash in between leaves more intents `sent` than there were calls; each is read 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, bindparam, case, or_, select, update
@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from mappings.serials import Serial
 from sync.crashpoints import crashpoint
 from sync.ledger.engine import reading
-from sync.ledger.store import AlreadyThere, Lease, Store, use_up
+from sync.ledger.store import AlreadyThere, Lease, Store, keep_origin, use_up
 from sync.ledger.tables import cards, import_rows, presences
 from sync.model import Card, Decision, LeaseLost
 
@@ -31,6 +31,8 @@ class Newborn:
     #: What came of the row, for people; empty when all went as planned.
     words: str = ""
     pool_number_id: int | None = None
+    #: The order that it was bought with: `order`, `order_id`, `shipping_name`.
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class Batches:
                     )
                     card_id = card.id or 0
                     use_up(connection, card_id, None, one.pool_number_id, now)
+                    keep_origin(connection, card_id, one.details)
                     state = "met" if working else "done"
                     changes.append(
                         {"row_id": one.row_id, "new_state": state, "words": one.words, "card": card_id}

@@ -70,7 +70,6 @@ class Row:
     expires_on: date | None
     brand: str
     store: str
-    note: str
     source: int | None
     line: int | None
     cell: str
@@ -172,7 +171,7 @@ class Imports:
         with self.engine.begin() as connection:
             connection.execute(
                 update(import_rows)
-                .where(_of(plan), import_rows.c.action != "reject", or_(by_serial, by_native))
+                .where(_of(plan), or_(by_serial, by_native))
                 .values(action="known", reason="the hub has it already", amount_minor=0)
             )
 

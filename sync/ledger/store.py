@@ -396,7 +396,12 @@ def _one_row(result: Any) -> None:
 def _keep_origin(connection: Connection, card_id: int, arrival_id: int) -> None:
     """The order that the card was bought with stays known when its arrival is gone."""
     found = connection.execute(select(arrivals.c.details).where(arrivals.c.id == arrival_id)).scalar()
-    if found and found.get("order"):
+    keep_origin(connection, card_id, found or {})
+
+
+def keep_origin(connection: Connection, card_id: int, found: Mapping[str, str]) -> None:
+    """Keep what a side told of the order that a card was bought with, if it told the order."""
+    if found.get("order"):
         values = {
             "card_id": card_id,
             "order_id": found.get("order_id", ""),

@@ -434,7 +434,6 @@ import_rows = Table(
     Column("expires_on", Date),
     Column("brand", Text, nullable=False, default=""),
     Column("store", Text, nullable=False, default=""),
-    Column("note", Text, nullable=False, default="", doc="for the point of sale: how staff find the card"),
     Column("source", Integer, doc="which of the import's files; null: a side's own listing"),
     Column("line", Integer),
     Column("cell", Text, nullable=False, default="", doc="of a reject: number and name of the column"),

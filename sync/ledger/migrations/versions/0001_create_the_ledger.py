@@ -445,7 +445,6 @@ def upgrade() -> None:
         sa.Column("expires_on", sa.Date(), nullable=True),
         sa.Column("brand", sa.Text(), nullable=False),
         sa.Column("store", sa.Text(), nullable=False),
-        sa.Column("note", sa.Text(), nullable=False),
         sa.Column("source", sa.Integer(), nullable=True),
         sa.Column("line", sa.Integer(), nullable=True),
         sa.Column("cell", sa.Text(), nullable=False),
