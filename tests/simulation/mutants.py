@@ -18,6 +18,7 @@ from connectors.base import Applied, Seen
 from connectors.errors import Refusal
 from connectors.memory import MemoryFault
 from sync import decide, execute, reconcile
+from sync.draft import Draft
 from sync.ledger import statements
 from sync.ledger.store import Store
 from sync.ledger.tables import cards
@@ -105,7 +106,7 @@ def smallest_counter_example(mutant: Mutant) -> CounterExample | None:
 # --- the mutations ------------------------------------------------------------------------------------------
 
 
-def _last_writer_wins(draft: decide._Draft, side: str, seen: Seen, marked: Mapping[str, Marked]) -> None:
+def _last_writer_wins(draft: Draft, side: str, seen: Seen, marked: Mapping[str, Marked]) -> None:
     d = seen.balance_minor - draft.presence(side).shadow_minor
     if d:
         draft.move(MovementKind.OBSERVED, side, seen.balance_minor - draft.card.balance_minor, d)
@@ -122,7 +123,7 @@ def _equal_is_in_step(
     values = {o.balance_minor if isinstance(o, Seen) else None for o in observations.values()}
     if len(observations) < len(card.presences) or len(values) > 1 or None in values:
         return real(card, observations, rules, today, marked)
-    draft = decide._Draft(card)
+    draft = Draft(card)
     value = values.pop() or 0
     for side in observations:
         shadow_delta = value - draft.presence(side).shadow_minor
@@ -140,7 +141,7 @@ def _landed_by_rereading(
     real: Callable[..., Decision] = execute._landed,
 ) -> Decision:
     decision = real(card, p, intent, applied, landings)
-    draft = decide._Draft(decision.card)
+    draft = Draft(decision.card)
     draft.put(replace(draft.presence(p.side), shadow_minor=applied.balance_minor or 0))
     return replace(decision, card=draft.card)
 
@@ -161,7 +162,7 @@ def _planned_again_at_once(
     real: Callable[..., Decision] = decide.refuse,
 ) -> Decision:
     decision = real(card, side, intent, refusal, reason, native_id)
-    draft = decide._Draft(decision.card)
+    draft = Draft(decision.card)
     p = draft.presence(side)
     draft.put(replace(p, stale=False, shadow_minor=p.shadow_minor + intent.amount_minor))
     return replace(decision, card=draft.card, intents=(NewIntent(side, intent.kind, intent.amount_minor),))

@@ -1,0 +1,96 @@
+"""First contact: what a card is worth when the hub has not seen it, or a side of it, before.
+
+Equal balances are adopted. Unequal ones hold the card until a person says what it is worth, unless the
+link's policy says who wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from connectors.base import Seen
+from mappings.lifecycle import CardStatus
+from sync import causes, evidence, fields
+from sync.draft import Draft
+from sync.model import Card, LinkRules, MovementKind, Presence
+
+
+def opened(shown: Mapping[str, Seen], others: tuple[Presence, ...], rules: LinkRules) -> Draft:
+    """The card as the sides in `shown` have it; `others` are to be created."""
+    first_side, first = next(iter(shown.items()))
+    presences = tuple(_presence_of(side, seen) for side, seen in shown.items())
+    status = max((s.status or CardStatus.SUSPENDED for s in shown.values()), key=lambda s: s.restriction)
+    expires_on = None
+    for seen in shown.values():
+        expires_on = fields.earlier(expires_on, seen.expires_on)
+    draft = Draft(Card(first.currency, 0, status, expires_on, presences + others))
+    values = {side: value_of(seen) for side, seen in shown.items()}
+    draft.move(MovementKind.OPENING, first_side, values[first_side], first.balance_minor)
+    for side, seen in shown.items():
+        if side != first_side:
+            draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor)
+    if len(set(values.values())) > 1:
+        compare(draft, rules)
+    return draft
+
+
+def joined(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None:
+    """The serial turned out to be in use on the side already: first contact for this presence."""
+    born = replace(
+        draft.presence(side),
+        native_id=seen.native_id,
+        born=True,
+        stale=False,
+        refusal=None,
+        refusals=0,
+        shadow_status=seen.status or CardStatus.SUSPENDED,
+        shadow_expires_on=seen.expires_on,
+        book_cursor=evidence.newest(seen, None),
+    )
+    draft.put(born)
+    draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - born.shadow_minor)
+    if seen.status is not draft.card.status and seen.status is not None:
+        status = max(draft.card.status, seen.status, key=lambda s: s.restriction)
+        draft.card = replace(draft.card, status=status)
+    draft.card = replace(draft.card, expires_on=fields.earlier(draft.card.expires_on, seen.expires_on))
+    if value_of(seen) != draft.card.balance_minor:
+        compare(draft, rules)
+
+
+def compare(draft: Draft, rules: LinkRules) -> None:
+    """The sides disagree: the link's policy says what the card is worth, or the card is held."""
+    shadows = {
+        p.side: 0 if p.shadow_status is CardStatus.CLOSED else p.shadow_minor
+        for p in draft.card.presences
+        if p.born
+    }
+    winner = {"lower": min(shadows.values()), "higher": max(shadows.values()), "ask": None}[
+        rules.first_contact
+    ]
+    if rules.first_contact_side in shadows:
+        winner = shadows[rules.first_contact_side]
+    if winner is None:
+        draft.card = replace(draft.card, held=True)
+        draft.conflicts.append(causes.first_contact(draft.card, shadows))
+    elif winner != draft.card.balance_minor:
+        change = winner - draft.card.balance_minor
+        draft.move(MovementKind.RESOLUTION, None, change, 0, {"policy": "first_contact", **shadows})
+
+
+def value_of(seen: Seen) -> int:
+    """What the card is worth there: nothing once it is closed, whatever it still shows."""
+    return 0 if seen.status is CardStatus.CLOSED else seen.balance_minor
+
+
+def _presence_of(side: str, seen: Seen) -> Presence:
+    return Presence(
+        side=side,
+        native_id=seen.native_id,
+        serial=seen.serial,
+        last_chars=seen.last_chars,
+        shadow_minor=0,
+        shadow_status=seen.status or CardStatus.SUSPENDED,
+        shadow_expires_on=seen.expires_on,
+        book_cursor=evidence.newest(seen, None),
+    )
