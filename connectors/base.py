@@ -294,11 +294,14 @@ class Side(Protocol):
         """Ask the side who it is; raises SideClosed, with the remedy, when it cannot be used."""
         ...
 
-    def observe(self, cards: Sequence[CardRef], *, entries: bool = False) -> Iterator[Observation]:
+    def observe(
+        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
+    ) -> Iterator[Observation]:
         """What the side shows for each card, in order; reads in batches of `read_batch_max`.
 
-        With `entries`, balance and entries are of the same moment. A card that cannot be read is Unreadable;
-        an error that concerns the whole read is raised.
+        With `entries`, balance and entries are of the same moment. What is not `urgent` waits while the side
+        is busy with what is. A card that cannot be read is Unreadable; an error that concerns the whole read
+        is raised.
         """
         ...
 

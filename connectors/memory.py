@@ -171,7 +171,9 @@ class MemorySide:
     def identify(self) -> Identity:
         return Identity(f"memory:{self.name}", self.currency, "Europe/Oslo")
 
-    def observe(self, cards: Sequence[CardRef], *, entries: bool = False) -> Iterator[Observation]:
+    def observe(
+        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
+    ) -> Iterator[Observation]:
         self._count()
         for ref in cards:
             with self._lock:

@@ -45,8 +45,10 @@ class RehearsedSide:
     def identify(self) -> Identity:
         return self._side.identify()
 
-    def observe(self, cards: Sequence[CardRef], *, entries: bool = False) -> Iterator[Observation]:
-        return self._side.observe(cards, entries=entries)
+    def observe(
+        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
+    ) -> Iterator[Observation]:
+        return self._side.observe(cards, entries=entries, urgent=urgent)
 
     def lookup(self, serial: Serial) -> Observation:
         return self._side.lookup(serial)

@@ -225,7 +225,7 @@ class Audit:
         if not asked or self._failures.get(side.name, 0) >= SIDE_FAILURES_MAX:
             return
         try:
-            yield from side.observe([self._reference(p) for _, p in asked])
+            yield from side.observe([self._reference(p) for _, p in asked], urgent=False)
         except (NotSent, Throttled, InDoubt, SideClosed) as error:
             closed = isinstance(error, SideClosed)
             self._failures[side.name] = SIDE_FAILURES_MAX if closed else self._failures.get(side.name, 0) + 1

@@ -73,7 +73,8 @@ def sweep(link: Link, intake: Intake, side: Side, limit: int) -> Swept:
 def _compare(side: Side, batch: list[SweptPresence]) -> tuple[set[int], int]:
     due: set[int] = set()
     absent = 0
-    answers = side.observe([CardRef(p.native_id, p.serial) for p in batch]) if batch else iter(())
+    refs = [CardRef(p.native_id, p.serial) for p in batch]
+    answers = side.observe(refs, urgent=False) if refs else iter(())
     for p, observation in zip(batch, answers, strict=True):
         match observation:
             case Seen():

@@ -125,7 +125,9 @@ class FlowSide:
         self._discovery.method()
         return Identity(self.known_as, currency, self._settings.timezone)
 
-    def observe(self, cards: Sequence[CardRef], *, entries: bool = False) -> Iterator[Observation]:
+    def observe(
+        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
+    ) -> Iterator[Observation]:
         """One read per card; Flow publishes no movements, so `entries` changes nothing."""
         doubts = 0
         checked_extension = False

@@ -1,6 +1,7 @@
 """A model of Shopify's cost bucket, shared by every thread of a side, so that nothing is sent too fast.
 
-Each app and shop has a bucket of points that refills steadily (shopify.md §6). The model is pure: the
+Each app and shop has a bucket of points that refills steadily (shopify.md §6). A customer may be waiting for
+work on a single card, so it goes before sweeps: these leave a reserve in the bucket. The model is pure: the
 monotonic clock and the pause are passed in.
 """
 
@@ -9,13 +10,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
+
+from connectors.errors import Throttled
 
 #: The smallest plan's bucket and refill, until the first answer tells the real ones (shopify.md §6).
 MAXIMUM_POINTS_DEFAULT: Final = 2_000.0
 RESTORE_POINTS_PER_SECOND_DEFAULT: Final = 100.0
 #: Longer than any bucket takes to refill; a model that asks for more is wrong.
 PAUSE_SECONDS_MAX: Final = 60.0
+#: What sweeps leave in the bucket, in seconds of its refill.
+RESERVE_SECONDS: Final = 1.0
+#: Points are whole numbers; what the model lacks beside this is rounding.
+POINTS_TOLERANCE: Final = 0.001
+#: How often one request of a sweep lets other work go first before it is sent away.
+YIELDS_MAX: Final = 20
+
+
+class Priority(StrEnum):
+    """Whose turn it is when points are short."""
+
+    #: A customer may be waiting.
+    CARD = "card"
+    #: Nobody is: sweeps, and walks over everything.
+    SWEEP = "sweep"
 
 
 @dataclass(frozen=True)
@@ -41,8 +60,11 @@ class Reservation:
 class CostBucket:
     """Points that may still be spent. Thread-safe.
 
-    A reservation is taken at once, even below zero; whoever goes below zero waits until the refill has paid
-    for it. So waiting threads queue up in the order they came, and each waits once.
+    For a card a reservation is taken at once, even below zero; whoever goes below zero waits until the refill
+    has paid for it. So waiting threads queue up in the order they came, and each waits once.
+
+    For a sweep it is taken only when the reserve stays in the bucket. So a request for a card that costs no
+    more than the reserve is never kept waiting by sweeps, only by other cards.
     """
 
     def __init__(self, monotonic: Callable[[], float], pause: Callable[[float], None]) -> None:
@@ -56,14 +78,16 @@ class CostBucket:
         self._reservations = 0
         self._at = monotonic()
 
-    def reserve(self, points: float) -> Reservation:
-        """Take points for a request, first waiting until the bucket has them; `settle` must follow."""
+    def reserve(self, points: float, priority: Priority = Priority.CARD) -> Reservation:
+        """Take points for a request, first waiting until the bucket has them; `settle` must follow.
+
+        Raises Throttled, with nothing taken, for a sweep that other work leaves no points to.
+        """
+        if priority is Priority.SWEEP:
+            return self._reserve_for_sweep(points)
         with self._lock:
             self._refill()
-            self._reservations += 1
-            reservation = Reservation(points, self._reservations, first=not self._in_flight)
-            self._in_flight[reservation.number] = points
-            self._available -= points
+            reservation = self._take(points)
             seconds = -self._available / self._restore_per_second
         if seconds > 0:
             try:
@@ -71,6 +95,26 @@ class CostBucket:
             except BaseException:
                 self.settle(reservation, used_points=0)
                 raise
+        return reservation
+
+    def _reserve_for_sweep(self, points: float) -> Reservation:
+        seconds = 0.0
+        for _ in range(YIELDS_MAX):
+            with self._lock:
+                self._refill()
+                # The bucket never holds more than its maximum, so no more can be asked of it.
+                wanted = min(points + RESERVE_SECONDS * self._restore_per_second, self._maximum)
+                if self._available >= wanted - POINTS_TOLERANCE:
+                    return self._take(points)
+                seconds = (wanted - self._available) / self._restore_per_second
+            self._pause(min(seconds, PAUSE_SECONDS_MAX))
+        raise Throttled("work on single cards needs all that Shopify allows", seconds)
+
+    def _take(self, points: float) -> Reservation:
+        self._reservations += 1
+        reservation = Reservation(points, self._reservations, first=not self._in_flight)
+        self._in_flight[reservation.number] = points
+        self._available -= points
         return reservation
 
     def settle(

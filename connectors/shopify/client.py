@@ -18,7 +18,7 @@ from connectors.shopify.answers import (
     error_of_status,
 )
 from connectors.shopify.auth import TokenSource
-from connectors.shopify.bucket import CostBook, CostBucket, Reservation, ThrottleStatus
+from connectors.shopify.bucket import CostBook, CostBucket, Priority, Reservation, ThrottleStatus
 from connectors.shopify.operations import Operation
 from connectors.shopify.shape import Json, as_object
 
@@ -52,18 +52,18 @@ class ShopifyClient:
         self._pause = pause
         self._served_version: str | None = None
 
-    def read(self, operation: Operation, variables: Variables) -> Json:
+    def read(self, operation: Operation, variables: Variables, priority: Priority = Priority.CARD) -> Json:
         """The `data` of a query; repeated when it was not sent, throttled or unreadable."""
         if operation.changes:
             raise ValueError(f"{operation.name} changes something and is never repeated")
-        return retried(lambda: self._send(operation, variables), self._pause)
+        return retried(lambda: self._send(operation, variables, priority), self._pause)
 
     def change(self, operation: Operation, variables: Variables) -> Json:
         """The payload of a mutation's root field; sent exactly once.
 
         Raises InDoubt unless the answer proves what happened. Judging `userErrors` is left to the caller.
         """
-        data = self._send(operation, variables)
+        data = self._send(operation, variables, Priority.CARD)
         return as_object(data.get(operation.root), operation.root)
 
     def check_version(self) -> None:
@@ -92,9 +92,9 @@ class ShopifyClient:
         """The shop's bucket of points, as the last answer showed it."""
         return self._bucket.limits
 
-    def _send(self, operation: Operation, variables: Variables) -> Json:
+    def _send(self, operation: Operation, variables: Variables, priority: Priority) -> Json:
         points = self._book.estimate(operation.name, operation.points_guess)
-        reservation = self._bucket.reserve(points)
+        reservation = self._bucket.reserve(points, priority)
         try:
             body = self._post(operation, variables)
         except NotSent:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from connectors.base import CardRef, Feed, Hint, HintPage
 from connectors.shopify import operations
+from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.mapping import card_id, instant_of, marker_of
 from connectors.shopify.operations import Operation
@@ -96,10 +97,13 @@ class FeedReader:
 
         A card that becomes visible after one with a higher id is passed over; `updated_cards` shows it.
         """
-        for _ in range(PAGES_MAX):
+        for page in range(PAGES_MAX):
             query = f"created_at:>={cursor.since}" if cursor.since else None
             variables = {"first": CARDS_PER_PAGE, "after": cursor.after, "query": query}
-            connection = object_of(self._client.read(operations.NEW_CARDS, variables), "giftCards")
+            # More than a page is a backlog, as on the first run: that is no news to hurry for.
+            priority = Priority.SWEEP if page else Priority.CARD
+            data = self._client.read(operations.NEW_CARDS, variables, priority)
+            connection = object_of(data, "giftCards")
             cards = objects_of(connection, "nodes")
             more = next_page(connection)
             if cards:

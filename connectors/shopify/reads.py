@@ -9,6 +9,7 @@ from typing import Final
 
 from connectors.base import Absent, CardRef, Entry, Observation, Seen, Unreadable, batched
 from connectors.shopify import operations
+from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.mapping import entry_of, is_card_id, is_hit, seen_of
 from connectors.shopify.shape import (
@@ -43,12 +44,14 @@ class CardReader:
         self._client = client
         self._clock = clock
 
-    def observe(self, cards: Sequence[CardRef], *, entries: bool) -> Iterator[Observation]:
+    def observe(
+        self, cards: Sequence[CardRef], *, entries: bool, priority: Priority = Priority.CARD
+    ) -> Iterator[Observation]:
         """What Shopify shows for each card, in order. See `Side.observe`."""
         size = CARDS_WITH_ENTRIES_MAX if entries else operations.PAGE_MAX
         for batch in batched(cards, size):
             ids = {card.native_id for card in batch if card.native_id is not None}
-            seen = self._by_id(sorted(filter(is_card_id, ids)), entries)
+            seen = self._by_id(sorted(filter(is_card_id, ids)), entries, priority)
             for card in batch:
                 yield self._observation(card, seen, entries)
 
@@ -95,7 +98,9 @@ class CardReader:
             return self.lookup(card.serial, entries=entries)
         return Unreadable("neither an id nor a serial was given", self._clock())
 
-    def _by_id(self, ids: Sequence[str], entries: bool) -> dict[str, Observation]:
+    def _by_id(
+        self, ids: Sequence[str], entries: bool, priority: Priority = Priority.CARD
+    ) -> dict[str, Observation]:
         """Observations of well-formed ids; such reads see writes at once (shopify.md §3.1)."""
         if not ids:
             return {}
@@ -104,7 +109,7 @@ class CardReader:
         variables: dict[str, object] = {"ids": list(ids)}
         if entries:
             variables |= {"first": FIRST_ENTRIES, "after": None}
-        nodes = list_of(self._client.read(operation, variables), "nodes")
+        nodes = list_of(self._client.read(operation, variables, priority), "nodes")
         if len(nodes) != len(ids):
             raise Misshapen("Shopify answered with another number of cards than was asked for")
         return {

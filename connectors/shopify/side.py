@@ -28,7 +28,7 @@ from connectors.http import CONNECT_SECONDS, READ_SECONDS, HttpClient
 from connectors.shopify import operations, webhooks
 from connectors.shopify.address import checked_shop, checked_url
 from connectors.shopify.auth import PermanentToken, RenewedToken, TokenSource
-from connectors.shopify.bucket import CostBucket
+from connectors.shopify.bucket import CostBucket, Priority
 from connectors.shopify.bulk import ShopifyBulk
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.doctor import ShopifyDoctor
@@ -140,8 +140,11 @@ class ShopifySide:
         _check_scopes(object_of(data, "currentAppInstallation"))
         return Identity(domain, text_of(shop, "currencyCode"), text_of(shop, "ianaTimezone"))
 
-    def observe(self, cards: Sequence[CardRef], *, entries: bool = False) -> Iterator[Observation]:
-        return self._reader.observe(cards, entries=entries)
+    def observe(
+        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
+    ) -> Iterator[Observation]:
+        priority = Priority.CARD if urgent else Priority.SWEEP
+        return self._reader.observe(cards, entries=entries, priority=priority)
 
     def lookup(self, serial: Serial) -> Observation:
         return self._reader.lookup(serial)

@@ -671,10 +671,12 @@ class SimulatedSide(MemorySide):
         #: Requests held up on the way, each with the moment after which the side cannot hold it any more.
         self.late: list[tuple[Effect, datetime]] = []
 
-    def observe(self, cards: Sequence[CardRef], *, entries: bool = False) -> Iterator[Observation]:
+    def observe(
+        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
+    ) -> Iterator[Observation]:
         self.world.before_call(self)
         self.world.maybe_read_fault()
-        return super().observe(cards, entries=entries)
+        return super().observe(cards, entries=entries, urgent=urgent)
 
     def lookup(self, serial: Serial) -> Observation:
         self.world.before_call(self)

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from connectors.shopify.bucket import PAUSE_SECONDS_MAX, CostBook, CostBucket, ThrottleStatus
+from connectors.errors import Throttled
+from connectors.shopify.bucket import (
+    PAUSE_SECONDS_MAX,
+    POINTS_TOLERANCE,
+    RESTORE_POINTS_PER_SECOND_DEFAULT,
+    YIELDS_MAX,
+    CostBook,
+    CostBucket,
+    Priority,
+    ThrottleStatus,
+)
 
 STANDARD = ThrottleStatus(2_000, 2_000, 100)
 
 
 @dataclass
 class Time:
-    """A monotonic clock; pausing moves it on."""
+    """A monotonic clock; pausing moves it on, and others act `meanwhile`: one for each pause."""
 
     now: float = 0.0
     pauses: list[float] = field(default_factory=list)
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
 
     def monotonic(self) -> float:
         return self.now
@@ -24,6 +38,8 @@ class Time:
     def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.now += seconds
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
 
 
 @pytest.fixture
@@ -143,6 +159,67 @@ def test_a_pause_that_is_cut_short_gives_its_points_back(time: Time) -> None:
         bucket.reserve(100)
 
     assert bucket.available_points == 0
+
+
+# --- Priorities ---------------------------------------------------------------------------------------------
+
+RESERVE = RESTORE_POINTS_PER_SECOND_DEFAULT  # A second of the refill.
+
+
+def test_given_a_sweep_then_it_leaves_the_reserve_and_waits_for_the_rest(
+    bucket: CostBucket, time: Time
+) -> None:
+    bucket.reserve(2_000 - RESERVE, Priority.SWEEP)
+    assert time.pauses == []
+
+    bucket.reserve(10, Priority.SWEEP)
+
+    assert time.pauses == [pytest.approx(0.1)]
+    assert bucket.available_points == pytest.approx(RESERVE)
+
+
+def test_given_a_waiting_sweep_then_a_card_goes_first_and_at_once(bucket: CostBucket, time: Time) -> None:
+    bucket.reserve(2_000 - RESERVE, Priority.SWEEP)
+    time.meanwhile = [lambda: bucket.reserve(50)]
+
+    bucket.reserve(10, Priority.SWEEP)
+
+    # The card took its points without a pause; the sweep pauses once more, for what the card took.
+    assert time.pauses == [pytest.approx(0.1), pytest.approx(0.5)]
+
+
+def test_given_cards_that_need_everything_then_a_sweep_is_sent_away_with_nothing_taken(
+    bucket: CostBucket, time: Time
+) -> None:
+    bucket.reserve(2_000)
+    time.meanwhile = [lambda: bucket.reserve(RESERVE)] * YIELDS_MAX
+
+    with pytest.raises(Throttled) as throttled:
+        bucket.reserve(10, Priority.SWEEP)
+
+    assert throttled.value.wait_seconds == pytest.approx(1.0)
+    assert bucket.available_points == pytest.approx(10)
+
+
+def test_given_a_request_larger_than_the_bucket_less_its_reserve_then_a_full_bucket_is_enough(
+    bucket: CostBucket, time: Time
+) -> None:
+    bucket.reserve(2_000, Priority.SWEEP)
+
+    assert time.pauses == []
+
+
+@given(st.lists(st.tuples(st.sampled_from(Priority), st.integers(1, 400), st.floats(0, 3)), max_size=60))
+def test_given_any_mixture_then_every_sweep_leaves_a_card_the_reserve(
+    requests: list[tuple[Priority, int, float]],
+) -> None:
+    time = Time()
+    bucket = CostBucket(time.monotonic, time.pause)
+    for priority, points, seconds in requests:
+        time.now += seconds
+        bucket.settle(bucket.reserve(points, priority), points)
+        if priority is Priority.SWEEP:
+            assert bucket.available_points >= RESERVE - POINTS_TOLERANCE
 
 
 def test_the_book_remembers_the_last_cost() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from connectors.base import Hint, HintPage
+from connectors.shopify.bucket import Priority
 from connectors.shopify.feeds import (
     CARDS_PER_PAGE,
     OVERLAP,
@@ -48,9 +49,13 @@ class Shop:
 
     rows: list[Body] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
+    priorities: list[Priority] = field(default_factory=list)
 
-    def read(self, operation: Operation, variables: Mapping[str, Any]) -> Body:
+    def read(
+        self, operation: Operation, variables: Mapping[str, Any], priority: Priority = Priority.CARD
+    ) -> Body:
         self.asked.append(dict(variables))
+        self.priorities.append(priority)
         start, first = int(variables["after"] or 0), variables["first"]
         rows = self.rows[start : start + first]
         end = start + len(rows)
@@ -80,6 +85,8 @@ def test_new_cards_begin_at_the_beginning_and_go_on(shop: Shop, feeds: FeedReade
 
     pages = list(feeds.hints("new_cards", None))
     assert [len(page.hints) for page in pages] == [CARDS_PER_PAGE, 1]
+    # A backlog of old cards keeps no redemption waiting.
+    assert shop.priorities == [Priority.CARD, Priority.SWEEP]
 
     shop.rows.append(card(777))
     assert ids(list(feeds.hints("new_cards", pages[-1].cursor))) == ["777"]
