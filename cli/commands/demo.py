@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,23 +33,29 @@ def demo(
         bool, typer.Option("--faults", help="Lose 10 % of all answers, fail 5 % of all calls, throttle.")
     ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same cards and people.")] = 0,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Keep the ledger in this empty folder, to look at afterwards.", show_default=False),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Try it: both sides emulated, people who buy and spend, the worker, and a proof that it all adds up."""
     # The emulators take half a second to import, which every other command would pay.
-    from cli.demo.scene import DemoOptions, scene
+    from cli.demo.scene import CONFIG_NAME, DemoOptions, scene
     from cli.demo.view import shown
 
     output = Output(as_json)
     # A log line in the middle of the live view would tear it apart.
     log = io.StringIO()
     configure_logging(level="ERROR", stream=log)
-    options = DemoOptions(duration, cards, faults, seed)
+    options = DemoOptions(duration, cards, faults, seed, keep)
     with stop_on_signals(output.note) as stop, shown(output) as show, scene(options, show, stop) as director:
         outcome = director.perform(duration)
     errors = log.getvalue().splitlines()
     _show(outcome, errors, output)
-    code = ExitCode.IN_STEP if outcome.proof.holds else ExitCode.FAILED
+    if keep is not None:
+        output.say(f"The ledger is kept: giftsync audit --config {keep / CONFIG_NAME}")
+    code = ExitCode.IN_STEP if outcome.proved else ExitCode.FAILED
     output.emit(_json(outcome, errors, code))
     return code
 
@@ -77,7 +84,14 @@ def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
     output.say("")
     for line in errors[:ERRORS_SHOWN]:
         output.note(line)
-    if outcome.proof.holds:
+    for finding in outcome.findings[:ERRORS_SHOWN]:
+        output.note(finding.summary)
+    audit = outcome.audit
+    output.say(
+        f"Audit: {audit.movements} movements and {audit.intent_states} intent states of {audit.cards} cards "
+        f"recomputed and read back from both sides, {len(outcome.findings)} discrepancies."
+    )
+    if outcome.proved:
         output.say("Proved: every card is the same on both sides, and nothing was created or lost.")
     else:
         output.say("NOT PROVED: the table shows where it does not add up. Please report it.")
@@ -88,6 +102,12 @@ def _json(outcome: Outcome, errors: list[str], code: ExitCode) -> dict[str, obje
 
     return {
         "proof": proof_json(outcome.proof),
+        "audit": {
+            "cards": outcome.audit.cards,
+            "movements": outcome.audit.movements,
+            "intent_states": outcome.audit.intent_states,
+            "findings": len(outcome.findings),
+        },
         "lag_seconds": outcome.lags,
         "movements": outcome.movements,
         "refused": outcome.refused,

@@ -15,6 +15,7 @@ from cli.demo.proof import Proof, prove
 from cli.demo.view import Show, Snapshot
 from cli.demo.watch import Lags
 from connectors.base import Usage
+from sync.audit import Audit, Finding, audit
 from sync.ledger import views
 from sync.worker import Worker
 
@@ -37,6 +38,14 @@ class Outcome:
     #: Waiting for a person.
     conflicts: int
     usage: dict[str, Usage]
+    #: The ledger recomputed and every card read back from both sides, with what came of it.
+    audit: Audit
+    findings: tuple[Finding, ...]
+
+    @property
+    def proved(self) -> bool:
+        """The people's account agrees with both sides, and the ledger with itself and with them."""
+        return self.proof.holds and self.audit.exit_code == 0 and not self.findings
 
 
 @dataclass
@@ -66,6 +75,10 @@ class Director:
             self._until("Waiting for quiet", SETTLE_SECONDS_MAX, self._is_settled, stop=threading.Event())
         truth = self.stage.watch.look()
         tally = self.stage.tally
+        sides = self.worker.link.sides
+        usage = {name: side.usage() for name, side in sides.items()}
+        audited = audit(self.ledger.engine, self.ledger.vault, now, sides)
+        findings = tuple(audited)
         return Outcome(
             proof=prove(truth, tally, self.ledger.engine, self.currency),
             lags=self.stage.watch.lags(),
@@ -73,7 +86,9 @@ class Director:
             refused=tally.refused,
             traffic_seconds=self._acted_seconds,
             conflicts=sum(views.status(self.ledger.engine, now()).conflicts.values()),
-            usage={name: side.usage() for name, side in self.worker.link.sides.items()},
+            usage=usage,
+            audit=audited,
+            findings=findings,
         )
 
     def _act(self, duration_seconds: float | None) -> None:

@@ -1,4 +1,4 @@
-"""Sets the scene: the sandbox, its settings, a ledger in a folder that goes away, a pool, and the opening."""
+"""Sets the scene: the sandbox, its settings, a ledger, a pool, and the opening."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from cli.demo.view import Show
 from cli.demo.wallet import Wallet
 from cli.demo.watch import Watch
 from cli.emulators import Address, SandboxOptions
+from cli.errors import OperatorError
 from cli.sandbox_config import DEMO_PACE, sandbox_toml
 from cli.session import check_sides, opened_sides, report_closed
 from config.load import load
@@ -29,6 +30,7 @@ from mappings.money import currency_exponent
 from mappings.serials import Serial
 
 CURRENCY = "NOK"
+CONFIG_NAME = "giftsync.toml"
 #: Cards that people buy online beyond the seeded ones: the pool has a few numbers for them, then the prefix.
 POOL_SPARE = 50
 #: On both sides, as probabilities of every call.
@@ -49,6 +51,8 @@ class DemoOptions:
     cards: int
     faults: bool
     seed: int
+    #: Where settings, key and ledger stay; None: they go away with the demo.
+    keep: Path | None = None
 
 
 @contextmanager
@@ -62,7 +66,7 @@ def scene(options: DemoOptions, show: Show, stop: threading.Event) -> Iterator[D
         plan="plus",
         currency=CURRENCY,
     )
-    with tempfile.TemporaryDirectory(prefix="giftsync-demo-") as folder, sandbox_thread(sandbox) as address:
+    with _folder(options.keep) as folder, sandbox_thread(sandbox) as address:
         settings = _settings(address, Path(folder))
         flow, shopify = Control(address.flow_url, CURRENCY), Control(address.shopify_url, CURRENCY)
         with opened_sides(settings, stop=None) as sides, open_ledger(settings) as ledger:
@@ -76,9 +80,19 @@ def scene(options: DemoOptions, show: Show, stop: threading.Event) -> Iterator[D
             yield Director(worker, ledger, stage, CURRENCY, options.seed, show, stop)
 
 
+def _folder(keep: Path | None) -> AbstractContextManager[str]:
+    if keep is None:
+        return tempfile.TemporaryDirectory(prefix="giftsync-demo-")
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise OperatorError(f"{keep} is not an empty folder", "Name one that is empty or does not exist.")
+    keep.mkdir(parents=True, exist_ok=True)
+    return nullcontext(str(keep))
+
+
 def _settings(address: Address, folder: Path) -> Settings:
     """The same settings that `sandbox config` writes, but for the pace."""
-    path = folder / "giftsync.toml"
+    path = folder / CONFIG_NAME
+    path.touch(mode=0o600)
     path.write_text(sandbox_toml(address, DEMO_PACE), encoding="utf-8")
     return load(path)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import structlog
@@ -33,6 +36,36 @@ def test_it_ends_with_the_proof(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer["lag_seconds"]["count"] > 0
     assert answer["lag_seconds"]["waiting"] == 0
     assert answer["errors"] == []
+    assert answer["audit"]["findings"] == 0
+    assert answer["audit"]["cards"] == answer["proof"]["cards"]
+
+
+def test_its_kept_ledger_is_whole_until_a_row_is_altered_by_hand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept"
+    assert main.run(["demo", "--duration", "1", "--cards", "4", "--keep", str(kept)]) == 0
+    config = str(kept / "giftsync.toml")
+    assert config in capsys.readouterr().out
+
+    assert main.run(["audit", "--config", config]) == 0
+    assert "The ledger is whole" in capsys.readouterr().out
+
+    with closing(sqlite3.connect(kept / "giftsync.db")) as connection, connection:
+        card = connection.execute("SELECT min(card_id) FROM movements").fetchone()[0]
+        connection.execute("UPDATE movements SET amount_minor = amount_minor + 1 WHERE card_id = ?", (card,))
+    assert main.run(["audit", "--config", config]) == 2
+    assert f"Card {card}: " in capsys.readouterr().out
+
+
+def test_it_keeps_nothing_where_something_is_already(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("of value")
+
+    assert main.run(["demo", "--duration", "1", "--keep", str(tmp_path)]) == 3
+    assert f"{tmp_path} is not an empty folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.slow
