@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Integer, and_, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import Boolean, Integer, and_, bindparam, case, func, insert, or_, select, text, update
 
 from sync.ledger.tables import cards, conflicts, intent_states, intents, movements, presences
 
@@ -25,6 +25,41 @@ LEASED = and_(
     cards.c.id == bindparam("lease_card"),
     cards.c.fencing == bindparam("lease_fencing"),
     cards.c.lease_owner == bindparam("lease_of"),
+)
+_FREE = or_(cards.c.lease_until.is_(None), cards.c.lease_until <= bindparam("now"))
+_CLAIMABLE = (
+    select(cards.c.id, cards.c.due_for, cards.c.lease_until)
+    .order_by(cards.c.due_at, cards.c.id)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+CLAIM_CARD = _CLAIMABLE.where(cards.c.id == bindparam("card"), _FREE)
+CLAIM_DUE = _CLAIMABLE.where(
+    or_(cards.c.due_at <= bindparam("now"), cards.c.lease_until <= bindparam("now")), _FREE
+)
+# due_at is emptied now, so that a hint that comes while we work is not lost at release.
+TAKE_CARDS = (
+    update(cards)
+    .where(cards.c.id.in_(bindparam("cards", expanding=True)))
+    .values(
+        lease_owner=bindparam("owner"),
+        lease_until=bindparam("until"),
+        fencing=cards.c.fencing + 1,
+        due_at=None,
+        due_for=None,
+    )
+    .returning(cards.c.id, cards.c.fencing)
+)
+RENEW_LEASE = update(cards).where(LEASED).values(lease_until=bindparam("until"))
+RELEASE_CARD = update(cards).where(LEASED).values(lease_owner=None, lease_until=None)
+_DUE_AGAIN = bindparam("again_at", type_=cards.c.due_at.type)
+# Due at the given moment, or when a hint said so meanwhile, whichever is first.
+RELEASE_CARD_DUE = RELEASE_CARD.values(
+    due_at=case((cards.c.due_at < _DUE_AGAIN, cards.c.due_at), else_=_DUE_AGAIN), due_for=None
+)
+LOCK_LEASED = select(cards.c.id).where(LEASED).with_for_update()
+SELECT_MARKED = select(intents.c.marker, intents.c.amount_minor, intents.c.landings).where(
+    intents.c.marker.in_(bindparam("markers", expanding=True))
 )
 UPDATE_CARD = (
     update(cards)

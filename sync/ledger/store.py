@@ -12,10 +12,7 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Engine,
-    and_,
-    case,
-    literal,
-    or_,
+    Select,
     select,
     update,
 )
@@ -86,39 +83,28 @@ class Store:
 
     def claim(self, card_id: int, owner: str, now: datetime, lease_seconds: float) -> Lease | None:
         """Take the card, unless another worker has it."""
-        return next(iter(self._claim(owner, now, lease_seconds, cards.c.id == card_id, 1)), None)
+        which = {"card": card_id, "now": now, "limit": 1}
+        return next(iter(self._claim(owner, now, lease_seconds, statements.CLAIM_CARD, which)), None)
 
     def claim_due(self, owner: str, now: datetime, lease_seconds: float, limit: int) -> list[Lease]:
         """Take up to `limit` cards that are due, or whose worker is gone, the longest waiting first."""
-        due = or_(cards.c.due_at <= now, cards.c.lease_until <= now)
-        return self._claim(owner, now, lease_seconds, due, limit)
+        return self._claim(owner, now, lease_seconds, statements.CLAIM_DUE, {"now": now, "limit": limit})
 
-    def _claim(self, owner: str, now: datetime, lease_seconds: float, which: Any, limit: int) -> list[Lease]:
-        free = or_(cards.c.lease_until.is_(None), cards.c.lease_until <= now)
+    def _claim(
+        self,
+        owner: str,
+        now: datetime,
+        lease_seconds: float,
+        claimable: Select[Any],
+        which: Mapping[str, object],
+    ) -> list[Lease]:
         until = now + timedelta(seconds=lease_seconds)
         with self.engine.begin() as connection:
-            due = connection.execute(
-                select(cards.c.id, cards.c.due_for, cards.c.lease_until)
-                .where(which, free)
-                .order_by(cards.c.due_at, cards.c.id)
-                .limit(limit)
-                .with_for_update(skip_locked=True)
-            ).all()
+            due = connection.execute(claimable, which).all()
             if not due:
                 return []
-            # due_at is emptied now, so that a hint that comes while we work is not lost at release.
-            taken = connection.execute(
-                update(cards)
-                .where(cards.c.id.in_([row.id for row in due]))
-                .values(
-                    lease_owner=owner,
-                    lease_until=until,
-                    fencing=cards.c.fencing + 1,
-                    due_at=None,
-                    due_for=None,
-                )
-                .returning(cards.c.id, cards.c.fencing)
-            ).all()
+            take = {"cards": [row.id for row in due], "owner": owner, "until": until}
+            taken = connection.execute(statements.TAKE_CARDS, take).all()
         fencing = {row.id: row.fencing for row in taken}
         # A worker that is gone took the hint that it was woken by with it: every side is looked at.
         due_for = {row.id: row.due_for if row.lease_until is None else None for row in due}
@@ -137,19 +123,19 @@ class Store:
         """Hold the card longer. Raises LeaseLost when it is not ours any more."""
         until = now + timedelta(seconds=lease_seconds)
         with self.engine.begin() as connection:
-            _one_row(connection.execute(update(cards).where(_held_by(lease)).values(lease_until=until)))
+            result = connection.execute(statements.RENEW_LEASE, {**_lease_params(lease), "until": until})
+            if result.rowcount != 1:
+                raise LeaseLost
         return replace(lease, until=until)
 
     def release(self, lease: Lease, due_at: datetime | None) -> None:
         """Give the card back, due again at `due_at` or when a hint said so meanwhile, whichever is first."""
-        due: dict[str, Any] = {}
-        if due_at is not None:
-            at = literal(due_at, cards.c.due_at.type)
-            due = {"due_at": case((cards.c.due_at < at, cards.c.due_at), else_=at), "due_for": None}
+        held = _lease_params(lease)
         with self.engine.begin() as connection:
-            connection.execute(
-                update(cards).where(_held_by(lease)).values(lease_owner=None, lease_until=None, **due)
-            )
+            if due_at is None:
+                connection.execute(statements.RELEASE_CARD, held)
+            else:
+                connection.execute(statements.RELEASE_CARD_DUE, {**held, "again_at": due_at})
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -208,11 +194,7 @@ class Store:
         if not markers:
             return {}
         with reading(self.engine) as connection:
-            rows = connection.execute(
-                select(intents.c.marker, intents.c.amount_minor, intents.c.landings).where(
-                    intents.c.marker.in_(markers)
-                )
-            )
+            rows = connection.execute(statements.SELECT_MARKED, {"markers": list(markers)})
             return {row.marker: Marked(row.amount_minor, row.landings) for row in rows}
 
     def doubted_sides(self, card_id: int) -> frozenset[str]:
@@ -283,8 +265,7 @@ class Store:
         """Remember what the next call of a multi-call effect depends on. Raises LeaseLost."""
         crashpoint("progress.before")
         with self.engine.begin() as connection:
-            held = select(cards.c.id).where(_held_by(lease)).with_for_update()
-            if connection.execute(held).first() is None:
+            if connection.execute(statements.LOCK_LEASED, _lease_params(lease)).first() is None:
                 raise LeaseLost
             row = connection.execute(
                 select(intents.c.progress).where(intents.c.marker == marker)
@@ -378,19 +359,6 @@ class Store:
 
 def _lease_params(lease: Lease) -> dict[str, object]:
     return {"lease_card": lease.card_id, "lease_fencing": lease.fencing, "lease_of": lease.owner}
-
-
-def _held_by(lease: Lease) -> Any:
-    return and_(
-        cards.c.id == lease.card_id,
-        cards.c.fencing == lease.fencing,
-        cards.c.lease_owner == lease.owner,
-    )
-
-
-def _one_row(result: Any) -> None:
-    if result.rowcount != 1:
-        raise LeaseLost
 
 
 def _keep_origin(connection: Connection, card_id: int, arrival_id: int) -> None:
