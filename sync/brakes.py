@@ -6,6 +6,7 @@ A brake is an open conflict of kind `brake` that concerns no single card; while 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,6 +19,9 @@ from sync.model import ConflictKind, NewConflict
 
 #: A slice of a sweep smaller than this says nothing about the side.
 EMPTY_SIDE_CARDS_MIN = 10
+#: Under this name a brake's evidence has the effect that tripped it.
+MARKER = "marker"
+_LOOK_AT_ALL = "Look at the cards that are due; then `giftsync resume`, or raise the bound."
 
 
 class BrakeTripped(Exception):
@@ -53,20 +57,19 @@ class Brake:
     _since: datetime | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
-    def spend(self, card_id: int, amount_minor: int, now: datetime) -> None:
-        """Count one effect before it is sent. Raises BrakeTripped when it would pass a bound."""
-        limits = self.limits
+    def spend(self, engine: Engine, card_id: int, marker: str, amount_minor: int, now: datetime) -> None:
+        """Count one effect before it is sent. Raises BrakeTripped when it would pass a bound.
+
+        The very effect that tripped the brake passes once a person has resumed the link: resuming would
+        otherwise lead to the same stop, again and again.
+        """
         with self._lock:
-            if self._since is None or now - self._since > timedelta(seconds=limits.window_seconds):
+            window = timedelta(seconds=self.limits.window_seconds)
+            if self._since is None or now - self._since > window:
                 self._since, self._money_minor, self._cards = now, 0, set()
-            if limits.card_money_minor is not None and amount_minor > limits.card_money_minor:
-                raise BrakeTripped(self._tripped("card_money", amount_minor, limits.card_money_minor))
-            if limits.money_minor is not None and self._money_minor + amount_minor > limits.money_minor:
-                raise BrakeTripped(
-                    self._tripped("money", self._money_minor + amount_minor, limits.money_minor)
-                )
-            if limits.cards is not None and len(self._cards | {card_id}) > limits.cards:
-                raise BrakeTripped(_too_many_cards(limits.cards))
+            tripped = self._passed_bound(card_id, amount_minor, marker)
+            if tripped is not None and not _was_resumed(engine, marker):
+                raise BrakeTripped(tripped)
             self._money_minor += amount_minor
             self._cards.add(card_id)
 
@@ -75,16 +78,37 @@ class Brake:
         with self._lock:
             self._since = None
 
-    def _tripped(self, bound: str, amount_minor: int, limit_minor: int) -> NewConflict:
-        words = {"card_money": "One card would move", "money": "This window would move"}[bound]
-        return NewConflict(
-            ConflictKind.BRAKE,
-            f"brake:{bound}",
-            f"{words} {format_money(amount_minor, self.currency)}; the bound is "
-            f"{format_money(limit_minor, self.currency)}. The link has stopped.",
-            amount_minor=amount_minor,
-            proposal="Look at the cards that are due; then `giftsync resume`, or raise the bound.",
-        )
+    def _passed_bound(self, card_id: int, amount_minor: int, marker: str) -> NewConflict | None:
+        limits, evidence = self.limits, {MARKER: marker, "card_id": card_id}
+        look = f"Look at card {card_id}: `giftsync cards show {card_id}`; then `giftsync resume`."
+        if limits.card_money_minor is not None and amount_minor > limits.card_money_minor:
+            words = f"One card would move {self._against(amount_minor, limits.card_money_minor)}"
+            # Several cards may pass this bound at once, and each is a decision of its own.
+            cause = f"brake:card_money:{card_id}"
+            return _stop(cause, words, look, amount_minor, evidence)
+        in_all = self._money_minor + amount_minor
+        if limits.money_minor is not None and in_all > limits.money_minor:
+            words = f"This window would move {self._against(in_all, limits.money_minor)}"
+            return _stop("brake:money", words, _LOOK_AT_ALL, in_all, evidence)
+        if limits.cards is not None and len(self._cards | {card_id}) > limits.cards:
+            words = f"This window would change more than {limits.cards} cards"
+            return _stop("brake:cards", words, _LOOK_AT_ALL, 0, evidence)
+        return None
+
+    def _against(self, amount_minor: int, limit_minor: int) -> str:
+        bound = format_money(limit_minor, self.currency)
+        return f"{format_money(amount_minor, self.currency)}; the bound is {bound}"
+
+
+def _was_resumed(engine: Engine, marker: str) -> bool:
+    """Whether the effect with this marker stopped the link, and a person let it go on."""
+    with reading(engine) as connection:
+        found = connection.execute(
+            select(conflicts.c.evidence).where(
+                conflicts.c.kind == ConflictKind.BRAKE.value, conflicts.c.closed_at.is_not(None)
+            )
+        ).scalars()
+        return any(evidence.get(MARKER) == marker for evidence in found)
 
 
 def check_not_empty(side: str, looked_at: int, absent: int, limits: BrakeLimits) -> None:
@@ -117,10 +141,14 @@ def stopped_by(engine: Engine) -> list[str]:
         )
 
 
-def _too_many_cards(limit: int) -> NewConflict:
+def _stop(
+    cause: str, words: str, proposal: str, amount_minor: int, evidence: Mapping[str, object]
+) -> NewConflict:
     return NewConflict(
         ConflictKind.BRAKE,
-        "brake:cards",
-        f"This window would change more than {limit} cards. The link has stopped.",
-        proposal="Look at the cards that are due; then `giftsync resume`, or raise the bound.",
+        cause,
+        f"{words}. The link has stopped.",
+        amount_minor=amount_minor,
+        proposal=proposal,
+        evidence=evidence,
     )

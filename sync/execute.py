@@ -79,7 +79,8 @@ def execute(card: Card, p: Presence, intent: Intent, work: Work) -> Card:
         raise InvariantBroken(f"intent {intent.marker} is {intent.state}; only planned ones are sent")
     side = work.side(p.side)
     work.keep_lease()
-    work.link.brake.spend(work.lease.card_id, abs(intent.amount_minor), work.clock())
+    engine, card_id = work.link.store.engine, work.lease.card_id
+    work.link.brake.spend(engine, card_id, intent.marker, abs(intent.amount_minor), work.clock())
     card = work.commit(card, decide.sent(card, intent))
     crashpoint("execute.sent")
     # A pause of this process may have cost the lease; then the call belongs to somebody else.

@@ -96,11 +96,12 @@ class Carrier:
                 held = next(waiting, None)
                 if held is None:
                     break
-                now = self.link.clock()
+                engine, now = self.link.store.engine, self.link.clock()
                 ready = ready_create(held.card, now)
                 aside[held.lease] = now
                 if ready is not None:
-                    self.link.brake.spend(held.lease.card_id, ready[1].amount_minor, now)
+                    card_id, intent = held.lease.card_id, ready[1]
+                    self.link.brake.spend(engine, card_id, intent.marker, intent.amount_minor, now)
                     steps.append(Step(held, decide.sent(held.card, ready[1])))
                     del aside[held.lease]
         except Exception:

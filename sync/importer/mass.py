@@ -91,8 +91,9 @@ class MassCarrier:
             return
         tag = secrets.token_hex(TAG_BYTES)
         try:
+            engine, now = self.link.store.engine, self.link.clock()
             for held, intent in ready:
-                self.link.brake.spend(held.lease.card_id, intent.amount_minor, self.link.clock())
+                self.link.brake.spend(engine, held.lease.card_id, intent.marker, intent.amount_minor, now)
             self.progress.say(f"uploading {len(ready)} cards")
             path = self.creator.upload(
                 [effect_of(held.card, held.card.presence(self.side), intent) for held, intent in ready]
