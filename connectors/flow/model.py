@@ -335,8 +335,8 @@ def _integer(body: JsonObject, key: str) -> int:
 
 
 def _text(body: JsonObject, key: str) -> str:
-    value = body.get(key)
-    if not isinstance(value, str) or not value:
+    value = loose_text(body, key)
+    if not value:
         raise Misread(f"{key} is not a text")
     return value
 
@@ -345,7 +345,7 @@ def _optional_text(body: JsonObject, key: str) -> str | None:
     value = body.get(key)
     if value is not None and not isinstance(value, str):
         raise Misread(f"{key} is not a text")
-    return value
+    return None if value is None else loose_text(body, key)
 
 
 def _optional_flag(body: JsonObject, key: str) -> bool | None:
@@ -356,8 +356,9 @@ def _optional_flag(body: JsonObject, key: str) -> bool | None:
 
 
 def loose_text(body: JsonObject, key: str) -> str:
+    """The text, without NUL: JSON can hold it, PostgreSQL cannot. Empty for anything else."""
     value = body.get(key)
-    return value if isinstance(value, str) else ""
+    return value.replace("\x00", "") if isinstance(value, str) else ""
 
 
 def _count(body: JsonObject, key: str) -> int | None:

@@ -187,12 +187,12 @@ def payment_hints(order: Json) -> list[Hint]:
         # A receipt without the id is no error: its shape is no contract, and the sweep finds the card.
         if not isinstance(number, int | str) or isinstance(number, bool) or not str(number).isdecimal():
             continue
-        last_chars = receipt.get("gift_card_last_characters")
+        last_chars = str(receipt.get("gift_card_last_characters", ""))
         hints.append(
             Hint(
                 card=CardRef(native_id=card_id(int(number))),
                 feed=ORDERS,
-                last_chars=last_chars.lower()[-4:] if isinstance(last_chars, str) else "",
+                last_chars=last_chars.lower()[-4:] if last_chars.isalnum() else "",
                 at=instant_of(payment, "processedAt") if payment.get("processedAt") else None,
                 details={"order": text_of(order, "name")},
             )

@@ -44,10 +44,11 @@ def objects_of(node: Json, name: str) -> list[Json]:
 
 
 def text_of(node: Json, name: str) -> str:
+    """The text, without NUL: JSON can hold it, PostgreSQL cannot."""
     value = node.get(name)
     if not isinstance(value, str):
         raise Misshapen(f"Shopify's answer has no text where {name} belongs")
-    return value
+    return value.replace("\x00", "")
 
 
 def optional_text(node: Json, name: str) -> str | None:

@@ -25,6 +25,7 @@ from connectors.flow.mapping import (
     status_change,
     x100_from_minor,
 )
+from connectors.flow.model import loose_text
 from connectors.flow.settings import FlowSettings, SettlementWords
 from mappings.lifecycle import CardStatus
 from mappings.money import MoneyError
@@ -249,3 +250,7 @@ def test_a_brand_finds_its_product() -> None:
     assert (one.product_of(None), one.product_of("voucher")) == ("901", None)
     assert (two.product_of(None), two.product_of("voucher")) == (None, "902")
     assert (two.brand_of("902"), two.brand_of("100")) == ("voucher", None)
+
+
+def test_given_a_nul_in_a_text_then_it_is_left_out_because_no_database_need_hold_it() -> None:
+    assert loose_text({"note": "paid\x00 online"}, "note") == "paid online"

@@ -17,6 +17,7 @@ from connectors.shopify.answers import (
 )
 from connectors.shopify.bucket import ThrottleStatus
 from connectors.shopify.operations import CREDIT_CARD, READ_CARDS
+from connectors.shopify.shape import text_of
 
 THROTTLED: dict[str, Any] = {
     "errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}],
@@ -141,3 +142,7 @@ def test_a_search_term_that_was_ignored_is_an_error() -> None:
 
 def test_a_clean_body_is_no_error() -> None:
     assert error_of_body(CREDIT_CARD, {"data": {"giftCardCredit": {}}}) is None
+
+
+def test_given_a_nul_in_a_text_then_it_is_left_out_because_no_database_need_hold_it() -> None:
+    assert text_of({"name": "Kari\x00 Nordmann"}, "name") == "Kari Nordmann"
