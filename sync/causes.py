@@ -90,6 +90,18 @@ def duplicate(side: str, marker: str, total_minor: int, times: int) -> NewConfli
     )
 
 
+def copied(side: str, marker: str) -> NewConflict:
+    return NewConflict(
+        ConflictKind.DUPLICATE,
+        f"copied:{side}:{marker}",
+        f"A note on {side} carries giftsync's mark of another card; what it stands for is taken as "
+        "somebody's own.",
+        side,
+        proposal="Take the mark out of the note if it was copied by hand, so that nobody is misled by it.",
+        evidence={"marker": marker},
+    )
+
+
 def not_writable(card: Card, p: Presence, owed_minor: int, why: str) -> NewConflict:
     return NewConflict(
         ConflictKind.NOT_WRITABLE,

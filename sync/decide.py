@@ -12,7 +12,7 @@ side p will show once every intent recorded for it has landed and nobody else ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -57,6 +57,9 @@ def observe(
     `marked` tells, for our markers among the observed entries, what the ledger knows of them.
     """
     draft = Draft(card)
+    marked = marked or {}
+    ours = {marker: known for marker, known in marked.items() if not known.copied}
+    copied = marked.keys() - ours.keys()
     if not card.held:
         # What others spent before a card was closed is not there to end with it.
         closed_last = sorted(observations.items(), key=lambda item: _is_closed(item[1]))
@@ -65,7 +68,8 @@ def observe(
             if not draft.presence(side).open_intents:
                 match observation:
                     case Seen():
-                        _take_in(draft, side, observation, rules, marked or {}, today)
+                        _tell_of_copies(draft, side, observation, copied)
+                        _take_in(draft, side, observation, rules, ours, today)
                     case Absent():
                         _miss(draft, side, today)
                     case Unreadable():
@@ -135,6 +139,13 @@ def _take_in_balance(draft: Draft, side: str, seen: Seen, marked: Mapping[str, M
     p = draft.presence(side)
     cursor = evidence.newest(seen, p.book_cursor) if d else p.book_cursor
     draft.put(replace(p, native_id=seen.native_id, book_cursor=cursor))
+
+
+def _tell_of_copies(draft: Draft, side: str, seen: Seen, copied: Collection[str]) -> None:
+    """What carries another card's marker is no effect of ours on this one, and nobody may take it for one."""
+    fresh = {entry.marker for entry in evidence.fresh(draft.presence(side), seen)}
+    for marker in sorted((fresh | {seen.created_by}) & set(copied), key=str):
+        draft.conflicts.append(causes.copied(side, str(marker)))
 
 
 def _count_echoes(draft: Draft, side: str, seen: Seen, marked: Mapping[str, Marked]) -> None:

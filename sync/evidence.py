@@ -31,18 +31,20 @@ def explain(p: Presence, seen: Seen, d: int, marked: Mapping[str, Marked]) -> Ma
     facts: dict[str, object] = {"shown_minor": seen.balance_minor, "shadow_minor": p.shadow_minor}
     if seen.entries is None:
         return facts
-    fresh = [e for e in _after(seen.entries, p.book_cursor) if e.marker not in marked]
+    theirs = [e for e in fresh(p, seen) if e.marker not in marked]
     facts["entries"] = [
         {"id": e.native_id, "amount_minor": e.amount_minor, "label": e.label}
-        for e in fresh[-ENTRIES_SHOWN_MAX:]
+        for e in theirs[-ENTRIES_SHOWN_MAX:]
     ]
-    facts["explained_minor"] = sum(e.amount_minor for e in fresh)
-    facts["unexplained_minor"] = d - sum(e.amount_minor for e in fresh)
+    facts["explained_minor"] = sum(e.amount_minor for e in theirs)
+    facts["unexplained_minor"] = d - sum(e.amount_minor for e in theirs)
     return facts
 
 
-def _after(entries: tuple[Entry, ...], cursor: str | None) -> tuple[Entry, ...]:
+def fresh(p: Presence, seen: Seen) -> tuple[Entry, ...]:
+    """The entries that no observation has explained yet."""
+    entries = seen.entries or ()
     for position, entry in enumerate(entries):
-        if entry.native_id == cursor:
+        if entry.native_id == p.book_cursor:
             return entries[position + 1 :]
     return entries

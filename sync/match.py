@@ -101,8 +101,9 @@ class Matcher:
             return Matched.GONE
         if not isinstance(seen, Seen) or seen.status is None or not self._same_currency(arrival, seen):
             raise Later
-        marker = arrival.created_by or seen.created_by
-        if marker is not None:
+        marker = seen.created_by or arrival.created_by
+        # A note that was a copy, and has been corrected since, says nothing any more.
+        if marker is not None and (seen.created_by or not self.intake.is_ours(marker)):
             return self._meet_made_by_us(arrival, seen, marker)
         serial = arrival.card.serial or seen.serial
         shown = {arrival.side: _with_serial(seen, serial)}
@@ -132,24 +133,26 @@ class Matcher:
         return self._create(arrival, shown, tuple(others), refused, number, run_id)
 
     def _meet_made_by_us(self, arrival: Arrival, seen: Seen, marker: str) -> Matched:
-        """A card with a marker of giftsync's: ours, or made with another ledger than this one.
+        """A card with a marker of giftsync's: ours, or made with another ledger than this one, or a copy.
 
-        To treat the latter as new would create it a second time on the other sides.
+        To treat one of another ledger as new would create it a second time on the other sides.
         """
         known = self.intake.card_of(arrival.side, arrival.card, marker)
         if known is not None:
             self.intake.make_due([known], self.link.clock())
             self.intake.drop(arrival)
             return Matched.KNOWN
+        last_chars = arrival.last_chars or seen.last_chars
+        words = f"••••{last_chars} on {arrival.side} was made by a giftsync with another ledger."
+        proposal = (
+            "Put the right ledger back, or stop the other giftsync; this card is left alone until then."
+        )
+        if self.intake.is_ours(marker):
+            words = f"The note of ••••{last_chars} on {arrival.side} carries giftsync's mark of another card."
+            proposal = "Take the mark out of the note; this card is left alone until then."
+        cause = f"{ConflictKind.DUPLICATE}:{arrival.side}:{arrival.id}"
         self.intake.report(
-            NewConflict(
-                ConflictKind.DUPLICATE,
-                f"{ConflictKind.DUPLICATE}:{arrival.side}:{arrival.id}",
-                f"••••{arrival.last_chars} on {arrival.side} was made by a giftsync with another ledger.",
-                arrival.side,
-                seen.balance_minor,
-                "Put the right ledger back, or stop the other giftsync; this card is left alone until then.",
-            ),
+            NewConflict(ConflictKind.DUPLICATE, cause, words, arrival.side, seen.balance_minor, proposal),
             self.link.clock(),
         )
         raise Later

@@ -272,6 +272,8 @@ class Marked:
 
     amount_minor: int
     landings: int
+    #: The effect was meant for another card: somebody copied its note by hand.
+    copied: bool = False
 
 
 #: What each side answered, by side.

@@ -136,7 +136,7 @@ def _ask(p: Presence, work: Work, *, entries: bool) -> Observation:
 
 def _decide(card: Card, observations: Mapping[str, Observation], work: Work) -> Card:
     today = work.clock().astimezone(work.link.timezone).date()
-    marked = work.link.store.marked(_markers(card, observations))
+    marked = work.link.store.marked(work.lease.card_id, _markers(card, observations))
     return work.commit(card, decide.observe(card, observations, work.link.rules, today, marked))
 
 

@@ -144,21 +144,24 @@ class Intake:
         ).all()
         by_native = {row.native_id: row.card_id for row in rows if row.native_id is not None}
         by_index = {row.serial_index: row.card_id for row in rows if row.serial_index is not None}
-        by_marker = self._cards_of(connection, {h.created_by for h in hints if h.created_by is not None})
+        made = self._made_by(connection, {h.created_by for h in hints if h.created_by is not None})
         return [
-            by_native.get(hint.card.native_id) or by_index.get(index) or by_marker.get(hint.created_by)
+            by_native.get(hint.card.native_id) or by_index.get(index) or _card_made(made, hint)
             for hint, index in zip(hints, indexes, strict=True)
         ]
 
-    def _cards_of(self, connection: Connection, markers: set[str]) -> dict[str | None, int]:
+    def _made_by(self, connection: Connection, markers: set[str]) -> dict[str | None, tuple[int, str | None]]:
+        """For each marker of a create: its card, and the native id of what it made, once that is known."""
         if not markers:
             return {}
         rows = connection.execute(
-            select(intents.c.marker, intents.c.card_id).where(
-                intents.c.marker.in_(markers), intents.c.kind == "create"
+            select(intents.c.marker, intents.c.card_id, presences.c.native_id)
+            .join(
+                presences, (presences.c.card_id == intents.c.card_id) & (presences.c.side == intents.c.side)
             )
+            .where(intents.c.marker.in_(markers), intents.c.kind == "create")
         )
-        return {row.marker: row.card_id for row in rows}
+        return {row.marker: (row.card_id, row.native_id) for row in rows}
 
     def _arrive(self, connection: Connection, side: str, hint: Hint, now: datetime) -> int:
         serial = hint.card.serial
@@ -220,6 +223,12 @@ class Intake:
         hint = Hint(ref, "", created_by=created_by)
         with reading(self.engine) as connection:
             return self._known(connection, side, [hint])[0]
+
+    def is_ours(self, marker: str) -> bool:
+        """Whether the marker is that of an effect of this ledger."""
+        with reading(self.engine) as connection:
+            query = select(intents.c.marker).where(intents.c.marker == marker)
+            return connection.execute(query).first() is not None
 
     def create_is_open(self, side: str, last_chars: str) -> bool:
         """Whether a create that may have made a card with these last characters there is still open."""
@@ -293,6 +302,14 @@ class Intake:
                 )
                 .values(resolution="ignored")
             )
+
+
+def _card_made(made: Mapping[str | None, tuple[int, str | None]], hint: Hint) -> int | None:
+    """The card whose create made the hinted one; not a card whose note is a copy of that one's."""
+    card_id, native_id = made.get(hint.created_by, (None, None))
+    return (
+        None if None not in (native_id, hint.card.native_id) and native_id != hint.card.native_id else card_id
+    )
 
 
 def _make_due(

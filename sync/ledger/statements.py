@@ -58,7 +58,7 @@ RELEASE_CARD_DUE = RELEASE_CARD.values(
     due_at=case((cards.c.due_at < _DUE_AGAIN, cards.c.due_at), else_=_DUE_AGAIN), due_for=None
 )
 LOCK_LEASED = select(cards.c.id).where(LEASED).with_for_update()
-SELECT_MARKED = select(intents.c.marker, intents.c.amount_minor, intents.c.landings).where(
+SELECT_MARKED = select(intents.c.marker, intents.c.amount_minor, intents.c.landings, intents.c.card_id).where(
     intents.c.marker.in_(bindparam("markers", expanding=True))
 )
 UPDATE_CARD = (

@@ -189,13 +189,13 @@ class Store:
             id=row["id"],
         )
 
-    def marked(self, markers: Sequence[str]) -> dict[str, Marked]:
-        """What the ledger knows of each of these markers; unknown ones are left out."""
+    def marked(self, card_id: int, markers: Sequence[str]) -> dict[str, Marked]:
+        """What the ledger knows of each of these markers that the card shows; unknown ones are left out."""
         if not markers:
             return {}
         with reading(self.engine) as connection:
             rows = connection.execute(statements.SELECT_MARKED, {"markers": list(markers)})
-            return {row.marker: Marked(row.amount_minor, row.landings) for row in rows}
+            return {r.marker: Marked(r.amount_minor, r.landings, r.card_id != card_id) for r in rows}
 
     def doubted_sides(self, card_id: int) -> frozenset[str]:
         """The sides on which some request for the card was ever in doubt."""

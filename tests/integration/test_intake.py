@@ -55,13 +55,13 @@ def test_given_a_crash_inside_then_neither_hints_nor_cursor_are_stored(
 
 @pytest.mark.parametrize("by", ["native id", "serial", "marker"])
 def test_given_a_hint_of_a_known_card_then_it_is_due_and_nothing_arrives(shop: Shop, by: str) -> None:
-    card_id = shop.in_step()
-    marker = shop.row("intents")["marker"]
+    # By its marker a card is known while the answer to its create is not stored yet.
+    card_id = shop.meet(FLOW, 10_000) if by == "marker" else shop.in_step()
     told = {
-        "native id": hint(shop.native(SHOPIFY)),
-        "serial": hint(serial=SERIAL),
-        "marker": hint("shopify-99", created_by=marker),
-    }[by]
+        "native id": lambda: hint(shop.native(SHOPIFY)),
+        "serial": lambda: hint(serial=SERIAL),
+        "marker": lambda: hint("shopify-99", created_by=shop.row("intents")["marker"]),
+    }[by]()
 
     assert take_in(shop, SHOPIFY, told) == Taken(known=1, arrived=0)
     assert shop.row("cards", id=card_id)["due_at"] == shop.clock()

@@ -127,9 +127,8 @@ def test_given_a_card_that_one_of_our_creates_made_then_it_is_known(online: Shop
     match(online, SHOPIFY, online.sell(SHOPIFY, 10_000))
     marker = online.row("intents")["marker"]
     ref = CardRef("flow-77")
-    online.work(online.card_id(POOLED.reveal()))
 
-    # The feed tells of it under an id that the hub has not stored, with our marker in its note.
+    # The feed tells of it before the create's answer is stored, with our marker in its note.
     page_arrival = online.intake.card_of(FLOW, ref, marker)
 
     assert page_arrival == 1
