@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import Engine, create_engine, text
 
 from sync import crashpoints
@@ -82,6 +84,17 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def vault() -> Vault:
     return Vault(bytes(range(KEY_BYTES)))
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """A command configures logging for its process, which here is the test run's."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture

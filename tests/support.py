@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 STARTED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+#: Runs a command: its exit code, stdout and stderr.
+Giftsync = Callable[..., tuple[int, str, str]]
 
 
 class Clock:

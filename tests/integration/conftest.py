@@ -1,17 +1,23 @@
-"""A shop on each database engine."""
+"""A shop on each database engine, and commands on both emulators."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
+from cli import main
+from cli.demo.control import Control
+from cli.demo.thread import sandbox_thread
+from cli.emulators import Address, SandboxOptions
+from cli.sandbox_config import Pace, sandbox_toml
 from sync import crashpoints
 from sync.ledger.vault import Vault
 from tests.integration.shop import Shop
-from tests.support import Clock, Crashed
+from tests.support import Clock, Crashed, Giftsync
 
 
 @pytest.fixture
@@ -46,3 +52,44 @@ def crash_after() -> Iterator[Callable[[str, int], None]]:
 
     yield install
     crashpoints.install(None)
+
+
+@pytest.fixture
+def sandbox_options() -> SandboxOptions:
+    return SandboxOptions(plan="plus")
+
+
+@pytest.fixture
+def address(sandbox_options: SandboxOptions) -> Iterator[Address]:
+    """A sandbox for one test: a second ledger would take the cards of the first for strangers."""
+    with sandbox_thread(sandbox_options) as found:
+        yield found
+
+
+@pytest.fixture
+def flow(address: Address) -> Control:
+    return Control(address.flow_url, "NOK")
+
+
+@pytest.fixture
+def shopify(address: Address) -> Control:
+    return Control(address.shopify_url, "NOK")
+
+
+@pytest.fixture
+def config(address: Address, tmp_path: Path) -> Path:
+    path = tmp_path / "giftsync.toml"
+    path.write_text(sandbox_toml(address, Pace(quiet_seconds=0, poll_seconds=1)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def giftsync(config: Path, capsys: pytest.CaptureFixture[str], logging_as_before: None) -> Giftsync:
+    """Run a command on the link: its exit code, stdout and stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main.run([*arguments, "--config", str(config)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-import structlog
 
-from cli import main
 from cli.build import open_sides
 from cli.demo.control import Control
 from cli.demo.thread import sandbox_thread
@@ -23,6 +20,7 @@ from cli.emulators import Address, SandboxOptions
 from cli.sandbox_config import Pace, sandbox_toml, sandbox_values
 from config.load import load
 from config.template import render_toml
+from tests.support import Giftsync
 
 PACE = Pace(quiet_seconds=0, poll_seconds=1)
 FLAGS = (
@@ -32,35 +30,10 @@ FLAGS = (
     "refund_settlement_credits",
 )
 
-Giftsync = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def address() -> Iterator[Address]:
-    with sandbox_thread(SandboxOptions(plan="plus")) as found:
-        yield found
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     return tmp_path / "giftsync.toml"
-
-
-@pytest.fixture
-def giftsync(config: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Giftsync]:
-    """Run a command: its exit code, stdout and stderr."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main.run([*arguments, "--config", str(config)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    yield run
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def write(config: Path, address: Address, without: tuple[str, ...] = (), **changes: Any) -> None:

@@ -4,53 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
-from cli import main
 from cli.demo.control import Control
-from cli.demo.thread import sandbox_thread
 from cli.emulators import Address, SandboxOptions
-from cli.sandbox_config import Pace, sandbox_toml
 from mappings.money import decimal_from_minor
+from tests.support import Giftsync
 
 CARDS = 25
-Giftsync = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def address() -> Iterator[Address]:
-    with sandbox_thread(SandboxOptions(plan="plus", shopify_cards=5, flow_cards=CARDS)) as found:
-        yield found
-
-
-@pytest.fixture
-def config(address: Address, tmp_path: Path) -> Path:
-    path = tmp_path / "giftsync.toml"
-    path.write_text(sandbox_toml(address, Pace(quiet_seconds=0, poll_seconds=1)), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def giftsync(config: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Giftsync]:
-    """Run a command on the link: its exit code, stdout and stderr."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main.run([*arguments, "--config", str(config)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    yield run
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+def sandbox_options() -> SandboxOptions:
+    return SandboxOptions(plan="plus", shopify_cards=5, flow_cards=CARDS)
 
 
 @pytest.fixture

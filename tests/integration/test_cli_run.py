@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from cli.demo.control import Control
-from cli.demo.thread import sandbox_thread
-from cli.emulators import Address, SandboxOptions
+from cli.emulators import Address
 from cli.sandbox_config import Pace, sandbox_toml
 
 GIFTSYNC = (sys.executable, "-c", "from cli.main import main; main()")
@@ -23,12 +22,6 @@ READY_SECONDS_MAX = 60
 #: Ten to drain, and some for a busy machine.
 STOP_SECONDS_MAX = 30
 LOOKS_MAX = 600
-
-
-@pytest.fixture
-def address() -> Iterator[Address]:
-    with sandbox_thread(SandboxOptions(plan="plus")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -3,59 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
-from cli import main
 from cli.demo.control import Control
-from cli.demo.thread import sandbox_thread
-from cli.emulators import Address, SandboxOptions
-from cli.sandbox_config import Pace, sandbox_toml
-
-Giftsync = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def address() -> Iterator[Address]:
-    with sandbox_thread(SandboxOptions(plan="plus")) as found:
-        yield found
-
-
-@pytest.fixture
-def flow(address: Address) -> Control:
-    return Control(address.flow_url, "NOK")
-
-
-@pytest.fixture
-def shopify(address: Address) -> Control:
-    return Control(address.shopify_url, "NOK")
-
-
-@pytest.fixture
-def config(address: Address, tmp_path: Path) -> Path:
-    path = tmp_path / "giftsync.toml"
-    path.write_text(sandbox_toml(address, Pace(quiet_seconds=0, poll_seconds=1)), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def giftsync(config: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Giftsync]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main.run([*arguments, "--config", str(config)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    yield run
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+from tests.support import Giftsync
 
 
 def balances(control: Control) -> dict[str, int]:

@@ -3,69 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from cli import main
 from cli.demo.control import Control
-from cli.demo.thread import sandbox_thread
-from cli.emulators import Address, SandboxOptions
+from cli.emulators import Address
 from cli.sandbox_config import Pace, sandbox_toml
+from tests.support import Giftsync
 
 PACE = Pace(quiet_seconds=0, poll_seconds=1)
-
-
-@pytest.fixture
-def address() -> Iterator[Address]:
-    """A sandbox for one test: a second ledger would take the cards of the first for strangers."""
-    with sandbox_thread(SandboxOptions(plan="plus")) as found:
-        yield found
-
-
-@pytest.fixture
-def flow(address: Address) -> Control:
-    return Control(address.flow_url, "NOK")
-
-
-@pytest.fixture
-def shopify(address: Address) -> Control:
-    return Control(address.shopify_url, "NOK")
-
-
-@pytest.fixture
-def config(address: Address, tmp_path: Path) -> Path:
-    path = tmp_path / "giftsync.toml"
-    path.write_text(sandbox_toml(address, PACE), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def giftsync(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., tuple[int, str, str]]]:
-    """Run a command on the link: its exit code, stdout and stderr."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main.run([*arguments, "--config", str(config)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    yield run
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
-Giftsync = Callable[..., tuple[int, str, str]]
 
 
 def answer_of(result: tuple[int, str, str]) -> dict[str, Any]:
