@@ -159,6 +159,7 @@ def _flow(
             timezone=settings.link.timezone,
             currency=settings.link.currency,
             base_url=section.url,
+            calls_per_second=section.calls_per_second,
             debit_product_uid=section.debit_product_uid,
             gift_card_product_uids=section.gift_card_product_uids,
             default_brand=section.default_brand,
@@ -321,5 +322,12 @@ def worker_options(settings: Settings) -> WorkerOptions:
         threads=section.threads,
         sweep_slice=section.sweep_cards,
         sweep_interval_seconds=section.sweep_seconds,
+        polls_per_second=_polls_per_second(settings),
         feed_interval_seconds=section.poll_seconds,
     )
+
+
+def _polls_per_second(settings: Settings) -> float:
+    """Looks at Flow's cards; half of the calls that it allows is kept for writes and for what hints tell."""
+    allowed, wanted = settings.flow.calls_per_second, settings.flow.polls_per_second
+    return wanted if allowed is None else min(wanted, allowed / 2)

@@ -21,8 +21,8 @@ def exit_code_of(status: Status, *, failed: bool) -> ExitCode:
     return ExitCode.CONFLICTS if status.conflicts else ExitCode.IN_STEP
 
 
-def show_status(status: Status, output: Output) -> None:
-    """The ledger at a glance."""
+def show_status(status: Status, looks: Iterable[tuple[str, str]], output: Output) -> None:
+    """The ledger at a glance; `looks` are lines of their own."""
     money = ", ".join(format_money(minor, currency) for currency, minor in status.balance_minor.items())
     lines: list[tuple[str, str]] = [
         ("Cards in step", f"{status.in_step} of {status.cards}"),
@@ -34,6 +34,7 @@ def show_status(status: Status, output: Output) -> None:
     ]
     lines += [(f"Numbers left for {side}", _pool(free)) for side, free in status.pool_free.items()]
     lines += [(f"Last read: {side} {feed}", when(at)) for (side, feed), at in sorted(status.feeds.items())]
+    lines += looks
     last = f"{when(status.last_run_at)} ({status.last_run_outcome or 'under way, or cut short'})"
     lines.append(("Last run", last if status.last_run_at else "never; `giftsync sync` makes one pass"))
     output.show(facts(lines))

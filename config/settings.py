@@ -248,6 +248,16 @@ class FlowSection(Section):
     )
     """Where the Flow API answers, with its version."""
 
+    calls_per_second: Annotated[float | None, Field(gt=0, le=1000), _form("a number, such as 10")] = None
+    """The most calls per second that Flow allows you; it publishes no limit, but its support may name one.
+    Left out, giftsync calls as fast as Flow answers, and pauses for as long as it is told to."""
+
+    polls_per_second: Annotated[float, Field(gt=0, le=1000), _form("a number, such as 5")] = 5.0
+    """How many cards per second are looked at in Flow whether there is news of them or not, those first that
+    change most. With `calls_per_second`, at most half of it: the rest is kept for payments and news. With C
+    cards, a change that neither webhook nor receipt told is found within 10 * C / polls_per_second seconds,
+    and as a rule far sooner."""
+
     debit_product_uid: Annotated[Uid | None, _form("a product uid")] = None
     """The zero-VAT product on which value spent online is booked."""
 
@@ -338,7 +348,8 @@ class WorkerSection(Section):
     """How often to look for news on both sides. Left out, each source of news has its own pace."""
 
     sweep_seconds: Annotated[float, Field(ge=1, le=86_400), _form("seconds, from 1 to 86400")] = 10.0
-    """How often the next few cards of each side are read again, whether there is news of them or not."""
+    """How often the next few cards of Shopify are read again, whether there is news of them or not. Flow has
+    its own pace: `polls_per_second`."""
 
     sweep_cards: Annotated[int, Field(ge=1, le=100_000), _form("a whole number of cards")] = 200
     """How many cards that is. Together they decide how long a change that no news tells of stays unseen."""

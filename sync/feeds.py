@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.base import Absent, CardRef, Feed, Seen, Side, Unreadable
+from connectors.base import Absent, CardRef, Feed, Observation, Seen, Side, Unreadable
 from mappings.lifecycle import CardStatus
 from sync.brakes import check_not_empty
 from sync.ledger.intake import Intake
+from sync.ledger.looks import SWEEP_FEED, SweepCursor
+from sync.ledger.polls import Look
 from sync.ledger.views import SweptPresence, presences_after
+from sync.polling import ReadBy
 from sync.work import Link
 
-SWEEP_FEED = "sweep"
 PAGE_SIZE = 250
 #: A limit on every page walk; what is left is read the next time, from the cursor.
 PAGES_MAX = 100_000
@@ -49,43 +51,56 @@ def read_feed(intake: Intake, side: Side, feed: Feed, clock: Callable[[], dateti
     return FeedRead(hints, arrived)
 
 
-def sweep(link: Link, intake: Intake, side: Side, limit: int) -> Swept:
+#: Told of the looks of a sweep's page, and of the cards that differ; makes these due.
+Record = Callable[[Sequence[Look], Collection[int]], None]
+
+
+def sweep(link: Link, intake: Intake, side: Side, limit: int, record: Record | None = None) -> Swept:
     """Look at the next `limit` presences of a side and make those due that differ from their shadow.
 
     Nothing is decided here: a card that is due is observed again under its lease. Raises BrakeTripped when
     the side suddenly lacks the cards that it had.
     """
-    after = int(intake.cursor(side.name, SWEEP_FEED) or 0)
+    cursor = SweepCursor.load(intake.cursor(side.name, SWEEP_FEED))
     swept = Swept(0, 0, 0, False)
     while swept.looked_at < limit and not swept.finished:
         size = min(limit - swept.looked_at, PAGE_SIZE)
-        batch = presences_after(link.store.engine, link.store.vault, side.name, after, size)
-        due, absent = _compare(side, batch)
+        began_at = link.clock()
+        batch = presences_after(link.store.engine, link.store.vault, side.name, cursor.after_id, size)
+        seen = list(zip(batch, observe(side, batch), strict=True))
+        due = {p.card_id for p, observation in seen if differs(side, p, observation)}
+        absent = sum(isinstance(observation, Absent) for _, observation in seen)
         finished = len(batch) < size
         swept = Swept(swept.looked_at + len(batch), swept.differ + len(due), swept.absent + absent, finished)
         check_not_empty(side.name, swept.looked_at, swept.absent, link.brake.limits)
-        after = 0 if finished else batch[-1].id
-        intake.make_due(due, link.clock(), side.name)
-        intake.save_cursor(side.name, SWEEP_FEED, str(after), link.clock())
+        cursor = cursor.moved(began_at, 0 if finished else batch[-1].id)
+        if record is None:
+            intake.make_due(due, link.clock(), side.name)
+        else:
+            record([look_of(p, observation, ReadBy.OVERDUE) for p, observation in seen], due)
+        intake.save_cursor(side.name, SWEEP_FEED, cursor.dump(), link.clock())
     return swept
 
 
-def _compare(side: Side, batch: list[SweptPresence]) -> tuple[set[int], int]:
-    due: set[int] = set()
-    absent = 0
-    refs = [CardRef(p.native_id, p.serial) for p in batch]
-    answers = side.observe(refs, urgent=False) if refs else iter(())
-    for p, observation in zip(batch, answers, strict=True):
-        match observation:
-            case Seen():
-                if not _as_shadowed(p, observation, side.capabilities.suspends_by_date):
-                    due.add(p.card_id)
-            case Absent():
-                absent += 1
-                due.add(p.card_id)
-            case Unreadable():
-                pass  # The next sweep asks again.
-    return due, absent
+def observe(side: Side, presences: Sequence[SweptPresence]) -> Iterator[Observation]:
+    """What the side shows for each, in order; work on single cards goes first."""
+    refs = [CardRef(p.native_id, p.serial) for p in presences]
+    return side.observe(refs, urgent=False) if refs else iter(())
+
+
+def differs(side: Side, p: SweptPresence, observation: Observation) -> bool:
+    """Whether the card is to be worked on. What cannot be read is asked again the next time."""
+    match observation:
+        case Seen():
+            return not _as_shadowed(p, observation, side.capabilities.suspends_by_date)
+        case Absent():
+            return True
+        case Unreadable():
+            return False
+
+
+def look_of(p: SweptPresence, observation: Observation, by: ReadBy) -> Look:
+    return Look.of(p.id, p.shadow_minor, p.shadow_status, observation, by, in_flight=p.in_flight)
 
 
 def _as_shadowed(p: SweptPresence, seen: Seen, suspends_by_date: bool) -> bool:

@@ -31,7 +31,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -191,10 +191,6 @@ class PollPopulation:
             cells=cells,
         )
 
-    def recounted(self, cards: int, weight: float) -> PollPopulation:
-        """This population with both sums as counted in the ledger: mends what a lost update left behind."""
-        return replace(self, cards=cards, weight=weight)
-
     def to_json(self) -> str:
         """As text; `from_json` gives the same population back."""
         plain = {
@@ -230,6 +226,7 @@ class Candidate(NamedTuple):
 
     card_id: int
     turn: float
+    #: When it was asked last, whether it was answered or not: a card that cannot be read keeps none waiting.
     polled_at: float
 
 
@@ -241,19 +238,17 @@ def first_poll(
     balance_minor: int,
     issued: bool,
     phase: float,
-    face_minor: int = 0,
 ) -> tuple[PollHistory, PollUpdate]:
     """A card joins with a balance just read.
 
     `phase`, in (0, 1], is the part of its interval until its first turn: 1 for a card that comes alone,
     spread evenly (by a hash of its id) when many come at once, or they would all be read together for ever.
-    `issued`: it was just sold, so that its youth is known. `face_minor`: what it was sold for, if known.
+    `issued`: it was just sold, so that its youth is known.
     """
-    peak = max(balance_minor, face_minor)
-    rate = _rate(population, 0.0, 0.0, 0.0, _spent(balance_minor, peak), issued)
+    rate = _rate(population, 0.0, 0.0, 0.0, _spent(balance_minor, balance_minor), issued)
     weight = _weight(population, budget, rate)
     turn = population.clock + phase / weight
-    history = PollHistory(issued, 0.0, 0.0, now, now, balance_minor, peak, rate, weight, turn)
+    history = PollHistory(issued, 0.0, 0.0, now, now, balance_minor, balance_minor, rate, weight, turn)
     return history, PollUpdate(1, weight, 0.0, (), 0.0, 0.0, 0.0)
 
 
@@ -307,6 +302,13 @@ def polled(
     )
 
 
+def unanswered(population: PollPopulation, history: PollHistory) -> tuple[PollHistory, PollUpdate]:
+    """A card was asked in vain: it has had its turn, and nothing was learned."""
+    served = max(history.turn, population.clock)
+    later = history._replace(turn=served + 1.0 / history.weight)
+    return later, PollUpdate(0, 0.0, served, (), 0.0, 0.0, 0.0)
+
+
 def forgotten(history: PollHistory) -> PollUpdate:
     """A card left (closed, or gone): its share goes to the others."""
     return PollUpdate(-1, -history.weight, 0.0, (), 0.0, 0.0, 0.0)
@@ -338,13 +340,6 @@ def choose(
         if card.polled_at <= rested_at:
             chosen.setdefault(card.card_id, ReadBy.TURN)
     return list(chosen.items())
-
-
-def interval_seconds(population: PollPopulation, budget: PollBudget, weight: float) -> float:
-    """How often a card of this weight is read, as things stand: for people, not for the order."""
-    overdue = budget.overdue_seconds(population.cards)
-    usual = population.weight / (budget.reads_per_second * weight) if weight > 0 else overdue
-    return max(min(usual, overdue), budget.shortest_seconds)
 
 
 def _spent(balance_minor: int, peak_minor: int) -> int:

@@ -12,10 +12,12 @@ from sync.brakes import BrakeTripped
 from sync.crashpoints import crashpoint
 from sync.decide import UNCLEAR_READS_MAX
 from sync.execute import debit_waits, execute, next_intent
+from sync.ledger.polls import Look
 from sync.ledger.store import Lease
 from sync.model import Card, IntentState, LeaseLost, Presence
+from sync.polling import ReadBy
 from sync.recover import recover
-from sync.work import Link, Work
+from sync.work import Link, Saw, Work
 
 #: A limit on every loop: rounds of looking and executing before the card goes to the back of the queue.
 ROUNDS_MAX = 6
@@ -56,13 +58,14 @@ def reconcile(
     lease: Lease,
     run_id: int | None = None,
     looked: Mapping[str, Observation] | None = None,
+    saw: Saw = lambda side, look: None,
 ) -> Card | None:
     """Work on a claimed card and give it back, due again when something waits.
 
-    `looked` is what `prefetch` saw under this lease. Returns the card as it stands, or None when another
-    worker took it meanwhile.
+    `looked` is what `prefetch` saw under this lease; `saw` is told of every look. Returns the card as it
+    stands, or None when another worker took it meanwhile.
     """
-    work = Work(link, lease, run_id)
+    work = Work(link, lease, run_id, saw)
     try:
         card, unread = _work(work, looked or {})
         link.store.release(work.lease, _due_at(card, unread, link.clock()))
@@ -111,6 +114,7 @@ def observe_all(
         if work.lease.due_for not in (None, p.side) and not p.stale:
             continue  # A hint was about another side; whoever moves this one will be told of too.
         observation = (looked or {}).get(p.side) or _ask(p, work, entries=False)
+        _tell(p, observation, work)
         lists_entries = p.born and work.side(p.side).capabilities.lists_entries
         if lists_entries and isinstance(observation, Seen):
             if doubted is None:
@@ -119,6 +123,12 @@ def observe_all(
                 observation = _ask(p, work, entries=True)
         seen[p.side] = observation
     return seen
+
+
+def _tell(p: Presence, observation: Observation, work: Work) -> None:
+    if p.id is not None:
+        by = ReadBy.HINT if work.lease.due_for == p.side else ReadBy.OVERDUE
+        work.saw(p.side, Look.of(p.id, p.shadow_minor, p.shadow_status, observation, by))
 
 
 def _ask(p: Presence, work: Work, *, entries: bool) -> Observation:

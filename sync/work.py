@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from connectors.base import Side
 from connectors.errors import SideClosed
 from sync.brakes import Brake
+from sync.ledger.polls import Look
 from sync.ledger.store import Lease, Store
 from sync.model import Card, Decision, InvariantBroken, LeaseLost, LinkRules
 
@@ -17,6 +18,10 @@ from sync.model import Card, Decision, InvariantBroken, LeaseLost, LinkRules
 LEASE_SECONDS = 120.0
 #: Longer than a side can hold a request and still carry it out.
 QUIET_SECONDS = 60.0
+
+
+#: Told of every look at a presence, with the side's name.
+Saw = Callable[[str, Look], None]
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Work:
     link: Link
     lease: Lease
     run_id: int | None = None
+    saw: Saw = lambda side, look: None
     #: Sides that said they are closed; not asked again in this piece of work.
     closed: set[str] = field(default_factory=set)
 

@@ -21,12 +21,15 @@ from sync.identity import check_identity
 from sync.ledger.engine import reading
 from sync.ledger.intake import Intake
 from sync.ledger.mailbox import Mailbox
+from sync.ledger.polls import Look, Polls
 from sync.ledger.store import Lease, Store
 from sync.ledger.tables import arrivals, cards, runs
 from sync.match import DOUBLINGS_MAX, Matched, Matcher
 from sync.missing import add_missing
 from sync.model import Card
 from sync.notices import Notices
+from sync.poller import Poller
+from sync.polling import PollBudget
 from sync.privacy import Privacy
 from sync.reconcile import prefetch, reconcile
 from sync.work import Link
@@ -45,6 +48,8 @@ LETTER_AGAIN_SECONDS_MAX = 600.0
 #: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
 DRAIN_SECONDS = 10.0
 DUE_INTERVAL_SECONDS = 0.25
+#: How often to look at a few cards of a side that is read one card at a time.
+POLL_INTERVAL_SECONDS = 5.0
 #: How often to go on with what is done in several steps.
 GO_ON_SECONDS = 5.0
 
@@ -57,6 +62,8 @@ class WorkerOptions:
     #: Presences looked at by one slice of a side's sweep, and how often a slice is due.
     sweep_slice: int = 200
     sweep_interval_seconds: float = 10.0
+    #: Cards looked at on a side that is read one card at a time.
+    polls_per_second: float = 5.0
     #: How long one pass waits for what is in doubt or throttled before it ends with work left.
     wait_seconds_max: float = 300.0
     #: Replaces the feeds' own intervals, for tests and trials.
@@ -102,10 +109,20 @@ class Worker:
     notices: Notices | None = None
     #: Answers privacy requests.
     privacy: Privacy | None = None
+    #: One for each side that is read one card at a time.
+    pollers: Mapping[str, Poller] = field(init=False)
     #: The loop under way, if any; a new delivery wakes it.
     _loop: _Loop | None = field(default=None, init=False)
     #: True at the start: another run may have stopped the link.
     _was_stopped: bool = field(default=True, init=False)
+
+    def __post_init__(self) -> None:
+        budget = PollBudget(self.options.polls_per_second)
+        self.pollers = {
+            name: Poller(self.link, Polls(self.engine, self.store.vault, name, budget))
+            for name, side in self.link.sides.items()
+            if side.capabilities.read_batch_max == 1
+        }
 
     @property
     def engine(self) -> Engine:
@@ -156,6 +173,8 @@ class Worker:
         self._work_until_quiet(report, run_id, progress, stop)
         if not stop.is_set():
             self._go_on(report)
+        for poller in self.pollers.values():
+            poller.record((), ())
         self._end_run(run_id, report)
         return report
 
@@ -187,7 +206,19 @@ class Worker:
                 return
 
     def _sweep_slice(self, side: Side) -> feeds.Swept:
-        return feeds.sweep(self.link, self.intake, side, self.options.sweep_slice)
+        poller = self.pollers.get(side.name)
+        record = None if poller is None else poller.record
+        return feeds.sweep(self.link, self.intake, side, self.options.sweep_slice, record)
+
+    def look(self, side: Side) -> feeds.Swept:
+        """Look at the next cards of a side: those that are worth it most, or simply the next."""
+        poller = self.pollers.get(side.name)
+        return self._sweep_slice(side) if poller is None else poller.poll()
+
+    def _saw(self, side: str, look: Look) -> None:
+        poller = self.pollers.get(side)
+        if poller is not None:
+            poller.saw(look)
 
     def _match_all(
         self, report: PassReport, run_id: int | None, progress: Progress, stop: threading.Event
@@ -250,7 +281,7 @@ class Worker:
         leases = self._claim(limit)
         looked = prefetch(self.link, leases) if len(leases) > 1 else {}
         return {
-            pool.submit(reconcile, self.link, lease, run_id, looked.get(lease.card_id)): lease
+            pool.submit(reconcile, self.link, lease, run_id, looked.get(lease.card_id), self._saw): lease
             for lease in leases
         }
 
@@ -432,7 +463,9 @@ class _Loop:
                     side,
                     feed,
                 )
-            self._every(worker.options.sweep_interval_seconds, now, f"sweep {side.name}", self._sweep, side)
+            one_by_one = side.name in worker.pollers
+            seconds = POLL_INTERVAL_SECONDS if one_by_one else worker.options.sweep_interval_seconds
+            self._every(seconds, now, f"look {side.name}", self._look, side)
         self._every(DUE_INTERVAL_SECONDS, now, "due", self._work_due)
         self._every(1.0, now, "match", self._match)
         self._every(1.0, now, "hear", self._hear)
@@ -477,9 +510,12 @@ class _Loop:
         if self._scheduler.running:
             self._scheduler.modify_job(job, next_run_time=datetime.now(tz=self._scheduler.timezone))
 
-    def _sweep(self, side: Side) -> None:
+    def _look(self, side: Side) -> None:
         def look() -> None:
-            self.report.swept += self.worker._sweep_slice(side).looked_at
+            looked = self.worker.look(side)
+            self.report.swept += looked.looked_at
+            if looked.differ:
+                self.soon("due")
 
         self.worker._guarded(self.report, side.name, look)
 

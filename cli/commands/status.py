@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.build import build_worker, now, open_ledger
+from cli.looks import look_lines, looks_json
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output
 from cli.session import load_settings, opened_sides, report_closed
@@ -15,20 +16,30 @@ from cli.show import exit_code_of, show_status, status_json
 from sync import conflicts
 from sync.brakes import stopped_by
 from sync.ledger import views
+from sync.ledger.looks import looks
 from sync.model import ConflictKind
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """The ledger at a glance."""
     output = Output(as_json)
-    with open_ledger(load_settings(config), create=False) as ledger:
+    settings = load_settings(config)
+    with open_ledger(settings, create=False) as ledger:
         found = views.status(ledger.engine, now())
+        looked = looks(ledger.engine)
         stops = stopped_by(ledger.engine)
     for words in stops:
         output.say(f"STOPPED: {words}")
-    show_status(found, output)
+    show_status(found, look_lines(looked, settings, now()), output)
     code = exit_code_of(found, failed=found.last_run_outcome == "failed")
-    output.emit({**status_json(found), "stopped_by": stops, "exit_code": int(code)})
+    output.emit(
+        {
+            **status_json(found),
+            "looks": looks_json(looked, settings),
+            "stopped_by": stops,
+            "exit_code": int(code),
+        }
+    )
     return code
 
 

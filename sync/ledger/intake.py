@@ -70,7 +70,7 @@ class Intake:
             known = self._known(connection, side, page.hints)
             if tells_changes:
                 news = self._news(connection, side, page.hints, now)
-                _make_due(connection, [k for k, new in zip(known, news, strict=True) if new], now, side)
+                write_due(connection, [k for k, new in zip(known, news, strict=True) if new], now, side)
             fresh = [hint for hint, card_id in zip(page.hints, known, strict=True) if card_id is None]
             arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
             _save_cursor(connection, side, feed, page.cursor, now)
@@ -120,7 +120,7 @@ class Intake:
         """Store hints that come from no feed, such as a webhook's."""
         with self.engine.begin() as connection:
             known = self._known(connection, side, hints)
-            _make_due(connection, known, now, side)
+            write_due(connection, known, now, side)
             fresh = [hint for hint, card_id in zip(hints, known, strict=True) if card_id is None]
             arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
         return Taken(len(known) - len(fresh), arrived)
@@ -254,7 +254,7 @@ class Intake:
     def make_due(self, card_ids: Iterable[int], now: datetime, side: str | None = None) -> None:
         """Have cards worked on: look at `side`, or at all sides."""
         with self.engine.begin() as connection:
-            _make_due(connection, card_ids, now, side)
+            write_due(connection, card_ids, now, side)
 
     def report(self, conflict: NewConflict, now: datetime) -> None:
         """Open a conflict of a whole side, unless its cause has an open one."""
@@ -312,9 +312,10 @@ def _card_made(made: Mapping[str | None, tuple[int, str | None]], hint: Hint) ->
     )
 
 
-def _make_due(
+def write_due(
     connection: Connection, card_ids: Iterable[int | None], now: datetime, side: str | None
 ) -> None:
+    """`Intake.make_due` in a transaction of the caller's."""
     ids = {card_id for card_id in card_ids if card_id is not None}
     if ids:
         at = literal(now, cards.c.due_at.type)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -133,12 +134,51 @@ presences = Table(
     Column("book_cursor", Text, doc="newest entry of the side's own book that was taken in"),
     Column("brand", Text),
     Column("note", Text, nullable=False, default=""),
+    Column("watched", Boolean, nullable=False, default=False, doc="has, or had, its row in polls"),
     UniqueConstraint("card_id", "side", name="one_presence_per_card_and_side"),
     UniqueConstraint("side", "native_id", name="a_native_card_belongs_to_one_card"),
     UniqueConstraint("side", "serial_index", name="a_serial_belongs_to_one_card_per_side"),
     Index("ix_presences_serial_index", "serial_index"),
     # A sweep reads every presence of a side in order, a page at a time.
     Index("ix_presences_side", "side", "id"),
+    Index(
+        "ix_presences_unwatched",
+        "side",
+        "id",
+        sqlite_where=text("born AND NOT watched"),
+        postgresql_where=text("born AND NOT watched"),
+    ),
+)
+
+# When each presence was looked at, and its place among those to look at next, on a side that is read card by
+# card. Estimates only (`sync.polling` says what they mean): a row that is wrong costs time, never money.
+polls = Table(
+    "polls",
+    metadata,
+    Column("presence_id", _Id, ForeignKey("presences.id"), primary_key=True, autoincrement=False),
+    Column("side", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False, doc="when the side was asked last"),
+    Column("polled_at", Instant, nullable=False, doc="when it answered last"),
+    Column("changed_at", Instant, nullable=False),
+    Column("issued", Boolean, nullable=False),
+    Column("exposure", Double, nullable=False, doc="seconds"),
+    Column("changes", Double, nullable=False),
+    Column("balance_minor", BigInteger, nullable=False, doc="what it showed last"),
+    Column("peak_minor", BigInteger, nullable=False),
+    Column("rate", Double, nullable=False, doc="changes per second"),
+    Column("weight", Double, nullable=False),
+    Column("turn", Double, nullable=False, doc="virtual time: the lowest is next"),
+    Index("ix_polls_turn", "side", "turn"),
+    Index("ix_polls_asked_at", "side", "asked_at"),
+)
+
+poll_populations = Table(
+    "poll_populations",
+    metadata,
+    Column("side", Text, primary_key=True),
+    Column("population", Text, nullable=False, doc="as `PollPopulation.to_json` writes it"),
+    Column("paid_until", Instant, nullable=False, doc="up to when the budget has been used"),
+    Column("taken_until", Instant, doc="a worker is looking at cards of the side; null: none is"),
 )
 
 movements = Table(

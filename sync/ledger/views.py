@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Engine, Row, and_, exists, func, not_, or_, select, text
 
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -60,31 +61,47 @@ class SweptPresence:
     shadow_minor: int
     shadow_status: CardStatus
     shadow_expires_on: date | None
+    #: An intent is open there, so what the side shows is nobody's movement yet.
+    in_flight: bool
+
+
+select_swept = select(
+    presences,
+    exists()
+    .where(
+        intents.c.card_id == presences.c.card_id,
+        intents.c.side == presences.c.side,
+        text("state IN ('planned','sent','in_doubt')"),
+    )
+    .label("in_flight"),
+)
+
+
+def swept_presence(row: Row[Any], vault: Vault) -> SweptPresence:
+    """A row of `select_swept`, with its serial opened."""
+    return SweptPresence(
+        row.id,
+        row.card_id,
+        row.native_id,
+        None if row.serial_sealed is None else vault.open(row.serial_sealed),
+        row.shadow_minor,
+        CardStatus(row.shadow_status),
+        row.shadow_expires_on,
+        bool(row.in_flight),
+    )
 
 
 def presences_after(
     engine: Engine, vault: Vault, side: str, after_id: int, limit: int
 ) -> list[SweptPresence]:
-    """The next presences of a side by id that exist there and wait for nothing."""
+    """The next presences of a side by id that exist there."""
     with reading(engine) as connection:
         rows = connection.execute(
-            select(presences)
-            .where(presences.c.side == side, presences.c.id > after_id, presences.c.born)
+            select_swept.where(presences.c.side == side, presences.c.id > after_id, presences.c.born)
             .order_by(presences.c.id)
             .limit(limit)
         )
-        return [
-            SweptPresence(
-                row.id,
-                row.card_id,
-                row.native_id,
-                None if row.serial_sealed is None else vault.open(row.serial_sealed),
-                row.shadow_minor,
-                CardStatus(row.shadow_status),
-                row.shadow_expires_on,
-            )
-            for row in rows
-        ]
+        return [swept_presence(row, vault) for row in rows]
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,8 @@ def test_the_ledger_is_readable_and_shows_no_serial(
     assert f"Card {card['id']}: 123.00 NOK, active" in shown[1]
     assert "opening" in shown[1]
     assert "Cards in step" in status[1]
+    assert "Oldest look at flow" in status[1]
+    assert counted["looks"]["flow"]["sweep_seconds"] == 10 * counted["looks"]["flow"]["cards"] / 5
     assert counted["cards"] == counted["in_step"]
     for _, out, err in (listed, shown, status):
         assert number not in out + err

@@ -6,7 +6,6 @@ import json
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,8 +23,8 @@ from sync.polling import (
     choose,
     first_poll,
     forgotten,
-    interval_seconds,
     polled,
+    unanswered,
 )
 
 BUDGET = PollBudget(reads_per_second=1.0)
@@ -157,17 +156,13 @@ def test_the_sum_of_weights_is_kept(happened: list[tuple[float, bool, int, ReadB
     left = population.absorb([forgotten(history)], 0.0)
     assert left.cards == 1
     assert left.weight == pytest.approx(other.weight)
-    assert left.recounted(7, 2.5) == replace(left, cards=7, weight=2.5)
 
 
 def test_the_more_often_it_changed_the_sooner_it_is_read() -> None:
     population = TAUGHT
-    intervals = [
-        interval_seconds(population, BUDGET, watched(population, [i % period == 0 for i in range(24)]).weight)
-        for period in (1, 2, 4, 8)
-    ]
-    assert intervals == sorted(intervals)
-    assert intervals[-1] > 1.3 * intervals[0]
+    weights = [watched(population, [i % period == 0 for i in range(24)]).weight for period in (8, 4, 2, 1)]
+    assert weights == sorted(weights)
+    assert weights[-1] > 1.3 * weights[0]
 
 
 def test_an_empty_card_is_read_the_least() -> None:
@@ -175,9 +170,7 @@ def test_an_empty_card_is_read_the_least() -> None:
     spent = [False] * 11 + [True]
     empty, used = watched(population, spent, balance=0), watched(population, spent)
     untouched = watched(population, [False] * 12, balance=10_000)
-    assert interval_seconds(population, BUDGET, empty.weight) > interval_seconds(
-        population, BUDGET, used.weight
-    )
+    assert empty.weight < used.weight
     assert empty.weight < untouched.weight
 
 
@@ -275,7 +268,15 @@ def test_a_budget_that_cannot_be_kept_is_refused(reads: float, factor: float, sh
         PollBudget(reads, factor, shortest)
 
 
-def test_a_card_without_weight_is_read_when_it_is_overdue() -> None:
-    population = PollPopulation(cards=10, weight=1.0)
-    assert interval_seconds(population, BUDGET, 0.0) == BUDGET.overdue_seconds(10) == 90.0
+def test_the_bound_is_one_rotation_after_a_card_is_overdue() -> None:
+    assert BUDGET.overdue_seconds(10) == 90.0
     assert BUDGET.bound_seconds(10) == 100.0
+
+
+def test_a_card_that_gives_no_answer_has_its_turn_and_teaches_nothing() -> None:
+    history, population = join(PollPopulation())
+    after, update = unanswered(population, history)
+    assert after == history._replace(turn=after.turn)
+    assert after.turn > history.turn
+    taught = population.absorb([update], 0.0)
+    assert (taught.clock, taught.exposure, taught.cells) == (history.turn, 0.0, {})

@@ -414,6 +414,7 @@ def upgrade() -> None:
         sa.Column("book_cursor", sa.Text(), nullable=True),
         sa.Column("brand", sa.Text(), nullable=True),
         sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("watched", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["card_id"], ["cards.id"], name=op.f("fk_presences_card_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_presences")),
         sa.UniqueConstraint("card_id", "side", name=op.f("uq_presences_one_presence_per_card_and_side")),
@@ -425,6 +426,48 @@ def upgrade() -> None:
     with op.batch_alter_table("presences", schema=None) as batch_op:
         batch_op.create_index("ix_presences_serial_index", ["serial_index"], unique=False)
         batch_op.create_index("ix_presences_side", ["side", "id"], unique=False)
+        batch_op.create_index(
+            "ix_presences_unwatched",
+            ["side", "id"],
+            unique=False,
+            sqlite_where=sa.text("born AND NOT watched"),
+            postgresql_where=sa.text("born AND NOT watched"),
+        )
+
+    op.create_table(
+        "poll_populations",
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("population", sa.Text(), nullable=False),
+        sa.Column("paid_until", Instant(), nullable=False),
+        sa.Column("taken_until", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("side", name=op.f("pk_poll_populations")),
+    )
+    op.create_table(
+        "polls",
+        sa.Column(
+            "presence_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("asked_at", Instant(), nullable=False),
+        sa.Column("polled_at", Instant(), nullable=False),
+        sa.Column("changed_at", Instant(), nullable=False),
+        sa.Column("issued", sa.Boolean(), nullable=False),
+        sa.Column("exposure", sa.Double(), nullable=False),
+        sa.Column("changes", sa.Double(), nullable=False),
+        sa.Column("balance_minor", sa.BigInteger(), nullable=False),
+        sa.Column("peak_minor", sa.BigInteger(), nullable=False),
+        sa.Column("rate", sa.Double(), nullable=False),
+        sa.Column("weight", sa.Double(), nullable=False),
+        sa.Column("turn", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["presence_id"], ["presences.id"], name=op.f("fk_polls_presence_id")),
+        sa.PrimaryKeyConstraint("presence_id", name=op.f("pk_polls")),
+    )
+    with op.batch_alter_table("polls", schema=None) as batch_op:
+        batch_op.create_index("ix_polls_asked_at", ["side", "asked_at"], unique=False)
+        batch_op.create_index("ix_polls_turn", ["side", "turn"], unique=False)
 
     op.create_table(
         "import_rows",
@@ -589,7 +632,18 @@ def downgrade() -> None:
         )
 
     op.drop_table("import_rows")
+    with op.batch_alter_table("polls", schema=None) as batch_op:
+        batch_op.drop_index("ix_polls_turn")
+        batch_op.drop_index("ix_polls_asked_at")
+
+    op.drop_table("polls")
+    op.drop_table("poll_populations")
     with op.batch_alter_table("presences", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_presences_unwatched",
+            sqlite_where=sa.text("born AND NOT watched"),
+            postgresql_where=sa.text("born AND NOT watched"),
+        )
         batch_op.drop_index("ix_presences_side")
         batch_op.drop_index("ix_presences_serial_index")
 
