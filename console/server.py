@@ -23,7 +23,12 @@ def serve(app: FastAPI, host: str, port: int) -> Iterator[int]:
     """Serve the application until the block ends; gives the port, which is chosen when it was 0."""
     listening = _listen(host, port)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=int(STOP_SECONDS)
+        app,
+        log_config=None,
+        # Its start and end are told by the worker, in our words.
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=int(STOP_SECONDS),
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="console", daemon=True)
