@@ -30,7 +30,7 @@ from mappings.serials import Serial
 from sync import crashpoints, decide, reconcile
 from sync.execute import next_intent
 from sync.ledger.engine import open_engine
-from sync.ledger.intake import _make_due
+from sync.ledger.intake import write_due
 from sync.ledger.pages import read_pages
 from sync.ledger.store import Lease, Store
 from sync.ledger.tables import metadata
@@ -297,7 +297,7 @@ class World:
         """The side tells that a card has changed."""
         if self.setup.hinted:
             with self.engine.begin() as connection:
-                _make_due(connection, [CARD_ID], self.now, side.name)
+                write_due(connection, [CARD_ID], self.now, side.name)
 
     def _may_fail(self) -> bool:
         return not self.healed and self.faults_used < self.setup.faults_max
