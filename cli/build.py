@@ -49,6 +49,7 @@ from sync.worker import Worker, WorkerOptions
 
 FLOW = "flow"
 SHOPIFY = "shopify"
+SIDES = (FLOW, SHOPIFY)
 
 
 def now() -> datetime:
@@ -269,9 +270,20 @@ def build_worker(
     worker.listeners = {
         name: side for name, side in sides.items() if isinstance(side, ShopifySide | FlowSide)
     }
+    worker.subscribers = [
+        (side, webhook_url(settings, name)) for name, side in sides.items() if isinstance(side, ShopifySide)
+    ]
     worker.notices = notices_of(settings, ledger)
     worker.privacy = Privacy(ledger.engine, now, _privacy_folder(ledger.engine))
     return worker
+
+
+def webhook_url(settings: Settings, side: str) -> str | None:
+    """Where a side is to deliver its webhooks; None while giftsync cannot be reached."""
+    console = settings.console
+    if console.port is None or console.public_url is None:
+        return None
+    return f"{console.public_url.rstrip('/')}/webhooks/{side}"
 
 
 def _privacy_folder(engine: Engine) -> Path:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.build import Ledger, now, open_ledger
+from cli.build import Ledger, now, open_ledger, webhook_url
 from config.settings import Settings
 from connectors.base import Identity
 from connectors.findings import Bench, Examination, Finding, Patient, Verdict, Wanted
@@ -55,7 +55,9 @@ def examine(
     for name, patient in patients.items():
         known = {} if ledger is None else Verdicts(ledger.engine, name, patient.known_as).known()
         link = settings.link
-        found: Examination = patient.examine(Wanted(link.currency, link.timezone, known, card))
+        found: Examination = patient.examine(
+            Wanted(link.currency, link.timezone, known, card, webhook_url(settings, name))
+        )
         visit.findings[name] = list(found.findings)
         if found.identity is not None:
             identities[name] = found.identity

@@ -15,7 +15,7 @@ from aiohttp import web
 from cli.errors import OperatorError
 from sandbox.emulator import Emulator
 from sandbox.flow import FlowEmulator
-from sandbox.shopify import ShopifyEmulator
+from sandbox.shopify import ShopifyBehaviour, ShopifyEmulator
 
 SHOP = "giftsync-sandbox.myshopify.com"
 TENANT = "7"
@@ -39,6 +39,8 @@ class SandboxOptions:
     latency_ms: int = 0
     plan: str = "standard"
     currency: str = "NOK"
+    #: Whether Shopify delivers webhooks to plain http addresses of this machine, which the real one refuses.
+    local_webhooks: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ async def serving(options: SandboxOptions) -> AsyncIterator[Address]:
         seed=options.seed,
         cards=options.shopify_cards,
         latency_ms=options.latency_ms,
+        behaviour=ShopifyBehaviour(webhooks_https_only=not options.local_webhooks),
     )
     flow = FlowEmulator(
         tenant=TENANT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 from rich.table import Table
@@ -21,8 +21,10 @@ def exit_code_of(status: Status, *, failed: bool) -> ExitCode:
     return ExitCode.CONFLICTS if status.conflicts else ExitCode.IN_STEP
 
 
-def show_status(status: Status, looks: Iterable[tuple[str, str]], output: Output) -> None:
-    """The ledger at a glance; `looks` are lines of their own."""
+def show_status(
+    status: Status, looks: Iterable[tuple[str, str]], webhooks: Mapping[str, str], output: Output
+) -> None:
+    """The ledger at a glance; `looks` are lines of their own, `webhooks` are words about each side's."""
     money = ", ".join(format_money(minor, currency) for currency, minor in status.balance_minor.items())
     lines: list[tuple[str, str]] = [
         ("Cards in step", f"{status.in_step} of {status.cards}"),
@@ -35,6 +37,7 @@ def show_status(status: Status, looks: Iterable[tuple[str, str]], output: Output
     lines += [(f"Numbers left for {side}", _pool(free)) for side, free in status.pool_free.items()]
     lines += [(f"Last read: {side} {feed}", when(at)) for (side, feed), at in sorted(status.feeds.items())]
     lines += looks
+    lines += [(f"Webhooks of {side}", line) for side, line in webhooks.items()]
     last = f"{when(status.last_run_at)} ({status.last_run_outcome or 'under way, or cut short'})"
     lines.append(("Last run", last if status.last_run_at else "never; `giftsync sync` makes one pass"))
     output.show(facts(lines))

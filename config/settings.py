@@ -65,6 +65,12 @@ Money = Annotated[Decimal, BeforeValidator(_text_of), Field(ge=0, allow_inf_nan=
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+[^\s?#]*$")]
 
 
+#: Shopify delivers over HTTPS only; the sandbox delivers to this machine.
+PublicUrl = Annotated[
+    str, Field(pattern=r"^(https://[^\s/?#@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?)[^\s?#]*$")
+]
+
+
 class Section(BaseModel):
     """A table of the file. Unknown keys are refused; a secret may be given as a file instead."""
 
@@ -367,6 +373,10 @@ class ConsoleSection(Section):
 
     port: Annotated[int | None, Field(ge=0, le=65_535), _form("a port number")] = None
     """The port; 0 takes any free one. Left out, no webhooks are received and feeds alone bring news."""
+
+    public_url: Annotated[PublicUrl | None, _form('an address such as "https://giftsync.example.com"')] = None
+    """Where the sides reach it from outside. With it `giftsync run` subscribes to Shopify's webhooks by
+    itself, and mends the subscriptions; left out, it ends those that it made."""
 
 
 class Settings(BaseSettings):

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
+from connectors.errors import SideClosed
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 
@@ -208,6 +209,10 @@ class Heard:
     hints: Sequence[Hint] = ()
     #: Feeds of the side that are worth reading now.
     feeds: Sequence[str] = ()
+    #: Whether a list that a sweep waits for is ready.
+    list_ready: bool = False
+    #: The side has shut giftsync out, and a person must let it in again.
+    closed: SideClosed | None = None
 
 
 class Unproved(Exception):
@@ -341,6 +346,32 @@ class Listener(Protocol):
 
     def hear(self, delivery: Delivery) -> Heard:
         """Ask the side about what a delivery tells. Raises like every read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Subscribed:
+    """How a side tells of changes, after its subscriptions were brought to what they should be."""
+
+    #: Topics, in the side's words.
+    topics: Sequence[str] = ()
+    #: Those that had to be made now.
+    made: Sequence[str] = ()
+    #: Topics that are not as they should be, and why, for people.
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+class Subscriber(Protocol):
+    """A side whose webhooks giftsync switches on by itself."""
+
+    @property
+    def name(self) -> str: ...
+
+    def subscribe(self, url: str | None) -> Subscribed:
+        """Have the side deliver its webhooks there and nowhere else of ours; None: end them.
+
+        Safe to repeat. Raises like every read.
+        """
         ...
 
 

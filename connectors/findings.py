@@ -58,6 +58,8 @@ class Wanted:
     known: Mapping[str, Known] = field(default_factory=dict)
     #: A card to look at, if one was named.
     card: Serial | None = None
+    #: Where the side is to deliver webhooks; None: giftsync has no public address.
+    webhook_url: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, select
 
+from connectors.errors import SideClosed
 from mappings.money import format_money
 from sync.ledger.engine import reading
 from sync.ledger.tables import conflicts
@@ -123,6 +124,18 @@ def check_not_empty(side: str, looked_at: int, absent: int, limits: BrakeLimits)
                 proposal="Check that it is the right shop and that nothing was deleted; then resume.",
             )
         )
+
+
+def shut_out(side: str, error: SideClosed) -> BrakeTripped:
+    """A side has ended giftsync's access, which only a person can give again."""
+    conflict = NewConflict(
+        ConflictKind.BRAKE,
+        f"brake:shut_out:{side}",
+        f"{side} has shut giftsync out: {error}. The link has stopped.",
+        side,
+        proposal=error.remedy,
+    )
+    return BrakeTripped(conflict)
 
 
 def stopped_by(engine: Engine) -> list[str]:

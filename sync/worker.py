@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,10 +13,12 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Engine, func, insert, select, update
 
-from connectors.base import Feed, Listener, Side
-from connectors.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
+from connectors.base import Feed, Listener, Side, Subscriber
+from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
 from sync import assign, feeds
-from sync.brakes import BrakeTripped, stopped_by
+from sync.bell import Bell
+from sync.brakes import BrakeTripped, shut_out, stopped_by
+from sync.hearing import Hearing, Hearsay
 from sync.identity import check_identity
 from sync.ledger.engine import reading
 from sync.ledger.intake import Intake
@@ -24,7 +26,7 @@ from sync.ledger.mailbox import Mailbox
 from sync.ledger.polls import Look, Polls
 from sync.ledger.store import Lease, Store
 from sync.ledger.tables import arrivals, cards, runs
-from sync.match import DOUBLINGS_MAX, Matched, Matcher
+from sync.match import Matched, Matcher
 from sync.missing import add_missing
 from sync.model import Card
 from sync.notices import Notices
@@ -32,6 +34,7 @@ from sync.poller import Poller
 from sync.polling import PollBudget
 from sync.privacy import Privacy
 from sync.reconcile import prefetch, reconcile
+from sync.subscriptions import SUBSCRIBE_SECONDS, keep_subscribed
 from sync.work import Link
 
 log = structlog.get_logger(__name__)
@@ -40,16 +43,18 @@ ARRIVALS_BATCH = 200
 ERRORS_KEPT_MAX = 20
 #: Cards held per thread, so that one read may look at many.
 CLAIMS_PER_THREAD = 8
-LETTERS_BATCH = 100
 #: Longer than any feed looks back.
 HINTS_KEPT = timedelta(days=3)
-LETTER_AGAIN_SECONDS = 2.0
-LETTER_AGAIN_SECONDS_MAX = 600.0
 #: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
 DRAIN_SECONDS = 10.0
-DUE_INTERVAL_SECONDS = 0.25
 #: How often to look at a few cards of a side that is read one card at a time.
 POLL_INTERVAL_SECONDS = 5.0
+#: What becomes due by the clock alone is found this late at most.
+DUE_SECONDS = 0.25
+MATCH_SECONDS = 1.0
+HEAR_SECONDS = 1.0
+#: Deliveries that are asked about at the same time.
+EARS = 4
 #: How often to go on with what is done in several steps.
 GO_ON_SECONDS = 5.0
 
@@ -105,6 +110,8 @@ class Worker:
     options: WorkerOptions = field(default_factory=WorkerOptions)
     #: Sides that tell of changes by webhooks, by name.
     listeners: Mapping[str, Listener] = field(default_factory=dict)
+    #: Sides whose webhooks are switched on by the worker, and where each is to deliver them, if anywhere.
+    subscribers: Sequence[tuple[Subscriber, str | None]] = ()
     #: Tells people of new conflicts, if they want to be told.
     notices: Notices | None = None
     #: Answers privacy requests.
@@ -366,47 +373,33 @@ class Worker:
 
     # --- webhooks -------------------------------------------------------------------------------------------
 
-    def hear(self, report: PassReport) -> int:
-        """Ask the sides about the deliveries that came; returns how many were heard."""
-        now = self.link.clock()
-        letters = self.mailbox.due(now, LETTERS_BATCH)
-        feeds_told: dict[tuple[str, str], None] = {}
-        heard = 0
-        for letter in letters:
-            if self.privacy is not None and self.privacy.concerns(letter.delivery):
-                if self.privacy.answer(letter.side, letter.delivery):
-                    self.mailbox.heard(letter)
-                    heard += 1
-                else:
-                    self.mailbox.postpone(letter, now + timedelta(seconds=LETTER_AGAIN_SECONDS_MAX))
-                continue
-            listener = self.listeners.get(letter.side)
-            if listener is None:
-                self.mailbox.heard(letter)
-                continue
-            try:
-                told = listener.hear(letter.delivery)
-            except SideError as error:
-                report.add_error(f"{letter.side}: {error}.")
-                wait_seconds = min(
-                    LETTER_AGAIN_SECONDS * 2 ** min(letter.attempts, DOUBLINGS_MAX), LETTER_AGAIN_SECONDS_MAX
-                )
-                self.mailbox.postpone(letter, now + timedelta(seconds=wait_seconds))
-                continue
-            report.arrived += self.intake.hint(letter.side, told.hints, self.link.clock()).arrived
-            report.hints += len(told.hints)
-            feeds_told |= {(letter.side, name): None for name in told.feeds}
-            self.mailbox.heard(letter)
-            heard += 1
-        for side_name, feed_name in feeds_told:
-            side = self.link.sides[side_name]
-            feed = next(f for f in side.feeds if f.name == feed_name)
-            self._guarded(report, side_name, lambda s=side, f=feed: self._feed_into(report, s, f))  # type: ignore[misc]
-        return heard
+    def hear(
+        self, report: PassReport, threads: Executor, on_due: Callable[[], None] = lambda: None
+    ) -> Hearsay:
+        """Ask the sides about the deliveries that came."""
+        hearing = Hearing(self.mailbox, self.intake, self.listeners, self.privacy, self.link.clock)
+        told = hearing.hear(threads, on_due)
+        report.hints += told.hints
+        report.arrived += told.arrived
+        for error in told.errors:
+            report.add_error(error)
+        for side_name, closed in told.closed.items():
+            self.link.on_closed(side_name, closed)
+            self._stop_link(shut_out(side_name, closed), report)
+        return told
 
     @property
     def mailbox(self) -> Mailbox:
         return Mailbox(self.engine)
+
+    def keep_subscribed(self, report: PassReport) -> None:
+        """Have the sides deliver their webhooks to this worker's console."""
+        for subscriber, url in self.subscribers:
+            self._guarded(
+                report,
+                subscriber.name,
+                lambda s=subscriber, u=url: keep_subscribed(self.engine, s, u, self.link.clock()),  # type: ignore[misc]
+            )
 
     # --- for ever -------------------------------------------------------------------------------------------
 
@@ -430,16 +423,20 @@ class Worker:
         """A delivery was stored: hear it now. Safe from any thread, and when nothing runs."""
         loop = self._loop
         if loop is not None:
-            loop.soon("hear")
+            loop.hear.ring()
 
 
 class _Loop:
-    """APScheduler drives feeds, due cards and sweeps; cards are worked on by a pool of threads."""
+    """APScheduler drives what has an interval; what a customer may wait for has a bell. Pools do the work."""
 
     def __init__(self, worker: Worker, run_id: int) -> None:
         self.worker, self.run_id = worker, run_id
         self.report = PassReport()
         self._pool = ThreadPoolExecutor(worker.options.threads, "card")
+        self._ears = ThreadPoolExecutor(EARS, "hear")
+        self.due = Bell("due", DUE_SECONDS, self._work_due)
+        self.match = Bell("match", MATCH_SECONDS, self._match)
+        self.hear = Bell("hear", HEAR_SECONDS, self._hear)
         self._running: dict[Future[Card | None], Lease] = {}
         self._lock = threading.Lock()
         #: Held while cards are claimed, so that none is claimed after the end.
@@ -449,29 +446,36 @@ class _Loop:
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         self._read: set[tuple[str, str]] = set()
+        self._feeds = {
+            (side.name, feed.name): self._feed_bell(side, feed)
+            for side in worker.link.sides.values()
+            for feed in side.feeds
+        }
+        self._looks = {side.name: self._look_bell(side) for side in worker.link.sides.values()}
+
+    def _feed_bell(self, side: Side, feed: Feed) -> Bell:
+        seconds = self.worker.options.feed_interval_seconds or feed.interval_seconds
+        return Bell(f"feed {side.name} {feed.name}", seconds, lambda: self._read_feed(side, feed))
+
+    def _look_bell(self, side: Side) -> Bell:
+        one_by_one = side.name in self.worker.pollers
+        seconds = POLL_INTERVAL_SECONDS if one_by_one else self.worker.options.sweep_interval_seconds
+        return Bell(f"look {side.name}", seconds, lambda: self._look(side))
 
     def start(self) -> None:
         worker = self.worker
         now = datetime.now(tz=self._scheduler.timezone)
-        for side in worker.link.sides.values():
-            for feed in side.feeds:
-                self._every(
-                    worker.options.feed_interval_seconds or feed.interval_seconds,
-                    now,
-                    f"feed {side.name} {feed.name}",
-                    self._read_feed,
-                    side,
-                    feed,
-                )
-            one_by_one = side.name in worker.pollers
-            seconds = POLL_INTERVAL_SECONDS if one_by_one else worker.options.sweep_interval_seconds
-            self._every(seconds, now, f"look {side.name}", self._look, side)
-        self._every(DUE_INTERVAL_SECONDS, now, "due", self._work_due)
-        self._every(1.0, now, "match", self._match)
-        self._every(1.0, now, "hear", self._hear)
         self._every(GO_ON_SECONDS, now, "go on", self._go_on)
         self._every(86_400.0, now, "forget", self._forget)
+        if worker.subscribers:
+            self._every(SUBSCRIBE_SECONDS, now, "subscribe", self._subscribe)
         self._scheduler.start()
+        for bell in self._bells:
+            bell.start()
+
+    @property
+    def _bells(self) -> tuple[Bell, ...]:
+        return self.due, self.match, self.hear, *self._feeds.values(), *self._looks.values()
 
     def _every(
         self, seconds: float, first: datetime, name: str, job: Callable[..., None], *args: object
@@ -481,6 +485,8 @@ class _Loop:
         )
 
     def drain(self, seconds: float) -> bool:
+        for bell in self._bells:
+            bell.silence()
         with self._claiming:
             self._stopping = True
         # In a thread, since waiting for the jobs that are under way has no limit of its own.
@@ -496,33 +502,41 @@ class _Loop:
         _, unfinished = wait([f for f in running if not f.cancelled()], timeout=seconds)
         self._pool.shutdown(wait=False)
         jobs.join(max(deadline - time.monotonic(), 0.0))
-        return not unfinished and not jobs.is_alive()
+        ended = [bell.join(max(deadline - time.monotonic(), 0.0)) for bell in self._bells]
+        self._ears.shutdown(wait=False, cancel_futures=True)
+        return not unfinished and not jobs.is_alive() and all(ended)
 
     def _read_feed(self, side: Side, feed: Feed) -> None:
         before = self.report.hints
         self.worker._guarded(self.report, side.name, lambda: self.worker._feed_into(self.report, side, feed))
         self._read.add((side.name, feed.name))
         if self.report.hints != before:
-            self.soon("due")
-            self.soon("match")
-
-    def soon(self, job: str) -> None:
-        if self._scheduler.running:
-            self._scheduler.modify_job(job, next_run_time=datetime.now(tz=self._scheduler.timezone))
+            self.due.ring()
+            self.match.ring()
 
     def _look(self, side: Side) -> None:
         def look() -> None:
             looked = self.worker.look(side)
             self.report.swept += looked.looked_at
             if looked.differ:
-                self.soon("due")
+                self.due.ring()
 
         self.worker._guarded(self.report, side.name, look)
 
     def _hear(self) -> None:
-        if self.worker.hear(self.report):
-            self.soon("due")
-            self.soon("match")
+        told = self.worker.hear(self.report, self._ears, self.due.ring)
+        for feed in told.feeds:
+            self._feeds[feed].ring()
+        for side_name in told.lists:
+            self._looks[side_name].ring()
+        if told.arrived:
+            self.match.ring()
+        if told.heard:
+            # There may be more than one batch.
+            self.hear.ring()
+
+    def _subscribe(self) -> None:
+        self.worker.keep_subscribed(self.report)
 
     def _go_on(self) -> None:
         self.worker._go_on(PassReport())
@@ -554,4 +568,4 @@ class _Loop:
             self._running.pop(future, None)
         if not future.cancelled():
             self.report.worked += self.worker._ended_well(future, self.report)
-        self.soon("due")
+        self.due.ring()

@@ -44,6 +44,13 @@ def serve(
         PlanChoice, typer.Option(help="The shop's plan sets its API limits.")
     ] = PlanChoice.STANDARD,
     currency: Annotated[str, typer.Option(help="ISO 4217, of both sides.")] = "NOK",
+    local_webhooks: Annotated[
+        bool,
+        typer.Option(
+            "--local-webhooks",
+            help="Let Shopify deliver webhooks to http addresses of this machine; the real one refuses them.",
+        ),
+    ] = False,
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
 ) -> None:
     """Serve both emulators until stopped; print one JSON line when they are ready."""
@@ -62,6 +69,7 @@ def serve(
         latency_ms=latency_ms,
         plan=plan.value,
         currency=currency,
+        local_webhooks=local_webhooks,
     )
     asyncio.run(_serve(options))
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from cli.build import build_worker, now, open_ledger
+from cli.build import SIDES, build_worker, now, open_ledger
 from cli.looks import look_lines, looks_json
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output
 from cli.session import load_settings, opened_sides, report_closed
 from cli.show import exit_code_of, show_status, status_json
-from sync import conflicts
+from sync import conflicts, subscriptions
 from sync.brakes import stopped_by
 from sync.ledger import views
 from sync.ledger.looks import looks
@@ -28,15 +28,17 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> int:
         found = views.status(ledger.engine, now())
         looked = looks(ledger.engine)
         stops = stopped_by(ledger.engine)
+        webhooks = {name: line for name in SIDES if (line := subscriptions.words(ledger.engine, name))}
     for words in stops:
         output.say(f"STOPPED: {words}")
-    show_status(found, look_lines(looked, settings, now()), output)
+    show_status(found, look_lines(looked, settings, now()), webhooks, output)
     code = exit_code_of(found, failed=found.last_run_outcome == "failed")
     output.emit(
         {
             **status_json(found),
             "looks": looks_json(looked, settings),
             "stopped_by": stops,
+            "webhooks": webhooks,
             "exit_code": int(code),
         }
     )

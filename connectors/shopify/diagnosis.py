@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Final
@@ -11,14 +10,8 @@ from typing import Final
 from connectors.base import Identity
 from connectors.findings import Finding, Verdict, Wanted
 from connectors.shopify.shape import Json, flag_of, object_of, text_of
-
-#: Without these events giftsync still sees everything, only later (shopify.md §8).
-TOPICS: Final = {
-    "ORDER_TRANSACTIONS_CREATE": "payments with a card",
-    "REFUNDS_CREATE": "refunds to a card",
-    "ORDERS_PAID": "cards that are bought",
-    "ORDERS_FULFILLED": "cards that are sent to their buyers",
-}
+from connectors.shopify.subscriptions import Subscription
+from connectors.shopify.topics import WANTED
 
 #: What only a probe can tell.
 PROBED: Final = {
@@ -124,11 +117,14 @@ def other_apps(cards: int, strange_cards: int, moves: int, strange_moves: int, t
     )
 
 
-def webhooks(subscribed: Counter[str], *, has_secret: bool) -> Finding:
-    missing = {topic: what for topic, what in TOPICS.items() if not subscribed[topic]}
+def webhooks(subscribed: Collection[Subscription], url: str | None, *, has_secret: bool) -> Finding:
+    """How giftsync is subscribed; `url` is its public address for deliveries, if it has one."""
+    ours = {one.topic for one in subscribed if url is None or one.uri == url}
+    missing = {topic.name: topic.what for topic in WANTED if topic.name not in ours}
     evidence: dict[str, str | int | bool | None] = {
-        "subscriptions": sum(subscribed.values()),
+        "subscriptions": len(subscribed),
         "missing_topics": ",".join(missing),
+        "url": url,
     }
     if missing:
         return Finding(
@@ -136,7 +132,10 @@ def webhooks(subscribed: Counter[str], *, has_secret: bool) -> Finding:
             Verdict.WARNING,
             f"Shopify does not tell giftsync at once of {', '.join(missing.values())}; "
             "giftsync sees them when it looks, every few seconds to minutes.",
-            f"Subscribe the app to {', '.join(missing)}: giftsync's public address and /webhooks/shopify.",
+            "Set `public_url` in [console]: `giftsync run` then subscribes the app by itself."
+            if url is None
+            else "`giftsync run` subscribes the app within the hour. Topics that stay away are refused: see "
+            "`giftsync status`, and check that Shopify reaches the public address.",
             evidence,
         )
     if not has_secret:

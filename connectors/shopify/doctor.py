@@ -6,7 +6,6 @@ Sources: shopify.md §1 (versions), §2 (tokens, scopes, plan), §3.3 (limits), 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
@@ -29,18 +28,17 @@ from connectors.shopify.mapping import entry_marker_of, instant_of, marker_of, m
 from connectors.shopify.scopes import SCOPES, missing_scopes
 from connectors.shopify.shape import (
     Json,
-    list_of,
     object_of,
     objects_of,
     optional_object,
     optional_text,
     text_of,
 )
+from connectors.shopify.subscriptions import read_subscriptions
 from mappings.money import MoneyError, format_money
 
 SAMPLE: Final = 50
 ENTRIES_OF_EACH: Final = 5
-SUBSCRIPTIONS_MAX: Final = 100
 
 _KINDS: Final = {
     "token": "a permanent Admin API access token",
@@ -100,7 +98,7 @@ class ShopifyDoctor:
             findings += self._asked("issue_limit", self._limit)
             findings += self._asked("updated_at_order", self._order)
             findings += self._asked("other_apps", self._other_apps)
-            findings += self._asked("webhooks", self._webhooks)
+            findings += self._asked("webhooks", lambda: self._webhooks(wanted.webhook_url))
             findings += probed(wanted)
         findings.append(self._bucket())
         return Examination(findings, identity)
@@ -194,10 +192,8 @@ class ShopifyDoctor:
         strange_moves = sum(note is not None and entry_marker_of(note) is None for note in notes)
         yield other_apps(len(cards), strange_cards, len(notes), strange_moves, total)
 
-    def _webhooks(self) -> Iterable[Finding]:
-        data = self._client.read(operations.EXAMINE_SUBSCRIPTIONS, {"first": SUBSCRIPTIONS_MAX})
-        rows = list_of(object_of(data, "webhookSubscriptions"), "nodes")
-        yield webhooks(Counter(str(row.get("topic")) for row in rows), has_secret=self._has_secret)
+    def _webhooks(self, url: str | None) -> Iterable[Finding]:
+        yield webhooks(read_subscriptions(self._client), url, has_secret=self._has_secret)
 
     def _bucket(self) -> Finding:
         limits = self._client.limits

@@ -18,7 +18,7 @@ from connectors.base import CardRef, Feed, Hint, HintPage
 from connectors.shopify import operations
 from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient
-from connectors.shopify.mapping import card_id, instant_of, marker_of
+from connectors.shopify.mapping import GATEWAY, instant_of, marker_of, paid_card, receipt_of
 from connectors.shopify.operations import Operation
 from connectors.shopify.shape import (
     Json,
@@ -44,8 +44,6 @@ PAGES_MAX: Final = 2_000
 ROWS_PER_WALK_MAX: Final = 20_000
 #: Updates may become visible a little after the time that they carry.
 OVERLAP: Final = timedelta(minutes=2)
-
-_GATEWAY: Final = "gift_card"
 
 
 @dataclass(frozen=True)
@@ -180,17 +178,17 @@ def payment_hints(order: Json) -> list[Hint]:
     """The cards that an order was paid with or refunded to."""
     hints = []
     for payment in objects_of(order, "transactions"):
-        if optional_text(payment, "gateway") != _GATEWAY:
+        if optional_text(payment, "gateway") != GATEWAY:
             continue
-        receipt = _receipt(payment.get("receiptJson"))
-        number = receipt.get("gift_card_id")
+        receipt = receipt_of(payment.get("receiptJson"))
+        native_id = paid_card(receipt)
         # A receipt without the id is no error: its shape is no contract, and the sweep finds the card.
-        if not isinstance(number, int | str) or isinstance(number, bool) or not str(number).isdecimal():
+        if native_id is None:
             continue
         last_chars = str(receipt.get("gift_card_last_characters", ""))
         hints.append(
             Hint(
-                card=CardRef(native_id=card_id(int(number))),
+                card=CardRef(native_id=native_id),
                 feed=ORDERS,
                 last_chars=last_chars.lower()[-4:] if last_chars.isalnum() else "",
                 at=instant_of(payment, "processedAt") if payment.get("processedAt") else None,
@@ -198,16 +196,6 @@ def payment_hints(order: Json) -> list[Hint]:
             )
         )
     return hints
-
-
-def _receipt(value: Any) -> Json:
-    """`receiptJson`, an object or its text; gateway-specific, without a stable contract (shopify.md §8)."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _is_below(updated: Sequence[datetime], cutoff: datetime) -> bool:

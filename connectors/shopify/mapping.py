@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date, datetime
 from typing import Final
@@ -26,6 +27,9 @@ SUSPENDED_ON: Final = date(2000, 1, 1)
 
 #: How long a note may be is not published (shopify.md §11), so what giftsync writes stays modest.
 NOTE_LENGTH_MAX: Final = 255
+
+#: The gateway of a payment with a gift card (shopify.md §8).
+GATEWAY: Final = "gift_card"
 
 _MARKER: Final = re.compile(r"(gs-[a-z0-9]+)(?=\s|$)")
 _CARD_ID: Final = re.compile(r"gid://shopify/GiftCard/[0-9]{1,20}")
@@ -126,6 +130,23 @@ def entry_of(node: Json) -> Entry:
         marker=entry_marker_of(optional_text(node, "note")),
         label=text_of(node, "__typename"),
     )
+
+
+def receipt_of(value: object) -> Json:
+    """A payment's receipt, an object or its text: gateway-specific, without a stable contract (§8)."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def paid_card(receipt: Json) -> str | None:
+    """The id of the card that was paid with, if the receipt names it."""
+    number = receipt.get("gift_card_id")
+    named = isinstance(number, int | str) and not isinstance(number, bool) and str(number).isdecimal()
+    return card_id(int(str(number))) if named else None
 
 
 def money_input(effect: Effect) -> dict[str, str]:

@@ -418,6 +418,65 @@ mutation {bulk_name(tag)}($input: GiftCardCreateInput!) {{
 """
 
 
+# Webhook subscriptions (shopify.md §8). These payloads answer with the plain UserError, without a code.
+
+_SUBSCRIPTION: Final = "id topic uri format includeFields apiVersion { handle }"
+
+SUBSCRIPTIONS: Final = Operation(
+    "GiftsyncSubscriptions",
+    "webhookSubscriptions",
+    "query GiftsyncSubscriptions($first: Int!) { webhookSubscriptions(first: $first) { nodes { "
+    + _SUBSCRIPTION
+    + " } } }",
+    points_guess=25,
+)
+
+SUBSCRIBE: Final = Operation(
+    "GiftsyncSubscribe",
+    "webhookSubscriptionCreate",
+    """
+mutation GiftsyncSubscribe($topic: WebhookSubscriptionTopic!, $input: WebhookSubscriptionInput!) {
+  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $input) {
+    webhookSubscription { id apiVersion { handle } }
+    userErrors { field message }
+  }
+}
+""",
+    points_guess=11,
+    changes=True,
+)
+
+RESUBSCRIBE: Final = Operation(
+    "GiftsyncResubscribe",
+    "webhookSubscriptionUpdate",
+    """
+mutation GiftsyncResubscribe($id: ID!, $input: WebhookSubscriptionInput!) {
+  webhookSubscriptionUpdate(id: $id, webhookSubscription: $input) {
+    webhookSubscription { id }
+    userErrors { field message }
+  }
+}
+""",
+    points_guess=10,
+    changes=True,
+)
+
+UNSUBSCRIBE: Final = Operation(
+    "GiftsyncUnsubscribe",
+    "webhookSubscriptionDelete",
+    """
+mutation GiftsyncUnsubscribe($id: ID!) {
+  webhookSubscriptionDelete(id: $id) {
+    deletedWebhookSubscriptionId
+    userErrors { field message }
+  }
+}
+""",
+    points_guess=10,
+    changes=True,
+)
+
+
 # What the doctor asks. Each is a request of its own: a missing scope makes one root field null, and with it
 # only one answer.
 
@@ -489,17 +548,6 @@ query GiftsyncExamineMoves($first: Int!, $last: Int!) {
     points_guess=50,
 )
 
-EXAMINE_SUBSCRIPTIONS: Final = Operation(
-    "GiftsyncExamineSubscriptions",
-    "webhookSubscriptions",
-    """
-query GiftsyncExamineSubscriptions($first: Int!) {
-  webhookSubscriptions(first: $first) { nodes { topic uri } }
-}
-""",
-    points_guess=10,
-)
-
 PROBE_CARD: Final = Operation(
     "GiftsyncProbeCard",
     "giftCard",
@@ -536,6 +584,9 @@ OPERATIONS: Final = (
     EXAMINE_MADE_BY_APPS,
     EXAMINE_UPDATES,
     EXAMINE_MOVES,
-    EXAMINE_SUBSCRIPTIONS,
+    SUBSCRIPTIONS,
+    SUBSCRIBE,
+    RESUBSCRIBE,
+    UNSUBSCRIBE,
     PROBE_CARD,
 )

@@ -16,10 +16,12 @@ from connectors.base import (
     Feed,
     FindResult,
     Heard,
+    Hint,
     HintPage,
     Identity,
     Observation,
     Save,
+    Subscribed,
     Usage,
 )
 from connectors.errors import SideClosed
@@ -32,11 +34,14 @@ from connectors.shopify.bucket import CostBucket, Priority
 from connectors.shopify.bulk import ShopifyBulk
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.doctor import ShopifyDoctor
-from connectors.shopify.feeds import FEEDS, NEW_CARDS, FeedReader, payment_hints
+from connectors.shopify.feeds import FEEDS, NEW_CARDS, ORDERS, FeedReader, payment_hints
+from connectors.shopify.mapping import is_card_id
 from connectors.shopify.probe import ShopifyProbe
 from connectors.shopify.reads import CODE_LENGTH_MAX, CODE_LENGTH_MIN, CardReader
 from connectors.shopify.scopes import missing_scopes
 from connectors.shopify.shape import Json, flag_of, object_of, objects_of, optional_object, text_of
+from connectors.shopify.subscriptions import subscribe
+from connectors.shopify.topics import BULK_FINISHED, UNINSTALLED
 from connectors.shopify.writes import CardWriter
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -164,10 +169,28 @@ class ShopifySide:
 
     def hear(self, delivery: Delivery) -> Heard:
         """The cards that an order was paid with; a sold card shows in `new_cards` once it is fulfilled."""
-        if delivery.topic not in webhooks.ORDER_TOPICS:
-            return Heard()
+        if is_card_id(delivery.subject):
+            return Heard([Hint(CardRef(delivery.subject), ORDERS)])
+        if delivery.topic == UNINSTALLED.header:
+            return Heard(closed=self._shut_out())
+        if delivery.topic == BULK_FINISHED.header:
+            return Heard(list_ready=True)
         order = optional_object(self._client.read(operations.READ_ORDER, {"id": delivery.subject}), "order")
         return Heard([] if order is None else payment_hints(order), [NEW_CARDS])
+
+    def _shut_out(self) -> SideClosed | None:
+        """What Shopify says to an app that it says was uninstalled; None when it was installed again."""
+        try:
+            self._client.read(operations.IDENTIFY, {})
+        except SideClosed as error:
+            return SideClosed(
+                f"the app was uninstalled from the shop ({error})",
+                "Install the app again, then `giftsync resume`.",
+            )
+        return None
+
+    def subscribe(self, url: str | None) -> Subscribed:
+        return subscribe(self._client, f"/webhooks/{self._name}", url)
 
     @property
     def known_as(self) -> str:

@@ -8,37 +8,20 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from connectors.base import Delivery, Unproved
+from connectors.shopify.mapping import GATEWAY, paid_card, receipt_of
+from connectors.shopify.shape import Json
+from connectors.shopify.topics import BY_HEADER, ORDER_TRANSACTIONS, TENDER_TRANSACTIONS, Topic
 
 HMAC_HEADER: Final = "x-shopify-hmac-sha256"
 TOPIC_HEADER: Final = "x-shopify-topic"
 SHOP_HEADER: Final = "x-shopify-shop-domain"
 ID_HEADER: Final = "x-shopify-webhook-id"
 
-#: Topics that tell of an order, and the key of the order's number in their payload.
-ORDER_TOPICS: Final = {
-    "order_transactions/create": "order_id",
-    "refunds/create": "order_id",
-    "tender_transactions/create": "order_id",
-    "orders/create": "id",
-    "orders/paid": "id",
-    "orders/updated": "id",
-    "orders/edited": "id",
-    "orders/cancelled": "id",
-    "orders/fulfilled": "id",
-}
-#: Topics that are kept for others to act on; they have no subject that giftsync asks Shopify about.
-OTHER_TOPICS: Final = frozenset(
-    {
-        "app/uninstalled",
-        "bulk_operations/finish",
-        "customers/data_request",
-        "customers/redact",
-        "shop/redact",
-    }
-)
+#: Privacy requests, which are set up in the app's settings and not subscribed to.
+PRIVACY_TOPICS: Final = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
 
 #: Privacy requests name orders under these keys (shopify.md §8).
 _ORDERS_OF_REQUEST: Final = {
@@ -77,15 +60,42 @@ def read_delivery(
     key = headers.get(ID_HEADER, "")
     if not _WEBHOOK_ID.fullmatch(key):
         raise Unproved("the delivery has no id")
-    topic = headers.get(TOPIC_HEADER, "").lower()
-    if topic in ORDER_TOPICS:
-        number = _object(body).get(ORDER_TOPICS[topic])
-        if isinstance(number, int) and not isinstance(number, bool):
-            return Delivery(key, topic, f"gid://shopify/Order/{number}")
+    header = headers.get(TOPIC_HEADER, "").lower()
+    if header in PRIVACY_TOPICS:
+        return Delivery(key, header, _orders_of(header, body))
+    topic = BY_HEADER.get(header)
+    if topic is None:
         return None
-    if topic in OTHER_TOPICS:
-        return Delivery(key, topic, _orders_of(topic, body))
-    return None
+    subject = "" if topic.order_key is None else _subject(topic, topic.order_key, _object(body))
+    return None if subject is None else Delivery(key, header, subject)
+
+
+def _subject(topic: Topic, order_key: str, payload: Json) -> str | None:
+    """What is worth asking about: a card that the payload names, else its order; None for neither.
+
+    What the payload leaves out is asked for, because a subscription may be older than this release.
+    """
+    if topic is ORDER_TRANSACTIONS:
+        if payload.get("gateway", GATEWAY) != GATEWAY:
+            return None
+        card = paid_card(receipt_of(payload.get("receipt")))
+        if card is not None:
+            return card
+    if topic is TENDER_TRANSACTIONS and payload.get("payment_method", GATEWAY) != GATEWAY:
+        return None
+    if not _concerns_cards(payload):
+        return None
+    number = payload.get(order_key)
+    return f"gid://shopify/Order/{number}" if type(number) is int else None
+
+
+def _concerns_cards(order: Json) -> bool:
+    """Whether an order was paid with a card or sold one, as far as its payload tells."""
+    gateways, lines = order.get("payment_gateway_names"), order.get("line_items")
+    if not isinstance(gateways, list) or not isinstance(lines, list):
+        return True
+    sells = any(not isinstance(line, dict) or line.get("gift_card", True) for line in lines)
+    return GATEWAY in gateways or sells
 
 
 def _orders_of(topic: str, body: bytes) -> str:
@@ -98,7 +108,7 @@ def _orders_of(topic: str, body: bytes) -> str:
     return json.dumps({"orders": numbers})
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def _object(body: bytes) -> Json:
     try:
         payload = json.loads(body)
     except ValueError:

@@ -117,10 +117,11 @@ class Intake:
             return connection.execute(delete(hints_seen).where(hints_seen.c.seen_at < before)).rowcount
 
     def hint(self, side: str, hints: Sequence[Hint], now: datetime) -> Taken:
-        """Store hints that come from no feed, such as a webhook's."""
+        """Store hints that come from no feed, such as a webhook's. A feed may have told of them already."""
         with self.engine.begin() as connection:
             known = self._known(connection, side, hints)
-            write_due(connection, known, now, side)
+            news = self._news(connection, side, hints, now)
+            write_due(connection, [k for k, new in zip(known, news, strict=True) if new], now, side)
             fresh = [hint for hint, card_id in zip(hints, known, strict=True) if card_id is None]
             arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
         return Taken(len(known) - len(fresh), arrived)

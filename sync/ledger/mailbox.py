@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -59,19 +60,26 @@ class Mailbox:
             ).all()
         return [Letter(r.id, r.side, Delivery(r.key, r.topic, r.subject), r.attempts) for r in rows]
 
-    def heard(self, letter: Letter) -> None:
-        self._set_due(letter, None)
+    def heard(self, letters: Sequence[Letter]) -> None:
+        self._set_due(letters, None)
 
-    def postpone(self, letter: Letter, due_at: datetime) -> None:
-        self._set_due(letter, due_at)
+    def postpone(self, letters: Sequence[Letter], due_at: datetime) -> None:
+        self._set_due(letters, due_at)
 
-    def _set_due(self, letter: Letter, due_at: datetime | None) -> None:
+    def _set_due(self, letters: Sequence[Letter], due_at: datetime | None) -> None:
         with self.engine.begin() as connection:
             connection.execute(
                 update(deliveries)
-                .where(deliveries.c.id == letter.id)
+                .where(deliveries.c.id.in_([letter.id for letter in letters]))
                 .values(due_at=due_at, attempts=deliveries.c.attempts + 1)
             )
+
+    def last_received(self, side: str) -> datetime | None:
+        """When the newest delivery of the side came, of those that are still kept."""
+        with reading(self.engine) as connection:
+            newest = select(deliveries.c.received_at).where(deliveries.c.side == side)
+            newest = newest.order_by(deliveries.c.received_at.desc()).limit(1)
+            return connection.execute(newest).scalar_one_or_none()
 
     def forget_old(self, now: datetime) -> int:
         """Drop what was heard and cannot come again."""

@@ -12,6 +12,7 @@ import requests
 from connectors.base import CardRef, Effect, EffectKind
 from connectors.findings import Known, Verdict
 from connectors.shopify import ShopifySide
+from connectors.shopify.topics import WANTED
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sandbox.faults import Fault, FaultKind, FaultPlan
@@ -210,7 +211,7 @@ class TestExamination:
         assert finding.evidence["cards_without_our_mark"] == 1
 
     def test_subscriptions_and_the_secret_that_proves_them(self, world: ShopifyWorld) -> None:
-        def at(secrets: tuple[str, ...]) -> Verdict:
+        def at(secrets: tuple[str, ...], url: str | None = None) -> Verdict:
             side = ShopifySide(
                 shop=SHOP,
                 token=TOKEN,
@@ -218,16 +219,18 @@ class TestExamination:
                 pause=world.time.pause,
                 webhook_secrets=secrets,
             )
-            finding = point(side.examine(wanted()), "webhooks")
+            finding = point(side.examine(wanted(webhook_url=url)), "webhooks")
             assert SECRET not in words([finding])
             side.close()
             return finding.verdict
 
         assert at((SECRET,)) is Verdict.WARNING
-        for topic in ("ORDER_TRANSACTIONS_CREATE", "REFUNDS_CREATE", "ORDERS_PAID", "ORDERS_FULFILLED"):
-            subscribe(world, topic)
+        for topic in WANTED:
+            subscribe(world, topic.name)
         assert at(()) is Verdict.WARNING
         assert at((SECRET,)) is Verdict.OK
+        assert at((SECRET,), "https://giftsync.example.com/webhooks/shopify") is Verdict.OK
+        assert at((SECRET,), "https://moved.example.com/webhooks/shopify") is Verdict.WARNING
 
     def test_what_was_tried_before_is_told(self, side: ShopifySide) -> None:
         known = {"updated_at_on_debit": Known(Verdict.OK, "It does.", datetime(2026, 1, 2, tzinfo=UTC))}

@@ -8,6 +8,7 @@ import hmac
 import json
 import smtplib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -271,7 +272,8 @@ def test_the_worker_answers_a_stored_delivery(online: Shop, tmp_path: Path) -> N
     box.store(SHOPIFY, request(CUSTOMER_REDACT, 7), online.clock())
 
     report = online.sync()
-    assert online.worker.hear(report) == 1
+    with ThreadPoolExecutor(1) as threads:
+        assert online.worker.hear(report, threads).heard == 1
     assert box.due(online.clock() + timedelta(days=1), 10) == []
     assert "Kari" not in everything_said(online)
 
