@@ -155,6 +155,11 @@ def marker_of_order(external_number: str) -> str | None:
     return match[1] if match else None
 
 
+def is_ours(external_number: str) -> bool:
+    """Whether giftsync made the order with this number."""
+    return marker_of_order(external_number) is not None
+
+
 class SettlementFate(StrEnum):
     """What became of a settlement, as far as its words tell."""
 

@@ -105,6 +105,8 @@ class FlowReceipt:
     uid: str
     order_uid: str
     settled_at: datetime | None
+    #: The order's externalOrderNumber; empty where the line does not show it.
+    external_number: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,7 @@ def parse_receipt(receipt: JsonObject) -> FlowReceipt:
         uid=loose_text(receipt, "orderReceiptUid") or order_uid,
         order_uid=order_uid,
         settled_at=loose_instant(receipt.get("settledAt")),
+        external_number=loose_text(receipt, "externalOrderNumber"),
     )
 
 

@@ -2,13 +2,14 @@
 
 Flow lists neither cards nor their movements, so this is the only way to learn of a card that was sold in a
 store. The first read therefore goes through all history, page by page, and may be interrupted at every page.
+A page's orders are read a few at a time; its cursor is told only once every one of them was read.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,7 +18,7 @@ from connectors.base import CardRef, Hint, HintPage
 from connectors.errors import InDoubt, SideClosed
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
-from connectors.flow.mapping import instant_text, marker_of_order
+from connectors.flow.mapping import instant_text, is_ours, marker_of_order
 from connectors.flow.model import (
     FlowOrder,
     FlowReceipt,
@@ -27,7 +28,8 @@ from connectors.flow.model import (
     parse_receipt,
     serial_of,
 )
-from connectors.flow.settings import FlowSettings
+from connectors.flow.settings import READS_AT_ONCE, FlowSettings
+from connectors.parallel import in_order
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +152,8 @@ class ReceiptFeed:
             if uids and uids == previous:
                 raise InDoubt("Flow answers the same page of receipts again")
             previous = uids
-            hints, seen = self._read_orders(one for one in receipts if one.uid not in cursor.known)
+            news = [one for one in receipts if one.uid not in cursor.known]
+            hints, seen = self._read_orders(news, first_pass=cursor.since is None)
             number = page.number if page.number is not None else (cursor.page or 1)
             cursor = cursor.after_page(number + 1, len(receipts), seen, self._overlap)
             if not receipts or (page.total is not None and cursor.count >= page.total):
@@ -168,19 +171,29 @@ class ReceiptFeed:
                 "Check the tenant uid and the base URL; giftsync may be too old for this Flow API.",
             ) from None
 
-    def _read_orders(self, receipts: Iterator[FlowReceipt]) -> tuple[list[Hint], dict[str, datetime]]:
-        """The hints of some receipts, and when each of these settled."""
+    def _read_orders(
+        self, receipts: Sequence[FlowReceipt], *, first_pass: bool
+    ) -> tuple[list[Hint], dict[str, datetime]]:
+        """The hints of some receipts, and when each of these settled.
+
+        Orders of our own are no news. But the first pass tells of them as well: it may be the first one of a
+        new ledger, and then another ledger made them.
+        """
+        told = [one for one in receipts if first_pass or not is_ours(one.external_number)]
+        uids = list(dict.fromkeys(one.order_uid for one in told))
+        orders = dict(zip(uids, in_order(self._order, uids, READS_AT_ONCE), strict=True))
         hints: list[Hint] = []
         seen: dict[str, datetime] = {}
-        orders: dict[str, FlowOrder | None] = {}
+        hinted: set[str] = set()
         for receipt in receipts:
-            if receipt.order_uid not in orders:
-                orders[receipt.order_uid] = order = self._order(receipt.order_uid)
-                if order is not None:
-                    hints += self.hints_of(order, receipt.settled_at)
-            settled_at = receipt.settled_at or _settled_at(orders[receipt.order_uid])
+            order = orders.get(receipt.order_uid)
+            settled_at = receipt.settled_at or _settled_at(order)
             if settled_at is not None:
                 seen[receipt.uid] = settled_at
+            if order is None or order.uid in hinted or (is_ours(order.external_number) and not first_pass):
+                continue
+            hinted.add(order.uid)
+            hints += self.hints_of(order, receipt.settled_at)
         return hints, seen
 
     def _order(self, order_uid: str) -> FlowOrder | None:

@@ -18,6 +18,8 @@ BASE_URL_STAGE: Final = "https://api.stage.flowretail.com/v2"
 
 #: Flow's card numbers (flow.md §2); a legacy number may look different.
 NUMBER_DIGITS: Final = 16
+#: Reads of one feed or sweep that wait for Flow at the same time; `Pace` bounds how often they begin.
+READS_AT_ONCE: Final = 4
 #: Path ids and external references (flow.md §1, §4).
 UID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]+")
 

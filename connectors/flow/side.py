@@ -35,13 +35,14 @@ from connectors.flow.changes import Changes
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
 from connectors.flow.doctor import FlowDoctor
-from connectors.flow.mapping import expiry_date, marker_in, minor_from_x100
+from connectors.flow.mapping import expiry_date, is_ours, marker_in, minor_from_x100
 from connectors.flow.model import FlowCard
 from connectors.flow.movements import Movements
 from connectors.flow.probe import FlowProbe
 from connectors.flow.receipts import FEED, ReceiptFeed
 from connectors.flow.refusals import status_of
-from connectors.flow.settings import NUMBER_DIGITS, FlowSettings
+from connectors.flow.settings import NUMBER_DIGITS, READS_AT_ONCE, FlowSettings
+from connectors.parallel import in_order
 from mappings.money import MoneyError
 from mappings.serials import Serial
 
@@ -131,20 +132,17 @@ class FlowSide:
         """One read per card; Flow publishes no movements, so `entries` changes nothing."""
         doubts = 0
         checked_extension = False
-        for card in cards:
-            try:
-                observation = self._observe(card)
-                doubts = 0
-            except InDoubt as error:
-                doubts += 1
+        for card, answer in zip(cards, in_order(self._answer, cards, READS_AT_ONCE), strict=True):
+            doubts = doubts + 1 if isinstance(answer, InDoubt) else 0
+            if isinstance(answer, InDoubt):
                 if doubts >= DOUBTS_MAX:
-                    raise
-                observation = Unreadable(str(error), self._clock())
-            if isinstance(observation, Absent) and card.native_id is not None and not checked_extension:
+                    raise answer
+                answer = Unreadable(str(answer), self._clock())
+            if isinstance(answer, Absent) and card.native_id is not None and not checked_extension:
                 # A card that was there and is gone: with the extension switched off every card is.
                 self._discovery.check_extension()
                 checked_extension = True
-            yield observation
+            yield answer
 
     def lookup(self, serial: Serial) -> Observation:
         """The card with that number, or with that legacy number; the answer says which one it has now."""
@@ -177,11 +175,15 @@ class FlowSide:
         return self._receipts.read(cursor)
 
     def hints_of_order(self, order_uid: str) -> list[Hint]:
-        """The cards that one order concerns: for a webhook, which names only the order (flow.md §6)."""
+        """The cards that one order concerns: for a webhook, which names only the order (flow.md §6).
+
+        An order of our own tells nothing that its intent does not know.
+        """
         try:
-            return self._receipts.hints_of(self._client.order(order_uid))
+            order = self._client.order(order_uid)
         except Rejected:
             return []
+        return [] if is_ours(order.external_number) else self._receipts.hints_of(order)
 
     def read_delivery(self, headers: Mapping[str, str], body: bytes) -> Delivery | None:
         minute = self._clock().strftime("%Y%m%d%H%M")
@@ -216,6 +218,12 @@ class FlowSide:
 
     def _wait(self, seconds: float) -> None:
         self._closed.wait(seconds)
+
+    def _answer(self, ref: CardRef) -> Observation | InDoubt:
+        try:
+            return self._observe(ref)
+        except InDoubt as error:
+            return error
 
     def _observe(self, ref: CardRef) -> Observation:
         """What Flow shows for one card. Raises InDoubt when there is no believable answer."""

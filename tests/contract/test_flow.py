@@ -593,6 +593,20 @@ def test_the_feed_tells_sold_from_spent_and_ours_from_theirs(world: FlowWorld) -
     side.close()
 
 
+def test_after_the_first_pass_our_own_orders_tell_nothing(world: FlowWorld) -> None:
+    side, card = world.side(), world.sell(100_00)
+    _, cursor = drain(side.hints("receipts", None))
+    saved = Saved()
+    side.apply(debit(world, card, 5_00), saved)
+    world.spend(card, 10_00)
+
+    hints, _ = drain(side.hints("receipts", cursor))
+
+    assert [hint.created_by for hint in hints] == [None]
+    assert side.hints_of_order(saved.progress["order_uid"]) == []
+    side.close()
+
+
 def test_an_idle_feed_is_silent_and_cheap(world: FlowWorld) -> None:
     side = world.side()
     for _ in range(5):
