@@ -35,6 +35,7 @@ from sync.brakes import Brake, BrakeLimits
 from sync.ledger import views
 from sync.ledger.engine import LedgerUnavailable, check_engine, open_engine
 from sync.ledger.intake import Intake
+from sync.ledger.marks import switched_on_since
 from sync.ledger.migrations import upgrade
 from sync.ledger.pool import Pool
 from sync.ledger.store import Store
@@ -50,6 +51,8 @@ from sync.worker import Worker, WorkerOptions
 FLOW = "flow"
 SHOPIFY = "shopify"
 SIDES = (FLOW, SHOPIFY)
+#: Since when buyers of new cards are told: cards that were sold before are not new.
+NOTIFICATIONS = "notifications_since"
 
 
 def now() -> datetime:
@@ -143,6 +146,8 @@ def _shopify(settings: Settings, pause: Callable[[float], None]) -> ShopifySide:
             pause=pause,
             name=SHOPIFY,
             webhook_secrets=webhook_secrets(settings),
+            notifies=settings.link.send_notifications,
+            attaching_notifies=bool(section.attaching_notifies),
         )
     except ValueError as error:
         raise ConfigError([f"[shopify]: {error}."]) from None
@@ -215,6 +220,7 @@ def link_rules(settings: Settings, sides: Mapping[str, Side]) -> LinkRules:
         )
     if not link.download_shopify_cards:
         rules[FLOW] = replace(rules[FLOW], creates=False)
+    rules[SHOPIFY] = replace(rules[SHOPIFY], notifies=link.send_notifications)
     by_side = link.first_contact in (FLOW, SHOPIFY)
     return LinkRules(
         sides=rules,
@@ -259,9 +265,10 @@ def build_worker(
         lease_seconds=settings.worker.lease_seconds,
         on_closed=on_closed,
     )
+    since = switched_on_since(ledger.engine, NOTIFICATIONS, now(), on=settings.link.send_notifications)
     matcher = Matcher(
         link,
-        ledger.intake,
+        replace(ledger.intake, contacts_since=since),
         ledger.pool,
         settings.link.shopify_serial_prefix,
         lengthens=settings.link.lengthen_short_numbers,
@@ -274,7 +281,7 @@ def build_worker(
         (side, webhook_url(settings, name)) for name, side in sides.items() if isinstance(side, ShopifySide)
     ]
     worker.notices = notices_of(settings, ledger)
-    worker.privacy = Privacy(ledger.engine, now, _privacy_folder(ledger.engine))
+    worker.privacy = Privacy(ledger.engine, ledger.vault, now, _privacy_folder(ledger.engine))
     return worker
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from cli.errors import OperatorError
 from sandbox.emulator import Emulator
-from sandbox.flow import FlowEmulator
+from sandbox.flow import FlowBehaviour, FlowEmulator
 from sandbox.shopify import ShopifyBehaviour, ShopifyEmulator
 
 SHOP = "giftsync-sandbox.myshopify.com"
@@ -41,6 +41,8 @@ class SandboxOptions:
     currency: str = "NOK"
     #: Whether Shopify delivers webhooks to plain http addresses of this machine, which the real one refuses.
     local_webhooks: bool = False
+    #: Whether Flow's orders show the customer who was named at the till.
+    till_customers: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ async def serving(options: SandboxOptions) -> AsyncIterator[Address]:
         seed=options.seed,
         cards=options.flow_cards,
         latency_ms=options.latency_ms,
+        behaviour=FlowBehaviour(till_orders_show_customer=options.till_customers),
     )
     runners: list[web.AppRunner] = []
     try:

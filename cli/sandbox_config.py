@@ -77,6 +77,7 @@ def sandbox_values(address: Address, pace: Pace = PACE) -> Values:
         ("shopify", "client_id"): CLIENT_ID,
         ("shopify", "client_secret"): address.api_secret,
         ("shopify", "url"): address.shopify_url,
+        ("shopify", "attaching_notifies"): False,
         ("flow", "tenant"): address.tenant,
         ("flow", "store"): address.store,
         ("flow", "token"): address.flow_token,

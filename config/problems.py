@@ -33,7 +33,7 @@ def _sentence(error: ErrorDetails, file: str, from_env: Mapping[str, Any]) -> st
             name = _name((*path, context["key"]), file)
             return f"{name}: {context['path']} cannot be used: {context['reason']}."
         case "needed":
-            needed = (*path, str(error["ctx"]["key"]))
+            needed = (*path, *str(error["ctx"]["key"]).split("."))
             return _missing(needed, find_key(needed), file)
         case "empty" if key is not None:
             return f"{where} is empty. {_put(key)}"

@@ -37,12 +37,6 @@ def _check_timezone(name: str) -> str:
     return name
 
 
-def _check_off(value: bool) -> bool:
-    if value:
-        raise ValueError("not supported")
-    return value
-
-
 def _check_secret(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     _check_not_empty(text)
@@ -144,9 +138,11 @@ class LinkSection(Section):
     download_shopify_cards: Annotated[bool, _form("true or false")] = True
     """Cards bought online get a number for the store. If false, they can be spent online only."""
 
-    send_notifications: Annotated[bool, AfterValidator(_check_off), _form("false")] = False
-    """Whether customers are told by Shopify about cards that are created for them. This release cannot do it:
-    no customer data is sent, and nobody is notified, so it must be false."""
+    send_notifications: Annotated[bool, _form("true or false")] = False
+    """Buyers of cards that are sold in a store from now on are told by Shopify that they can use them online.
+    If Flow's order shows their e-mail address or phone number, they are found among the shop's customers, or
+    made there with that and nothing else. Cards that exist already, and imports, tell nobody. If false, no
+    customer data is sent anywhere. The app needs the scope write_customers."""
 
     shopify_serial_prefix: Annotated[
         str, Field(pattern=r"^[0-9]{4}$"), _form('four digits, such as "9900"')
@@ -213,6 +209,11 @@ class ShopifySection(Section):
 
     url: Annotated[Url | None, _form('an address such as "https://example.myshopify.com"')] = None
     """Where the Admin API answers. Left out, https:// and the shop; only the sandbox needs another."""
+
+    attaching_notifies: Annotated[bool | None, _form("true or false")] = None
+    """Needed with `send_notifications`: whether Shopify by itself tells a customer who is attached to a gift
+    card. Its documentation does not say; try it with a card and a customer of your own. If true, giftsync
+    attaches the customer and leaves the telling to Shopify; if false, it asks for one message."""
 
     version: Annotated[
         str, Field(pattern=r"^20[0-9]{2}-(01|04|07|10)$"), _form('an API version such as "2026-10"')
@@ -409,6 +410,13 @@ class Settings(BaseSettings):
     notices: NoticesSection = Field(default_factory=NoticesSection)
     worker: WorkerSection = Field(default_factory=WorkerSection)
     console: ConsoleSection = Field(default_factory=ConsoleSection)
+
+    @model_validator(mode="after")
+    def _check_notifications(self) -> Settings:
+        """One setting needs another, which pydantic cannot say of a key."""
+        if self.link.send_notifications and self.shopify.attaching_notifies is None:
+            raise PydanticCustomError("needed", "{key}", {"key": "shopify.attaching_notifies"})
+        return self
 
     def secrets(self) -> list[str]:
         """Everything that must never be shown."""

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from connectors.errors import SideClosed
+from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 
@@ -111,6 +112,8 @@ class Effect:
     brand: str | None = None
     #: What earlier attempts of this same intent saved through `Save`.
     progress: Mapping[str, str] = field(default_factory=dict)
+    #: For notify: the buyer, whom the side may not know yet; None: whoever the side has with the card.
+    contact: Contact | None = None
 
 
 #: Commits what a multi-call effect must remember before its next call, such as an order's uid.
@@ -169,6 +172,8 @@ class Hint:
     sold_here: bool = False
     #: For new cards: order name, shipping name, customer, brand; never a serial.
     details: Mapping[str, str] = field(default_factory=dict)
+    #: For new cards: how the buyer is reached, where the side shows it.
+    contact: Contact | None = None
 
 
 @dataclass(frozen=True)

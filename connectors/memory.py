@@ -15,6 +15,7 @@ from enum import StrEnum
 from connectors.base import (
     Absent,
     Applied,
+    CannotTell,
     Capabilities,
     CardRef,
     Effect,
@@ -33,6 +34,7 @@ from connectors.base import (
     Usage,
 )
 from connectors.errors import InDoubt, NotSent, Refusal, Refused, Throttled
+from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 
@@ -66,6 +68,10 @@ class MemoryCard:
     note: str = ""
     created_by: str | None = None
     sold_here: bool = True
+    #: The buyer, as the till knows them; of a card that giftsync made, whom it was told to tell.
+    contact: Contact | None = None
+    #: With a contact: when the card was sold.
+    sold_at: datetime | None = None
     entries: list[Entry] = field(default_factory=list)
 
 
@@ -106,6 +112,8 @@ class MemorySide:
         self.cards: dict[str, MemoryCard] = {}
         #: Every write that reached the side, in order.
         self.writes: list[Effect] = []
+        #: Native ids of the cards that somebody was told of, once for each message.
+        self.told: list[str] = []
         self._clock = clock
         self._fault = fault
         self._journal: list[str] = []
@@ -119,11 +127,15 @@ class MemorySide:
 
     # --- what customers and staff do ---------------------------------------------------------------
 
-    def sell(self, serial: str, amount_minor: int, expires_on: date | None = None) -> CardRef:
+    def sell(
+        self, serial: str, amount_minor: int, expires_on: date | None = None, contact: Contact | None = None
+    ) -> CardRef:
         """A customer buys a card here."""
         with self._lock:
             card = self._new_card(Serial(serial), amount_minor)
             card.expires_on = expires_on
+            if contact is not None:
+                card.contact, card.sold_at = contact, self._clock()
             return CardRef(card.native_id, None if self.capabilities.hides_serials else card.serial)
 
     def generate(self, serial: str) -> CardRef:
@@ -221,6 +233,8 @@ class MemorySide:
                 return Found(1, card.native_id) if card.status is effect.status else NotFound()
             if effect.kind is EffectKind.SET_EXPIRY:
                 return Found(1, card.native_id) if card.expires_on == effect.expires_on else NotFound()
+            if effect.kind is EffectKind.NOTIFY:
+                return CannotTell("the side does not list the messages that it sent")
             landings = sum(entry.marker == effect.marker for entry in card.entries)
             return Found(landings, card.native_id) if landings else NotFound()
 
@@ -255,8 +269,11 @@ class MemorySide:
             CardRef(native_id, serial),
             "journal",
             card.serial.last_chars,
+            # Of its sale; for what moves later, a hint without a moment is always news.
+            at=card.sold_at if not card.entries else None,
             created_by=card.created_by,
             sold_here=card.sold_here,
+            contact=card.contact,
         )
 
     def _by_serial(self, serial: Serial) -> MemoryCard | None:
@@ -350,6 +367,12 @@ class MemorySide:
         if self.capabilities.suspends_by_date and effect.status is CardStatus.ACTIVE:
             card.expires_on = effect.expires_on
 
+    def _notify(self, card: MemoryCard, effect: Effect) -> None:
+        if effect.contact is None and card.contact is None:
+            raise Refused("the card has no customer", Refusal.MISSING_DETAIL)
+        card.contact = effect.contact or card.contact
+        self.told.append(card.native_id)
+
     def _set_expiry(self, card: MemoryCard, effect: Effect) -> None:
         if self.capabilities.suspends_by_date and card.status is CardStatus.SUSPENDED:
             raise Refused("the card is suspended: lift that first", Refusal.NOT_ACTIVE)
@@ -361,5 +384,5 @@ _CHANGES: Mapping[EffectKind, Callable[[MemorySide, MemoryCard, Effect], None]] 
     EffectKind.DEBIT: MemorySide._credit_or_debit,
     EffectKind.SET_STATUS: MemorySide._set_status,
     EffectKind.SET_EXPIRY: MemorySide._set_expiry,
-    EffectKind.NOTIFY: lambda side, card, effect: None,
+    EffectKind.NOTIFY: MemorySide._notify,
 }

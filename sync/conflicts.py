@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import select, update
 
-from sync import decide
+from sync import decide, notification
 from sync.ledger.engine import reading
 from sync.ledger.tables import conflicts
 from sync.model import (
@@ -60,6 +60,7 @@ _ALLOWED: dict[ConflictKind, frozenset[Action]] = {
         (ConflictKind.SERIAL, ConflictKind.MISSING, ConflictKind.STATUS, ConflictKind.CURRENCY),
         frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
     ),
+    ConflictKind.NOTIFICATION: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
     ConflictKind.BRAKE: frozenset({Action.ACKNOWLEDGE}),
 }
 _OTHERS = frozenset({Action.ACKNOWLEDGE, Action.IGNORE})
@@ -169,6 +170,8 @@ def _is_open(link: Link, conflict_id: int) -> bool:
 
 
 def _decision(card: Card, work: Work, about: _About, resolution: Resolution) -> Decision:
+    if about.kind is ConflictKind.NOTIFICATION:
+        return _notification(card, about.side or "", resolution.action)
     match resolution.action:
         case Action.ACKNOWLEDGE | Action.IGNORE | Action.WRITE_OFF:
             # An overdraft was written off when it was found; the person says that this is how it stays.
@@ -184,6 +187,13 @@ def _decision(card: Card, work: Work, about: _About, resolution: Resolution) -> 
             return decide.absent(card, p.side, intent)
         case Action.RETRY:
             return Decision(_tried_again(card, about.side))
+
+
+def _notification(card: Card, side: str, action: Action) -> Decision:
+    if action is Action.RETRY:
+        return notification.again(card, side)
+    # It is settled: how the buyer is reached is not needed any more.
+    return Decision(notification.forgotten(card, side))
 
 
 def _tried_again(card: Card, side: str | None) -> Card:

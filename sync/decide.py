@@ -19,7 +19,7 @@ from datetime import date, datetime
 from connectors.base import Absent, EffectKind, Observation, Seen, Unreadable
 from connectors.errors import Refusal
 from mappings.lifecycle import CardStatus
-from sync import causes, evidence, fields, first_contact
+from sync import causes, evidence, fields, first_contact, notification
 from sync.draft import Draft
 from sync.model import (
     Card,
@@ -220,6 +220,7 @@ def _own(draft: Draft, side: str, seen: Seen, marker: str, amount_minor: int) ->
     )
     draft.move(MovementKind.ECHO, side, 0, amount_minor, {"marker": marker, "times": 1})
     draft.intent_changes.append(IntentChange(marker, IntentState.APPLIED, "landed after all", landings=1))
+    draft.intents += notification.planned(draft.presence(side))
 
 
 # --- First contact ------------------------------------------------------------------------------------------
@@ -399,6 +400,8 @@ def land(
     )
     if landings > 1 and intent.amount_minor:
         _echo(draft, side, intent.marker, intent.amount_minor, landings - 1)
+    if intent.kind is EffectKind.CREATE:
+        draft.intents += notification.planned(draft.presence(side))
     for kind in (*causes.OF_REFUSALS, ConflictKind.IN_DOUBT):
         draft.causes_gone.append(causes.on_side(side, kind))
     return draft.decision()

@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from connectors.base import Applied, CardRef, Effect, EffectKind, Found, Side
 from connectors.errors import InDoubt, NotSent, Refused, SideClosed, Throttled
-from sync import decide
+from sync import decide, notification
 from sync.crashpoints import crashpoint
 from sync.model import Card, Decision, Intent, IntentState, InvariantBroken, Presence
 from sync.work import Work
@@ -67,6 +67,7 @@ def effect_of(card: Card, p: Presence, intent: Intent) -> Effect:
         amount_minor=abs(intent.amount_minor),
         status=intent.status,
         expires_on=intent.expires_on,
+        contact=p.contact if intent.kind is EffectKind.NOTIFY else None,
         note=intent.note,
         brand=intent.brand,
         progress=intent.progress,
@@ -103,9 +104,13 @@ def execute(card: Card, p: Presence, intent: Intent, work: Work) -> Card:
         return _refused(card, p, intent, work, error)
     except InDoubt as error:
         crashpoint("execute.called")
+        if intent.kind is EffectKind.NOTIFY:
+            return work.commit(card, notification.in_doubt(card, p.side, intent, str(error)))
         until = work.clock() + timedelta(seconds=work.quiet_seconds)
         return work.commit(card, decide.doubt(card, intent, str(error), until))
     crashpoint("execute.called")
+    if intent.kind is EffectKind.NOTIFY:
+        return work.commit(card, notification.told(card, p.side, intent, applied.reference or ""))
     landings = _landings(card, p, intent, side) if intent.doubted else 1
     return work.commit(card, _landed(card, p, intent, applied, landings))
 
@@ -116,6 +121,8 @@ def _again(card: Card, intent: Intent, work: Work, reason: str, wait_seconds: fl
 
 
 def _refused(card: Card, p: Presence, intent: Intent, work: Work, error: Refused) -> Card:
+    if intent.kind is EffectKind.NOTIFY:
+        return work.commit(card, notification.not_told(card, p.side, intent, str(error)))
     if intent.doubted:
         # The refusal may be the work of our own earlier attempt: only its marker can tell.
         until = work.clock() + timedelta(seconds=work.quiet_seconds)

@@ -47,6 +47,7 @@ def joined(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None:
         shadow_status=seen.status or CardStatus.SUSPENDED,
         shadow_expires_on=seen.expires_on,
         book_cursor=evidence.newest(seen, None),
+        contact=None,  # It is not a new card.
     )
     draft.put(born)
     draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - born.shadow_minor)

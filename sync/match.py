@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from connectors.base import Absent, CardRef, Observation, Seen, Side, Unreadable
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.notes import pos_note
 from mappings.serials import Serial, SerialError, lengthened
@@ -129,8 +130,11 @@ class Matcher:
             if isinstance(there, Seen):
                 shown[name] = _with_serial(there, theirs)
             elif self.link.rules.sides[name].creates:
-                others.append(_unborn(name, theirs, ""))
+                others.append(replace(_unborn(name, theirs, ""), contact=self._contact_for(name, arrival)))
         return self._create(arrival, shown, tuple(others), refused, number, run_id)
+
+    def _contact_for(self, name: str, arrival: Arrival) -> Contact | None:
+        return arrival.contact if self.link.rules.sides[name].notifies else None
 
     def _meet_made_by_us(self, arrival: Arrival, seen: Seen, marker: str) -> Matched:
         """A card with a marker of giftsync's: ours, or made with another ledger than this one, or a copy.

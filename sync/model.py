@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from connectors.base import EffectKind, Observation
 from connectors.errors import Refusal
+from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 
@@ -65,6 +66,8 @@ class ConflictKind(StrEnum):
     REFUSED = "refused"
     #: Money is owed to a presence that cannot be written: expired, suspended, or against the directions.
     NOT_WRITABLE = "not_writable"
+    #: The buyer of a new card was not told of it, or nobody knows whether.
+    NOTIFICATION = "notification"
     BOOKS_DISAGREE = "books_disagree"
     POOL_EMPTY = "pool_empty"
     BRAKE = "brake"
@@ -148,6 +151,8 @@ class Presence:
     brand: str | None = None
     #: For the create: words for staff on the other side.
     note: str = ""
+    #: How the buyer is reached, until they were told of the card.
+    contact: Contact | None = None
     id: int | None = None
 
 
@@ -292,6 +297,8 @@ class SideRules:
     moves_when_suspended: bool = False
     #: See `Capabilities.suspends_by_date`.
     suspends_by_date: bool = False
+    #: Buyers of new cards are told through this side.
+    notifies: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Privacy requests of Shopify, answered for real: what is known of a buyer is told or erased; balances stay.
 
-giftsync knows a buyer by the order's shipping name only, and keeps it so that staff find the card. It stands
-in `origins`, in the notes meant for the other side, in the intents that wrote them, and in waiting arrivals.
+giftsync knows a buyer by the order's shipping name, and keeps it so that staff find the card. It stands in
+`origins`, in the notes meant for the other side, in the intents that wrote them, and in waiting arrivals. How
+the buyer of a store's card is reached it knows only until they were told of the card, sealed.
 What was written on a card in the store is the merchant's own record: the answer says on how many to look.
 """
 
@@ -9,20 +10,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Engine, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, select, update
 
 from connectors.base import Delivery
+from mappings.contact import Contact
 from mappings.serials import mask
 from sync.crashpoints import crashpoint
 from sync.ledger.engine import reading
 from sync.ledger.tables import arrivals, intents, origins, presences, privacy_requests
 from sync.ledger.upsert import upsert
+from sync.ledger.vault import Vault
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +52,7 @@ class Privacy:
     """Answers privacy requests. Each is answered once, and safe to answer again after a crash."""
 
     engine: Engine
+    vault: Vault
     clock: Callable[[], datetime]
     #: Where exports are written, readable by their owner only.
     folder: Path
@@ -57,12 +62,14 @@ class Privacy:
 
     def answer(self, side: str, delivery: Delivery) -> bool:
         """Export or erase; False when it has to be tried again."""
-        orders = orders_of(delivery)
+        orders, contacts = orders_of(delivery), contacts_of(delivery)
         try:
             if delivery.topic == DATA_REQUEST:
-                cards, outcome = self._export(delivery, orders)
+                cards, outcome = self._export(delivery, orders, contacts)
+            elif delivery.topic == SHOP_REDACT:
+                cards, outcome = self._erase(None, None, side)
             else:
-                cards, outcome = self._erase(None if delivery.topic == SHOP_REDACT else orders, side)
+                cards, outcome = self._erase(orders, contacts, side)
         except OSError as error:
             log.error("a privacy request waits", action="privacy.failed", why=str(error.strerror))
             return False
@@ -79,9 +86,13 @@ class Privacy:
             connection.execute(upsert(connection, privacy_requests, values).on_conflict_do_nothing())
         return True
 
-    def _export(self, delivery: Delivery, orders: Sequence[str]) -> tuple[int, str]:
+    def _export(self, delivery: Delivery, orders: Sequence[str], contacts: frozenset[str]) -> tuple[int, str]:
         with reading(self.engine) as connection:
             held = [*_known_cards(connection, orders), *_waiting_cards(connection, orders)]
+            held += [
+                {"card": mask(row.last_chars), "email": contact.email, "phone": contact.phone}
+                for _, row, contact in self._contacts(connection, contacts)
+            ]
         if not held:
             return 0, "Nothing is known of these orders."
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -93,8 +104,21 @@ class Privacy:
         fresh.replace(path)
         return len(held), f"What is known is in {path.name}; give it to the customer, then delete it."
 
-    def _erase(self, orders: Sequence[str] | None, side: str) -> tuple[int, str]:
-        """Erase the buyers of these orders, or of all; None means all."""
+    def _contacts(
+        self, connection: Connection, wanted: frozenset[str] | None
+    ) -> Iterator[tuple[Table, Row[Any, Any, Any], Contact]]:
+        """What is known of how these people, or all, are reached; None means all."""
+        for table in (presences, arrivals):
+            query = select(table.c.id, table.c.last_chars, table.c.contact_sealed)
+            for row in connection.execute(query.where(table.c.contact_sealed.is_not(None))).all():
+                contact = self.vault.open_contact(row.contact_sealed)
+                if contact is not None and (wanted is None or wanted & contact.digests()):
+                    yield table, row, contact
+
+    def _erase(
+        self, orders: Sequence[str] | None, contacts: frozenset[str] | None, side: str
+    ) -> tuple[int, str]:
+        """Erase the buyers of these orders and with these contacts, or of all; None means all."""
         now = self.clock()
         with self.engine.begin() as connection:
             which: ColumnElement[bool] = origins.c.erased_at.is_(None)
@@ -104,11 +128,14 @@ class Privacy:
             noted = sum(_erase_card(connection, row.card_id, row.holder) for row in found)
             connection.execute(update(origins).where(which).values(holder="", erased_at=now))
             waiting = _erase_arrivals(connection, side, orders)
+            reached = list(self._contacts(connection, contacts))
+            for table, row, _ in reached:
+                connection.execute(update(table).where(table.c.id == row.id).values(contact_sealed=None))
             crashpoint("privacy.inside")
-        cards = len(found) + waiting
-        words = f"The buyer's name was erased from {cards} cards; balances stay."
+        cards = len(found) + waiting + len(reached)
+        words = f"What is known of the buyer was erased from {cards} cards; balances stay."
         if noted:
-            words += f" {noted} of them have it in their note in the store: change that there."
+            words += f" {noted} of them have the name in their note in the store: change that there."
         return cards, words
 
 
@@ -119,6 +146,14 @@ def orders_of(delivery: Delivery) -> list[str]:
     except (ValueError, AttributeError):
         return []
     return [f"gid://shopify/Order/{number}" for number in named]
+
+
+def contacts_of(delivery: Delivery) -> frozenset[str]:
+    """Digests of the address and number of the customer whom a request is about."""
+    try:
+        return frozenset(json.loads(delivery.subject or "{}").get("contacts", []))
+    except (ValueError, AttributeError, TypeError):
+        return frozenset()
 
 
 def answers(engine: Engine) -> list[Answer]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from connectors.base import CannotTell, EffectKind, Found, NotFound
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
-from sync import decide
+from sync import decide, notification
 from sync.crashpoints import crashpoint
 from sync.execute import effect_of
 from sync.model import Card, Intent, IntentState, Presence
@@ -19,7 +19,10 @@ IDEMPOTENT = frozenset({EffectKind.SET_STATUS, EffectKind.SET_EXPIRY})
 def recover(card: Card, work: Work) -> Card:
     """Resolve every intent whose quiet period is over; start one for what a dead worker left `sent`."""
     for side, intent in [(p.side, i) for p in card.presences for i in p.open_intents]:
-        if intent.state is IntentState.SENT:
+        if intent.kind is EffectKind.NOTIFY and intent.state is not IntentState.PLANNED:
+            words = "the worker stopped during the call"
+            card = work.commit(card, notification.in_doubt(card, side, intent, words))
+        elif intent.state is IntentState.SENT:
             card = _doubt_what_was_sent(card, intent, work)
         elif intent.state is IntentState.IN_DOUBT and _is_over(intent, work):
             card = _read_back(card, card.presence(side), intent, work)

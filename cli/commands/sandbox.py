@@ -51,6 +51,9 @@ def serve(
             help="Let Shopify deliver webhooks to http addresses of this machine; the real one refuses them.",
         ),
     ] = False,
+    till_customers: Annotated[
+        bool, typer.Option("--till-customers", help="Flow's orders show who bought a card at the till.")
+    ] = False,
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
 ) -> None:
     """Serve both emulators until stopped; print one JSON line when they are ready."""
@@ -70,6 +73,7 @@ def serve(
         plan=plan.value,
         currency=currency,
         local_webhooks=local_webhooks,
+        till_customers=till_customers,
     )
     asyncio.run(_serve(options))
 

@@ -93,6 +93,7 @@ def install(
     """Install the app in the shop: open the printed address, say yes, and the tokens are kept here."""
     # ShopifyAPI takes a quarter of a second to import, which every other command would pay.
     from connectors.shopify.install import Installation
+    from connectors.shopify.scopes import needed_scopes
     from console.install import CALLBACK_PATH, create_callback
     from console.server import ConsoleUnavailable, serve
 
@@ -124,7 +125,8 @@ def install(
             )
             output.note("Open this address in a browser that is signed in to the shop, and say yes:")
             output.note("")
-            output.note(attempt.installation.permission_url())
+            scopes = needed_scopes(notifies=settings.link.send_notifications)
+            output.note(attempt.installation.permission_url(scopes))
             output.note("")
             output.note(f"The app's settings must allow the redirect URL {back}")
             output.note("Waiting for Shopify's answer; Ctrl-C stops.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from connectors.errors import InDoubt
+from mappings.contact import Contact, contact_of
 from mappings.money import AMOUNT_MINOR_MAX
 from mappings.serials import Serial, SerialError
 
@@ -95,6 +96,8 @@ class FlowOrder:
     external_number: str
     items: tuple[FlowItem, ...]
     settlements: tuple[FlowSettlement, ...]
+    #: The customer, as far as the order shows how to reach them.
+    contact: Contact | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,15 @@ def parse_order(payload: object) -> FlowOrder:
         external_number=loose_text(order, "externalOrderNumber"),
         items=tuple(_parse_item(item) for item in _objects(order, "items")),
         settlements=tuple(_parse_settlement(one) for one in _objects(order, "settlements")),
+        contact=_parse_contact(order.get("customerAddress")),
     )
+
+
+def _parse_contact(address: object) -> Contact | None:
+    """Whether a till fills the documented fields is unknown (flow.md §4); no contact is no error."""
+    if not isinstance(address, dict):
+        return None
+    return contact_of(loose_text(address, "email"), loose_text(address, "mobile"))
 
 
 def _parse_item(item: JsonObject) -> FlowItem:

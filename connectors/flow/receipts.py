@@ -244,6 +244,7 @@ class ReceiptFeed:
                         # A card that we sold on somebody else's behalf was not sold here.
                         sold_here=marker is None,
                         details=details,
+                        contact=order.contact if marker is None else None,
                     )
                 )
         return hints

@@ -6,7 +6,7 @@ Sources: shopify.md §1 (versions), §2 (tokens, scopes, plan), §3.3 (limits), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from connectors.base import Identity
@@ -25,7 +25,7 @@ from connectors.shopify.diagnosis import (
     webhooks,
 )
 from connectors.shopify.mapping import entry_marker_of, instant_of, marker_of, money_of
-from connectors.shopify.scopes import SCOPES, missing_scopes
+from connectors.shopify.scopes import missing_scopes
 from connectors.shopify.shape import (
     Json,
     object_of,
@@ -59,10 +59,13 @@ _REMEDY_NETWORK: Final = "Check the network, and the shop's name or `url` in [sh
 class ShopifyDoctor:
     """Examines one shop. Every answer of the shop becomes a finding; nothing of SideError is raised."""
 
-    def __init__(self, client: ShopifyClient, shop: str, secrets: Collection[str]) -> None:
+    def __init__(
+        self, client: ShopifyClient, shop: str, secrets: Collection[str], needed_scopes: Mapping[str, str]
+    ) -> None:
         self._client = client
         self._shop = shop
         self._has_secret = any(secrets)
+        self._needed_scopes = needed_scopes
 
     def examine(self, wanted: Wanted) -> Examination:
         try:
@@ -142,8 +145,8 @@ class ShopifyDoctor:
         )
 
     def _scopes(self, granted: Collection[str]) -> Iterable[Finding]:
-        missing = missing_scopes(granted)
-        for scope, why in SCOPES.items():
+        missing = missing_scopes(self._needed_scopes, granted)
+        for scope, why in self._needed_scopes.items():
             point = f"scope.{scope}"
             if scope in missing:
                 sentence = f"The app lacks the access scope {scope}. It needs it {why}."

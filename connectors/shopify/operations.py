@@ -308,6 +308,30 @@ mutation GiftsyncNotifyCustomer($id: ID!) {
     changes=True,
 )
 
+FIND_CUSTOMER: Final = Operation(
+    "GiftsyncFindCustomer",
+    "customerByIdentifier",
+    """
+query GiftsyncFindCustomer($identifier: CustomerIdentifierInput!) {
+  customerByIdentifier(identifier: $identifier) { id }
+}
+""",
+    points_guess=1,
+)
+
+# `customerCreate` answers with the plain UserError, which has no code.
+CREATE_CUSTOMER: Final = Operation(
+    "GiftsyncCreateCustomer",
+    "customerCreate",
+    """
+mutation GiftsyncCreateCustomer($input: CustomerInput!) {
+  customerCreate(input: $input) { customer { id } userErrors { field message } }
+}
+""",
+    points_guess=10,
+    changes=True,
+)
+
 CARD_LIMITS: Final = Operation(
     "GiftsyncCardLimits",
     "giftCardConfiguration",
@@ -572,6 +596,8 @@ OPERATIONS: Final = (
     DEACTIVATE_CARD,
     NOTIFY_RECIPIENT,
     NOTIFY_CUSTOMER,
+    FIND_CUSTOMER,
+    CREATE_CUSTOMER,
     READ_ORDERS_OF_CARDS,
     CARD_LIMITS,
     RUN_BULK_QUERY,

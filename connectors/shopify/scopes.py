@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 #: What giftsync needs, and why. A write scope includes its read scope.
@@ -12,10 +12,18 @@ SCOPES: Final = {
     "read_orders": "to see which orders sold cards and were paid with them",
 }
 
+#: What it needs besides where buyers of new cards are told through Shopify.
+SCOPES_TO_NOTIFY: Final = {"write_customers": "to find or make the customer who is told of a new card"}
 
-def missing_scopes(granted: Collection[str]) -> dict[str, str]:
+
+def needed_scopes(*, notifies: bool) -> dict[str, str]:
+    """Every scope that is needed, with what it is for."""
+    return SCOPES | SCOPES_TO_NOTIFY if notifies else SCOPES
+
+
+def missing_scopes(needed: Mapping[str, str], granted: Collection[str]) -> dict[str, str]:
     """The needed scopes that were not granted, with what each is for."""
-    return {scope: why for scope, why in SCOPES.items() if not {scope, _writing(scope)} & set(granted)}
+    return {scope: why for scope, why in needed.items() if not {scope, _writing(scope)} & set(granted)}
 
 
 def _writing(scope: str) -> str:

@@ -38,7 +38,7 @@ from connectors.shopify.feeds import FEEDS, NEW_CARDS, ORDERS, FeedReader, payme
 from connectors.shopify.mapping import is_card_id
 from connectors.shopify.probe import ShopifyProbe
 from connectors.shopify.reads import CODE_LENGTH_MAX, CODE_LENGTH_MIN, CardReader
-from connectors.shopify.scopes import missing_scopes
+from connectors.shopify.scopes import missing_scopes, needed_scopes
 from connectors.shopify.shape import Json, flag_of, object_of, objects_of, optional_object, text_of
 from connectors.shopify.subscriptions import subscribe
 from connectors.shopify.topics import BULK_FINISHED, UNINSTALLED
@@ -74,6 +74,8 @@ class ShopifySide:
     waits the given seconds, and may raise to stop waiting. `clock` tells the time with its zone, `monotonic`
     in seconds. `look_back` is how far the feeds of updates go back when they are read for the first time.
     `webhook_secrets` are the app's client secrets, the newest first; without one no delivery is believed.
+    `notifies`: the app is used to tell the buyers of new cards, and needs the scopes for it;
+    `attaching_notifies`: Shopify does so by itself when a customer is attached to a card.
 
     Raises ValueError for a shop, address or version that cannot be.
     """
@@ -93,8 +95,11 @@ class ShopifySide:
         read_seconds: float = READ_SECONDS,
         look_back: timedelta = timedelta(days=1),
         webhook_secrets: Sequence[str] = (),
+        notifies: bool = False,
+        attaching_notifies: bool = False,
     ) -> None:
         self._name = name
+        self._needed_scopes = needed_scopes(notifies=notifies)
         self._shop = checked_shop(shop)
         if version not in VERSIONS:
             raise ValueError(f"giftsync speaks the API versions {', '.join(VERSIONS)}, not {version!r}")
@@ -104,7 +109,7 @@ class ShopifySide:
         self._token = _source_of(token)
         self._client = ShopifyClient(self._http, self._token, version, bucket, clock, pause)
         self._reader = CardReader(self._client, clock)
-        self._writer = CardWriter(self._client, self._reader)
+        self._writer = CardWriter(self._client, self._reader, attaching_notifies=attaching_notifies)
         self._feeds = FeedReader(self._client, clock, look_back)
         #: All cards in one query, and many creates from one file: for imports.
         self.bulk = ShopifyBulk(self._client, clock, pause, monotonic)
@@ -142,7 +147,7 @@ class ShopifySide:
                 "Correct the shop's name or the access token in the settings.",
             )
         _check_gift_cards(shop)
-        _check_scopes(object_of(data, "currentAppInstallation"))
+        _check_scopes(self._needed_scopes, object_of(data, "currentAppInstallation"))
         return Identity(domain, text_of(shop, "currencyCode"), text_of(shop, "ianaTimezone"))
 
     def observe(
@@ -198,7 +203,7 @@ class ShopifySide:
 
     def examine(self, wanted: Wanted) -> Examination:
         """See `Patient.examine`."""
-        return ShopifyDoctor(self._client, self._shop, self._secrets).examine(wanted)
+        return ShopifyDoctor(self._client, self._shop, self._secrets, self._needed_scopes).examine(wanted)
 
     def probe(self, bench: Bench) -> Iterator[Finding]:
         """See `Patient.probe`."""
@@ -225,9 +230,9 @@ def _check_gift_cards(shop: Json) -> None:
         )
 
 
-def _check_scopes(installation: Json) -> None:
+def _check_scopes(needed: Mapping[str, str], installation: Json) -> None:
     granted = {text_of(scope, "handle") for scope in objects_of(installation, "accessScopes")}
-    missing = missing_scopes(granted)
+    missing = missing_scopes(needed, granted)
     if missing:
         reasons = "; ".join(f"{scope}, {why}" for scope, why in missing.items())
         raise SideClosed(

@@ -14,6 +14,7 @@ from connectors.base import Delivery, Unproved
 from connectors.shopify.mapping import GATEWAY, paid_card, receipt_of
 from connectors.shopify.shape import Json
 from connectors.shopify.topics import BY_HEADER, ORDER_TRANSACTIONS, TENDER_TRANSACTIONS, Topic
+from mappings.contact import contact_of
 
 HMAC_HEADER: Final = "x-shopify-hmac-sha256"
 TOPIC_HEADER: Final = "x-shopify-topic"
@@ -62,7 +63,7 @@ def read_delivery(
         raise Unproved("the delivery has no id")
     header = headers.get(TOPIC_HEADER, "").lower()
     if header in PRIVACY_TOPICS:
-        return Delivery(key, header, _orders_of(header, body))
+        return Delivery(key, header, _whose(header, body))
     topic = BY_HEADER.get(header)
     if topic is None:
         return None
@@ -98,14 +99,21 @@ def _concerns_cards(order: Json) -> bool:
     return GATEWAY in gateways or sells
 
 
-def _orders_of(topic: str, body: bytes) -> str:
-    """The numbers of the orders that a privacy request names, as JSON; nothing else of it is kept."""
+def _whose(topic: str, body: bytes) -> str:
+    """Whom a privacy request is about, as JSON: its orders, and digests of the customer's address and number.
+
+    Nothing else of it is kept.
+    """
     name = _ORDERS_OF_REQUEST.get(topic)
     if name is None:
         return ""
-    listed = _object(body).get(name)
+    request = _object(body)
+    listed, customer = request.get(name), request.get("customer")
     numbers = [n for n in listed if type(n) is int] if isinstance(listed, list) else []
-    return json.dumps({"orders": numbers})
+    said = customer if isinstance(customer, dict) else {}
+    contact = contact_of(str(said.get("email") or ""), str(said.get("phone") or ""))
+    digests = sorted(contact.digests()) if contact is not None else []
+    return json.dumps({"orders": numbers, "contacts": digests})
 
 
 def _object(body: bytes) -> Json:

@@ -21,10 +21,11 @@ from connectors.base import (
     Seen,
     Unreadable,
 )
-from connectors.errors import InDoubt, Refusal, Refused, SideError
+from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideError
 from connectors.shopify import operations
 from connectors.shopify.answers import ScopeMissing
 from connectors.shopify.client import ShopifyClient
+from connectors.shopify.customers import CustomerDesk
 from connectors.shopify.mapping import (
     create_input,
     expiry_for,
@@ -36,6 +37,7 @@ from connectors.shopify.operations import Operation
 from connectors.shopify.reads import CardReader
 from connectors.shopify.refusals import UserError, is_inactive_card, refusal_of, user_errors
 from connectors.shopify.shape import Json, object_of, optional_object, optional_text, text_of
+from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.money import MoneyError
 
@@ -45,9 +47,13 @@ _NO_RECIPIENT: Final = "has no recipient"
 class CardWriter:
     """All changing of cards. Thread-safe; no change is ever repeated here."""
 
-    def __init__(self, client: ShopifyClient, reader: CardReader) -> None:
+    def __init__(
+        self, client: ShopifyClient, reader: CardReader, *, attaching_notifies: bool = False
+    ) -> None:
         self._client = client
         self._reader = reader
+        self._customers = CustomerDesk(client)
+        self._attaching_notifies = attaching_notifies
 
     def apply(self, effect: Effect) -> Applied:
         """Carry the effect out once. See `Side.apply`."""
@@ -222,14 +228,27 @@ class CardWriter:
         return Applied(native_id)
 
     def _notify(self, effect: Effect) -> Applied:
-        """Ask Shopify to mail the card to its recipient or, when it has none, to its customer."""
+        """Ask Shopify to tell a new card's buyer of it; without one, its recipient or else its customer."""
         native_id = self._native_id(effect.card)
+        if effect.contact is not None:
+            return self._notify_buyer(native_id, effect.contact)
         payload = self._client.change(operations.NOTIFY_RECIPIENT, {"id": native_id})
         errors = user_errors(payload)
         if not any(not error.field and _NO_RECIPIENT in error.message for error in errors):
             if errors:
                 raise self._refused(errors, optional_object(payload, "giftCard"))
             return Applied(native_id)
+        return self._change_card(operations.NOTIFY_CUSTOMER, {"id": native_id}, native_id)
+
+    def _notify_buyer(self, native_id: str, contact: Contact) -> Applied:
+        if self._attaching_notifies:
+            # To ask for a message as well would be to send two.
+            self._customers.attach(native_id, contact)
+            return Applied(native_id)
+        try:
+            self._customers.attach(native_id, contact)
+        except InDoubt:
+            raise NotSent("the buyer may not be attached to the card yet, and was not told of it") from None
         return self._change_card(operations.NOTIFY_CUSTOMER, {"id": native_id}, native_id)
 
     def _find_state(self, effect: Effect) -> FindResult:

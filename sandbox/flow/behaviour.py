@@ -189,6 +189,10 @@ class FlowBehaviour:
     #: Key of a GIFTCARD item that carries the card number, in requests and answers.
     item_number_key: str = "externalId"
 
+    #: Whether an order of a till shows the customer who was named at it, in `customerAddress`. The field is
+    #: documented; whether a till fills it is not.
+    till_orders_show_customer: bool = False
+
     # Payment methods and settlements (flow.md §4, §5).
     payment_profile: PaymentProfile = PROFILE_PLAIN
     #: Adds an active PAYEX_GIFTCARD method, so that discovery finds two candidates.

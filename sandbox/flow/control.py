@@ -51,8 +51,11 @@ class ControlPlane:
         return [self._card_json(card) for card in self._world.cards.all()]
 
     def sell(self, body: Json) -> Json:
-        """`{"brand"?, "amount", "number"?, "store"?}`: sell a card, of the pool when a number is given."""
-        _check_keys(body, "brand", "amount", "number", "store")
+        """`{"brand"?, "amount", "number"?, "store"?, "email"?, "mobile"?}`: sell a card.
+
+        With a number it is one of the pool; with an address or a number, the customer's at the till.
+        """
+        _check_keys(body, "brand", "amount", "number", "store", "email", "mobile")
         amount, brand, store = _amount(body), self._brand(body), self._store(body)
         number = ""
         if "number" in body:
@@ -62,7 +65,8 @@ class ControlPlane:
             number = card.number
         now_ms = self._world.now_ms()
         item = giftcard_item(self._world.products[brand.product_uid], amount, number, now_ms)
-        order = self._ring_up(store, item, self._cash(amount), now_ms)
+        customer = {key: str(value) for key, value in body.items() if key in ("email", "mobile")}
+        order = self._ring_up(store, item, self._cash(amount), now_ms, customer)
         sold = self._world.cards.find(item.number)
         if sold is None:
             raise ControlError(409, "the card was not issued")
@@ -186,10 +190,12 @@ class ControlPlane:
             ]
         }
 
-    def _ring_up(self, store: Store, item: Item, payment: Payment, now_ms: int) -> Order:
+    def _ring_up(
+        self, store: Store, item: Item, payment: Payment, now_ms: int, customer: dict[str, str] | None = None
+    ) -> Order:
         """One POS order with one item and one settlement; a refused one is cancelled."""
         till = self._world.till
-        new = NewOrder(type=ORDER_TYPE, system_origin=ORIGIN_POS)
+        new = NewOrder(type=ORDER_TYPE, system_origin=ORIGIN_POS, customer_address=customer or {})
         order = till.create(store, new, now_ms, user=USER_CASHIER, pos=True)
         try:
             till.add_item(order, item, now_ms)

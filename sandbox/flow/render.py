@@ -157,7 +157,8 @@ def delivery_state(order: Order, behaviour: FlowBehaviour) -> str:
 
 def order_json(order: Order, behaviour: FlowBehaviour, currency: str) -> Json:
     """An order with every field that the newer edition requires."""
-    address = {key: order.customer_address.get(key, "") for key in _ADDRESS_KEYS}
+    shown = order.customer_address if behaviour.till_orders_show_customer or not order.is_pos else {}
+    address = {key: shown.get(key, "") for key in _ADDRESS_KEYS}
     return {
         **_order_head(order, behaviour),
         "orderhandlings": [handling_json(handling) for handling in order.handlings],

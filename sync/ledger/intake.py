@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, case, delete, insert, literal, or_, select, update
 
 from connectors.base import CardRef, Hint, HintPage
+from mappings.contact import Contact
 from sync.crashpoints import crashpoint
 from sync.ledger.engine import reading
 from sync.ledger.tables import (
@@ -41,6 +42,8 @@ class Arrival:
     sold_here: bool
     details: Mapping[str, str]
     attempts: int
+    #: How the buyer is reached, of a card that was sold since buyers are told.
+    contact: Contact | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Intake:
 
     engine: Engine
     vault: Vault
+    #: Contacts are kept for cards that were sold since then; None: of none.
+    contacts_since: datetime | None = None
 
     def cursor(self, side: str, feed: str) -> str | None:
         with reading(self.engine) as connection:
@@ -175,10 +180,18 @@ class Intake:
             "created_by": hint.created_by,
             "sold_here": hint.sold_here,
             "details": dict(hint.details),
+            "contact_sealed": self.vault.seal_contact(self._contact_of(hint)),
             "arrived_at": now,
             "due_at": now,
         }
         return int(connection.execute(upsert(connection, arrivals, values).on_conflict_do_nothing()).rowcount)
+
+    def _contact_of(self, hint: Hint) -> Contact | None:
+        """The buyer's contact, if it may be used: of a new card, never of one that a feed's history tells."""
+        if self.contacts_since is None or hint.at is None or not hint.sold_here:
+            return None
+        # Sides cut their moments, some to the second.
+        return hint.contact if hint.at >= self.contacts_since.replace(microsecond=0) else None
 
     # --- arrivals -------------------------------------------------------------------------------------------
 
@@ -205,6 +218,7 @@ class Intake:
             row["sold_here"],
             row["details"],
             row["attempts"],
+            self.vault.open_contact(row["contact_sealed"]),
         )
 
     def postpone(self, arrival: Arrival, due_at: datetime) -> None:

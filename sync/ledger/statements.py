@@ -81,6 +81,9 @@ UPDATE_PRESENCE = (
     .where(presences.c.id == bindparam("presence_id"))
     .values({name: bindparam(name) for name in PRESENCE_COLUMNS})
 )
+FORGET_CONTACT = (
+    update(presences).where(presences.c.id == bindparam("presence_id")).values(contact_sealed=None)
+)
 LAST_SEQUENCE = select(func.coalesce(func.max(intents.c.sequence), 0)).where(
     intents.c.card_id == bindparam("card")
 )

@@ -186,6 +186,7 @@ class Store:
             book_cursor=row["book_cursor"],
             brand=row["brand"],
             note=row["note"],
+            contact=self.vault.open_contact(row["contact_sealed"]),
             id=row["id"],
         )
 
@@ -250,6 +251,8 @@ class Store:
             changes = presence_columns(new)
             if presence_columns(old) != changes:
                 connection.execute(statements.UPDATE_PRESENCE, {"presence_id": new.id, **changes})
+            if old.contact is not None and new.contact is None:
+                connection.execute(statements.FORGET_CONTACT, {"presence_id": new.id})
         append = Appender(
             connection, self.vault, lease.card_id, lease.fencing, now, run_id, row.chain_seq, row.chain_head
         )
@@ -338,7 +341,7 @@ class Store:
                 p,
                 id=connection.execute(
                     statements.INSERT_PRESENCE,
-                    {"card_id": card_id, "side": p.side, **presence_columns(p), **self._serial_columns(p)},
+                    {"card_id": card_id, "side": p.side, **presence_columns(p), **self._sealed_columns(p)},
                 ).scalar_one(),
             )
             for p in card.presences
@@ -351,10 +354,12 @@ class Store:
         write_conflicts(connection, card_id, card, decision, now)
         return card_after(replace(decision, card=replace(card, id=card_id, presences=stored)), made, 0)
 
-    def _serial_columns(self, p: Presence) -> dict[str, object]:
-        if p.serial is None:
-            return {"serial_index": None, "serial_sealed": None}
-        return {"serial_index": self.vault.index(p.serial), "serial_sealed": self.vault.seal(p.serial)}
+    def _sealed_columns(self, p: Presence) -> dict[str, object]:
+        return {
+            "serial_index": None if p.serial is None else self.vault.index(p.serial),
+            "serial_sealed": None if p.serial is None else self.vault.seal(p.serial),
+            "contact_sealed": self.vault.seal_contact(p.contact),
+        }
 
 
 def _lease_params(lease: Lease) -> dict[str, object]:

@@ -14,10 +14,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from mappings.contact import Contact
 from mappings.serials import Serial
 
 KEY_BYTES = 64
 NONCE_BYTES = 16
+_CONTACT = "contact"
 
 
 class VaultError(Exception):
@@ -63,6 +65,12 @@ class Vault:
             raise VaultError(
                 "a sealed secret does not open with this key; use the key file that belongs to the database"
             ) from None
+
+    def seal_contact(self, contact: Contact | None) -> bytes | None:
+        return None if contact is None else self.seal_secret(contact.dump(), _CONTACT)
+
+    def open_contact(self, sealed: bytes | None) -> Contact | None:
+        return None if sealed is None else Contact.load(self.open_secret(sealed, _CONTACT))
 
     def index(self, serial: Serial) -> str:
         """The keyed hash under which a serial is looked up."""

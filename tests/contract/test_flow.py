@@ -16,6 +16,7 @@ import requests
 from connectors.base import Absent, CardRef, Effect, EffectKind, Found, NotFound, Seen, Side, Unreadable
 from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
 from connectors.flow import FlowSettings, FlowSide
+from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor, minor_from_decimal
 from mappings.serials import Serial
@@ -605,6 +606,18 @@ def test_after_the_first_pass_our_own_orders_tell_nothing(world: FlowWorld) -> N
     assert [hint.created_by for hint in hints] == [None]
     assert side.hints_of_order(saved.progress["order_uid"]) == []
     side.close()
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_buyer_is_told_of_only_where_the_order_shows_one(shown: bool) -> None:
+    with world_of(FlowBehaviour(till_orders_show_customer=shown)) as world:
+        side = world.side()
+        world.call("sell", {"amount": "100.00", "email": "Kari@Example.com", "mobile": "90012345"})
+
+        (hint,), _ = drain(side.hints("receipts", None))
+
+        assert hint.contact == (Contact("kari@example.com") if shown else None)
+        side.close()
 
 
 def test_an_idle_feed_is_silent_and_cheap(world: FlowWorld) -> None:

@@ -72,6 +72,7 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "cards are not downloaded to the store": ("download", False),
     "no serial prefix is set": ("prefix", None),
     "short numbers are lengthened": ("lengthen", True),
+    "buyers of new cards are told": ("tell", True),
     "the lower balance wins on first contact": ("first_contact", "lower"),
     "the higher balance wins on first contact": ("first_contact", "higher"),
     "the store's balance wins on first contact": ("first_contact", "flow"),
@@ -83,17 +84,22 @@ SETTINGS: dict[str, tuple[str, object]] = {
 def _setting(story: Story, words: str) -> None:
     name, value = SETTINGS[words]
     story.world.rules[name] = value
-    if story.started and isinstance(story.world, MemoryWorld):
+    if story.started:
+        _restart(story)
+
+
+def _restart(story: Story) -> None:
+    """giftsync is started again, with the settings as they are now."""
+    if isinstance(story.world, MemoryWorld):
         story.world.restart()
+    else:
+        story.world.start()
 
 
 @step(r"the settings again let cards be (uploaded to Shopify|downloaded to the store)")
 def _setting_back(story: Story, words: str) -> None:
     story.world.rules["upload" if "upload" in words else "download"] = True
-    if isinstance(story.world, MemoryWorld):
-        story.world.restart()
-    else:
-        story.world.start()
+    _restart(story)
 
 
 @step(f"the brake allows {AMOUNT} an hour", setting=True)
@@ -129,6 +135,21 @@ def _generated(story: Story, name: str) -> None:
 def _sold(story: Story, amount: str, side: str, name: str, until: str | None) -> None:
     expires_on = None if until is None else date.fromisoformat(until)
     story.world.sell(SIDES[side], name, minor_of(amount), expires_on, "", "")
+
+
+@step(rf"a card of {AMOUNT} is sold in the store as {CARD} to (\S+@\S+)")
+def _sold_to(story: Story, amount: str, name: str, email: str) -> None:
+    story.world.sell_to(name, minor_of(amount), email)
+
+
+@step(r"the answer to the next message is lost")
+def _message_lost(story: Story) -> None:
+    story.world.lose_answer_to_message()
+
+
+@step(r"([0-9]+) messages? went out to buyers")
+def _told(story: Story, count: str) -> None:
+    assert story.world.messages() == int(count), story.world.messages()
 
 
 @step(rf"a card of {AMOUNT} is bought online as {CARD} with order (#[0-9]+) by ([A-Z][a-z]+ [A-Z][a-z]+)")

@@ -22,6 +22,7 @@ from cli.session import opened_sides, report_closed
 from config.load import load
 from connectors.base import CardRef, Effect, EffectKind, no_save
 from connectors.memory import MemoryFault
+from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.brakes import Brake, BrakeLimits
@@ -63,6 +64,9 @@ class World(Protocol):
     def sell(
         self, side: str, name: str, minor: int, expires_on: date | None, order: str, who: str
     ) -> None: ...
+    def sell_to(self, name: str, minor: int, email: str) -> None: ...
+    def messages(self) -> int: ...
+    def lose_answer_to_message(self) -> None: ...
     def move(self, side: str, name: str, minor: int) -> None: ...
     def refund(self, name: str, minor: int) -> None: ...
     def set_status(self, side: str, name: str, status: str) -> None: ...
@@ -131,6 +135,8 @@ class MemoryWorld:
             random_digits=lambda n: f"{next(given):0{n}d}",
             lengthens=bool(self.rules.get("lengthen")),
         )
+        if self.rules.get("tell"):
+            matcher = replace(matcher, intake=replace(matcher.intake, contacts_since=self._clock()))
         limits = BrakeLimits(
             money_minor=self.rules.get("money_per_hour"),  # type: ignore[arg-type]
             card_money_minor=self.rules.get("money_per_card"),  # type: ignore[arg-type]
@@ -168,6 +174,22 @@ class MemoryWorld:
             known.orders.append(order)
             details = {"order": order, "order_id": f"gid://shopify/Order/{order[1:]}", "shipping_name": who}
             self.shop.arrive(side, ref, last_chars=serial[-4:], details=details)
+
+    def sell_to(self, name: str, minor: int, email: str) -> None:
+        known = self.cards.setdefault(name, Known())
+        serial = known.serials.setdefault(FLOW, STORE_NUMBER.format(len(self.cards)))
+        self.shop.sides[FLOW].sell(serial, minor, contact=Contact(email))
+
+    def messages(self) -> int:
+        return len(self.shop.sides[SHOPIFY].told)
+
+    def lose_answer_to_message(self) -> None:
+        left = [MemoryFault.ANSWER_LOST]
+
+        def meets(effect: Effect) -> MemoryFault | None:
+            return left.pop() if effect.kind is EffectKind.NOTIFY and left else None
+
+        self.shop.sides[SHOPIFY]._fault = meets
 
     def move(self, side: str, name: str, minor: int) -> None:
         serial = serial_on(self, side, name)
@@ -222,7 +244,7 @@ class MemoryWorld:
 
 
 def _side_rules(rules: dict[str, object]) -> dict[str, SideRules]:
-    shopify = SideRules(suspends_by_date=True)
+    shopify = SideRules(suspends_by_date=True, notifies=bool(rules.get("tell")))
     if rules.get("upload") is False:
         shopify = SideRules(False, False, False, False, frozenset(), suspends_by_date=True)
     flow = SideRules(creates=rules.get("download") is not False)
@@ -248,6 +270,7 @@ class SandboxWorld:
             rules[SHOPIFY] = SideRules(False, False, False, False, frozenset(), suspends_by_date=True)
         if self.rules.get("download") is False:
             rules[FLOW] = replace(rules[FLOW], creates=False)
+        rules[SHOPIFY] = replace(rules[SHOPIFY], notifies=bool(self.rules.get("tell")))
         by_side = str(self.rules.get("first_contact", "ask"))
         first = FirstContact.ASK if by_side in (FLOW, SHOPIFY) else FirstContact(by_side)
         winner = by_side if by_side in (FLOW, SHOPIFY) else None
@@ -256,6 +279,8 @@ class SandboxWorld:
             limits = BrakeLimits(card_money_minor=self.rules["money_per_card"])  # type: ignore[arg-type]
             link = replace(link, brake=Brake(limits, NOK))
         matcher: Matcher = replace(self._worker.matcher, link=link)
+        if self.rules.get("tell"):
+            matcher = replace(matcher, intake=replace(matcher.intake, contacts_since=link.clock()))
         self._worker = Worker(link, matcher, self._worker.options)
 
     @property
@@ -278,6 +303,17 @@ class SandboxWorld:
                 "purchase", minor, name=who or "Ola Nordmann", email="ola@example.com"
             )
             known.serials[SHOPIFY] = bought["code"]
+
+    def sell_to(self, name: str, minor: int, email: str) -> None:
+        number = self._flow.move("sell", minor, email=email)["number"]
+        self.cards.setdefault(name, Known()).serials[FLOW] = number
+
+    def messages(self) -> int:
+        return int(self._shopify.stats()["notifications"])
+
+    def lose_answer_to_message(self) -> None:
+        rule = {"match": "giftCardSendNotification", "kind": "drop_response", "probability": 1}
+        self._shopify.fail([rule], 7)
 
     def move(self, side: str, name: str, minor: int) -> None:
         serial = serial_on(self, side, name).reveal()
@@ -345,7 +381,7 @@ class SandboxWorld:
 @contextmanager
 def sandbox_world(folder: Path) -> Iterator[SandboxWorld]:
     """A sandbox of its own: the cards of one scenario must not be another's."""
-    with sandbox_thread(SandboxOptions(plan="plus")) as address:
+    with sandbox_thread(SandboxOptions(plan="plus", till_customers=True)) as address:
         path = folder / "giftsync.toml"
         path.write_text(sandbox_toml(address, Pace(quiet_seconds=0, poll_seconds=1)), encoding="utf-8")
         settings = load(path)

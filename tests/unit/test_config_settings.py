@@ -325,3 +325,18 @@ class TestDocumentation:
         page = Path(__file__).parents[2] / REFERENCE
 
         assert page.read_text(encoding="utf-8") == render_reference(), "run: python -m config"
+
+
+class TestNotifications:
+    ON = COMPLETE.replace('timezone = "Europe/Oslo"', 'timezone = "Europe/Oslo"\nsend_notifications = true')
+
+    def test_what_attaching_a_customer_does_must_be_said(self, folder: Path) -> None:
+        write(folder, self.ON)
+
+        assert "[shopify] attaching_notifies is missing. It must be true or false." in problems_of()
+
+    @pytest.mark.parametrize("attaching", ["true", "false"])
+    def test_said_it_is_enough(self, folder: Path, attaching: str) -> None:
+        write(folder, self.ON.replace("[shopify]", f"[shopify]\nattaching_notifies = {attaching}"))
+
+        assert load().link.send_notifications

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from graphql import (
     validate,
 )
 
-from connectors.shopify.operations import OPERATIONS, Operation
+from connectors.shopify.operations import CREATE_CUSTOMER, FIND_CUSTOMER, OPERATIONS, Operation
 
 SCHEMA = Path(__file__).parents[2] / "sandbox" / "shopify" / "schema.graphql"
 
@@ -54,7 +55,14 @@ def test_names_are_unique() -> None:
     assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)
 
 
-def test_no_document_asks_for_a_whole_code_or_attaches_a_person() -> None:
+def test_no_document_asks_for_a_whole_code_or_for_anything_about_a_person() -> None:
     for operation in OPERATIONS:
-        for secret in ("giftCardCode", "customer", "email", "phone"):
+        for secret in ("giftCardCode", "email", "phone", "displayName", "firstName"):
             assert secret not in operation.document
+
+
+def test_only_who_is_to_be_told_is_looked_for_and_only_their_id_is_asked_for() -> None:
+    about_people = [one for one in OPERATIONS if "customer" in one.document]
+
+    assert about_people == [FIND_CUSTOMER, CREATE_CUSTOMER]
+    assert all(re.search(r"customer\w*(\(.*\))? { id }", one.document) for one in about_people)
