@@ -277,6 +277,7 @@ def build_worker(
     worker.listeners = {
         name: side for name, side in sides.items() if isinstance(side, ShopifySide | FlowSide)
     }
+    worker.catalogues = {name: side.bulk for name, side in sides.items() if isinstance(side, ShopifySide)}
     worker.subscribers = [
         (side, webhook_url(settings, name)) for name, side in sides.items() if isinstance(side, ShopifySide)
     ]

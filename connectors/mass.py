@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from connectors.base import Applied, Effect, Seen
@@ -61,6 +62,43 @@ class Lister(Protocol):
 
     def creation_limit(self) -> tuple[int, str] | None:
         """The most that one card may hold: minor units and currency; None when the side does not tell."""
+        ...
+
+
+class ListState(StrEnum):
+    """How far an ordered list is."""
+
+    GATHERING = "gathering"
+    READY = "ready"
+    #: The side gave it up, or keeps it no more: order another.
+    LOST = "lost"
+
+
+class Catalogue(Protocol):
+    """A side that lists all of its cards in a file, which is made while one does something else."""
+
+    def order_list(self, tag: str) -> str:
+        """Have a list made; returns the side's id of it. `tag` is 16 letters or digits.
+
+        Raises InDoubt when it may have been ordered: `find_list` tells.
+        """
+        ...
+
+    def find_list(self, tag: str) -> str | None:
+        """The id of the list that was ordered under the tag; None when the side does not show such a one."""
+        ...
+
+    def list_state(self, operation: str) -> ListState: ...
+
+    def read_list(self, operation: str, skip: int = 0) -> Iterator[Listed]:
+        """The cards of a list that is ready, without the first `skip`; the order is the same each time.
+
+        Raises InDoubt for a list that is not ready.
+        """
+        ...
+
+    def details_of(self, native_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """See `Lister.details_of`."""
         ...
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from typing import Protocol
 
 from connectors.base import Absent, CardRef, Feed, Observation, Seen, Side, Unreadable
 from mappings.lifecycle import CardStatus
@@ -19,6 +20,19 @@ from sync.work import Link
 PAGE_SIZE = 250
 #: A limit on every page walk; what is left is read the next time, from the cursor.
 PAGES_MAX = 100_000
+
+
+class Shadowed(Protocol):
+    """What a sweep compares."""
+
+    @property
+    def shadow_minor(self) -> int: ...
+
+    @property
+    def shadow_status(self) -> CardStatus: ...
+
+    @property
+    def shadow_expires_on(self) -> date | None: ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,7 @@ def differs(side: Side, p: SweptPresence, observation: Observation) -> bool:
     """Whether the card is to be worked on. What cannot be read is asked again the next time."""
     match observation:
         case Seen():
-            return not _as_shadowed(p, observation, side.capabilities.suspends_by_date)
+            return not as_shadowed(p, observation, side.capabilities.suspends_by_date)
         case Absent():
             return True
         case Unreadable():
@@ -103,7 +117,8 @@ def look_of(p: SweptPresence, observation: Observation, by: ReadBy) -> Look:
     return Look.of(p.id, p.shadow_minor, p.shadow_status, observation, by, in_flight=p.in_flight)
 
 
-def _as_shadowed(p: SweptPresence, seen: Seen, suspends_by_date: bool) -> bool:
+def as_shadowed(p: Shadowed, seen: Seen, suspends_by_date: bool) -> bool:
+    """Whether the side shows what the presence's shadow says."""
     if seen.status is CardStatus.CLOSED or p.shadow_status is CardStatus.CLOSED:
         return seen.status is p.shadow_status
     suspended_by_date = suspends_by_date and seen.status is CardStatus.SUSPENDED

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, func, insert, select, update
 
 from connectors.base import Feed, Listener, Side, Subscriber
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.mass import Catalogue
 from sync import assign, feeds
 from sync.bell import Bell
 from sync.brakes import BrakeTripped, shut_out, stopped_by
@@ -26,6 +27,7 @@ from sync.ledger.mailbox import Mailbox
 from sync.ledger.polls import Look, Polls
 from sync.ledger.store import Lease, Store
 from sync.ledger.tables import arrivals, cards, runs
+from sync.listing import ListSweep
 from sync.match import Matched, Matcher
 from sync.missing import add_missing
 from sync.model import Card
@@ -55,6 +57,8 @@ MATCH_SECONDS = 1.0
 HEAR_SECONDS = 1.0
 #: Deliveries that are asked about at the same time.
 EARS = 4
+#: How often one pass looks whether a list is ready.
+LIST_LOOK_SECONDS = 1.0
 #: How often to go on with what is done in several steps.
 GO_ON_SECONDS = 5.0
 
@@ -112,6 +116,8 @@ class Worker:
     listeners: Mapping[str, Listener] = field(default_factory=dict)
     #: Sides whose webhooks are switched on by the worker, and where each is to deliver them, if anywhere.
     subscribers: Sequence[tuple[Subscriber, str | None]] = ()
+    #: Sides that list all their cards in a file, by name.
+    catalogues: Mapping[str, Catalogue] = field(default_factory=dict)
     #: Tells people of new conflicts, if they want to be told.
     notices: Notices | None = None
     #: Answers privacy requests.
@@ -205,6 +211,12 @@ class Worker:
         report.arrived += read.arrived
 
     def _sweep_all(self, report: PassReport, side: Side, progress: Progress, stop: threading.Event) -> None:
+        catalogue = self.catalogues.get(side.name)
+        if catalogue is not None:
+            sweep = ListSweep(self.link, self.intake, side.name, catalogue)
+            if sweep.is_worth_it():
+                self._sweep_list(report, sweep, progress, stop)
+                return
         while not stop.is_set():
             swept = self._sweep_slice(side)
             report.swept += swept.looked_at
@@ -212,10 +224,32 @@ class Worker:
             if swept.finished:
                 return
 
+    def _sweep_list(
+        self, report: PassReport, sweep: ListSweep, progress: Progress, stop: threading.Event
+    ) -> None:
+        """Have the side list its cards, and wait for it as long as one pass may."""
+        deadline = self.link.clock() + timedelta(seconds=self.options.wait_seconds_max)
+        while not stop.is_set() and self.link.clock() < deadline:
+            swept = sweep.step(stop.is_set)
+            report.swept += swept.looked_at
+            progress(f"looking at {sweep.side}'s list of its cards", report)
+            if swept.finished:
+                return
+            stop.wait(LIST_LOOK_SECONDS)
+        report.add_error(f"{sweep.side}: its list of cards is not ready; the next pass goes on with it.")
+
     def _sweep_slice(self, side: Side) -> feeds.Swept:
         poller = self.pollers.get(side.name)
         record = None if poller is None else poller.record
         return feeds.sweep(self.link, self.intake, side, self.options.sweep_slice, record)
+
+    def sweep_by_list(self, side: Side, stopping: Callable[[], bool]) -> feeds.Swept | None:
+        """Go on with the side's list of its cards; None when none is due."""
+        catalogue = self.catalogues.get(side.name)
+        if catalogue is None:
+            return None
+        sweep = ListSweep(self.link, self.intake, side.name, catalogue)
+        return sweep.step(stopping) if sweep.is_due() else None
 
     def look(self, side: Side) -> feeds.Swept:
         """Look at the next cards of a side: those that are worth it most, or simply the next."""
@@ -515,13 +549,18 @@ class _Loop:
             self.match.ring()
 
     def _look(self, side: Side) -> None:
-        def look() -> None:
-            looked = self.worker.look(side)
-            self.report.swept += looked.looked_at
-            if looked.differ:
-                self.due.ring()
+        def look(how: Callable[[], feeds.Swept | None]) -> None:
+            looked = how()
+            if looked is not None:
+                self.report.swept += looked.looked_at
+                if looked.differ:
+                    self.due.ring()
 
-        self.worker._guarded(self.report, side.name, look)
+        for how in (
+            lambda: self.worker.look(side),
+            lambda: self.worker.sweep_by_list(side, lambda: self._stopping),
+        ):
+            self.worker._guarded(self.report, side.name, lambda h=how: look(h))  # type: ignore[misc]
 
     def _hear(self) -> None:
         told = self.worker.hear(self.report, self._ears, self.due.ring)

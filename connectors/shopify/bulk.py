@@ -6,14 +6,16 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from connectors.base import Applied, Effect
 from connectors.errors import InDoubt, SideClosed, SideError, Throttled
 from connectors.files import FileStore
-from connectors.mass import LineOutcome, Listed, MassState, Pace
+from connectors.mass import LineOutcome, Listed, ListState, MassState, Pace
 from connectors.shopify import operations
 from connectors.shopify.answers import error_of_body
+from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.feeds import NEW_CARDS, card_hint
 from connectors.shopify.mapping import create_input, is_card_id, marker_of, money_of, seen_of
@@ -41,11 +43,13 @@ POLL_SECONDS_MAX: Final = 5.0
 OPERATION_SECONDS_MAX: Final = 86_400.0
 BUSY_SECONDS: Final = 10.0
 _FILENAME: Final = "giftsync.jsonl"
+#: The tag of a list that is waited for on the spot, and so never looked for.
+_ALL: Final = "now"
 _OVER: Final = frozenset({"COMPLETED", "FAILED", "CANCELED", "EXPIRED"})
 
 
 class ShopifyBulk:
-    """Lists cards and makes many. Thread-safe. Implements `Lister` and `MassCreator`."""
+    """Lists cards and makes many. Thread-safe. Implements `Lister`, `Catalogue` and `MassCreator`."""
 
     def __init__(
         self,
@@ -64,13 +68,35 @@ class ShopifyBulk:
 
     def list_cards(self, on_progress: Callable[[int], None]) -> Iterator[Listed]:
         """Every gift card of the shop. Raises InDoubt when Shopify does not finish or answers nonsense."""
-        payload = self._run(operations.RUN_BULK_QUERY, {"query": operations.LIST_CARDS_IN_BULK})
-        operation = text_of(object_of(payload, "bulkOperation"), "id")
-        over = self._wait(operation, on_progress)
+        operation = self.order_list(_ALL)
+        self._wait(operation, on_progress)
+        return self.read_list(operation)
+
+    def order_list(self, tag: str) -> str:
+        """See `Catalogue.order_list`."""
+        payload = self._run(operations.RUN_BULK_QUERY, {"query": operations.list_in_bulk(tag)})
+        return text_of(object_of(payload, "bulkOperation"), "id")
+
+    def find_list(self, tag: str) -> str | None:
+        return self._find(operations.list_name(tag))
+
+    def list_state(self, operation: str) -> ListState:
+        status = text_of(self._read(operation), "status")
+        if status not in _OVER:
+            return ListState.GATHERING
+        return ListState.READY if status == "COMPLETED" else ListState.LOST
+
+    def read_list(self, operation: str, skip: int = 0) -> Iterator[Listed]:
+        """See `Catalogue.read_list`."""
+        over = self._read(operation)
         if text_of(over, "status") != "COMPLETED":
             raise InDoubt(f"Shopify's list of cards ended as {text_of(over, 'status')}; run it again")
-        url, at = optional_text(over, "url"), self._clock()
-        for line in self._files.lines(url) if url else ():
+        url = optional_text(over, "url")
+        return self._listed(url, skip) if url else iter(())
+
+    def _listed(self, url: str, skip: int) -> Iterator[Listed]:
+        at = self._clock()
+        for line in islice(self._files.lines(url), skip, None):
             node = _json(line)
             try:
                 yield Listed(seen_of(node, at), optional_object(node, "order") is not None)
@@ -82,7 +108,8 @@ class ShopifyBulk:
         found: dict[str, dict[str, str]] = {}
         for start in range(0, len(native_ids), operations.PAGE_MAX):
             ids = [one for one in native_ids[start : start + operations.PAGE_MAX] if is_card_id(one)]
-            nodes = list_of(self._client.read(operations.READ_ORDERS_OF_CARDS, {"ids": ids}), "nodes")
+            data = self._client.read(operations.READ_ORDERS_OF_CARDS, {"ids": ids}, Priority.SWEEP)
+            nodes = list_of(data, "nodes")
             for node in nodes:
                 hint = None if node is None else card_hint(as_object(node, "nodes"), NEW_CARDS)
                 if hint is not None and hint.details:
@@ -128,10 +155,13 @@ class ShopifyBulk:
         return text_of(object_of(payload, "bulkOperation"), "id")
 
     def find_started(self, tag: str) -> str | None:
-        """Among the newest operations, the one whose document carries the tag."""
+        return self._find(operations.bulk_name(tag))
+
+    def _find(self, name: str) -> str | None:
+        """Among the newest operations, the one whose document has that name."""
         data = self._client.read(operations.RECENT_BULKS, {"first": operations.RECENT_BULKS_MAX})
         for one in objects_of(object_of(data, "bulkOperations"), "nodes"):
-            if operations.bulk_name(tag) in text_of(one, "query"):
+            if name in text_of(one, "query"):
                 return text_of(one, "id")
         return None
 

@@ -403,31 +403,42 @@ RECENT_BULKS: Final = Operation(
     points_guess=9,
 )
 
-#: Run by Shopify, not answered: a bulk query has edges, and no page sizes.
-LIST_CARDS_IN_BULK: Final = """
-query GiftsyncListCards {
-  giftCards {
-    edges {
-      node {
+
+def list_name(tag: str) -> str:
+    """The operation name under which Shopify shows the list that was ordered with this tag."""
+    return f"GiftsyncListCards_{_checked(tag)}"
+
+
+def list_in_bulk(tag: str) -> str:
+    """Every card. Run by Shopify, not answered: a bulk query has edges, and no page sizes."""
+    return f"""
+query {list_name(tag)} {{
+  giftCards {{
+    edges {{
+      node {{
         id
-        balance { amount currencyCode }
+        balance {{ amount currencyCode }}
         enabled
         expiresOn
         lastCharacters
         note
-        order { id }
-      }
-    }
-  }
-}
+        order {{ id }}
+      }}
+    }}
+  }}
+}}
 """
 
 
 def bulk_name(tag: str) -> str:
     """The operation name under which Shopify shows what was started with this tag."""
+    return f"GiftsyncCreateCards_{_checked(tag)}"
+
+
+def _checked(tag: str) -> str:
     if not (tag.isascii() and tag.isalnum()):
         raise ValueError("a tag has letters and digits only")
-    return f"GiftsyncCreateCards_{tag}"
+    return tag
 
 
 def create_in_bulk(tag: str) -> str:

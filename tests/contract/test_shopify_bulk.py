@@ -15,7 +15,7 @@ from werkzeug import Request, Response
 from connectors.base import Applied, CardRef, Effect, EffectKind
 from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideError, Throttled
 from connectors.files import FileStore
-from connectors.mass import LineOutcome
+from connectors.mass import LineOutcome, ListState
 from connectors.shopify import ShopifySide, operations
 from connectors.shopify.bulk import _outcome
 from mappings.lifecycle import CardStatus
@@ -58,12 +58,13 @@ def done(side: ShopifySide, world: ShopifyWorld, operation: str) -> dict[int, Li
 def test_given_the_documents_of_bulk_operations_then_shopifys_rules_take_them() -> None:
     schema = build_schema(SCHEMA.read_text(encoding="utf-8"), assume_valid=True)
     mutation = operations.create_in_bulk(TAG)
-    assert validate(schema, parse(operations.LIST_CARDS_IN_BULK)) == []
+    listing = operations.list_in_bulk(TAG)
+    assert validate(schema, parse(listing)) == []
     assert validate(schema, parse(mutation)) == []
-    assert not isinstance(check_query(schema, operations.LIST_CARDS_IN_BULK), list)
+    assert not isinstance(check_query(schema, listing), list)
     assert parse(mutation) == check_mutation(schema, mutation, None, money_allowed=False)
     for secret in ("giftCardCode", "customer", "email", "phone"):
-        assert secret not in operations.LIST_CARDS_IN_BULK + mutation
+        assert secret not in listing + mutation
     with pytest.raises(ValueError, match="letters and digits"):
         operations.bulk_name("a } mutation {")
 
@@ -88,6 +89,37 @@ def test_given_cards_then_all_are_listed_with_what_their_orders_tell(
     assert set(details) == {listed[0].seen.native_id}
     assert len(bought) == 2
     assert told[-1] == 2
+
+
+def test_given_an_ordered_list_then_it_is_found_by_its_tag_and_read_from_any_line(
+    world: ShopifyWorld, side: ShopifySide
+) -> None:
+    for amount in (100_00, 200_00, 300_00):
+        world.sell(amount)
+    assert side.bulk.find_list(TAG) is None
+
+    operation = side.bulk.order_list(TAG)
+
+    assert side.bulk.find_list(TAG) == operation
+    assert side.bulk.list_state(operation) is ListState.GATHERING
+    with pytest.raises(InDoubt, match="ended as"):
+        side.bulk.read_list(operation)
+    while side.bulk.list_state(operation) is ListState.GATHERING:
+        world.time.pause(1)
+    assert side.bulk.list_state(operation) is ListState.READY
+    assert [one.seen.balance_minor for one in side.bulk.read_list(operation)] == [100_00, 200_00, 300_00]
+    assert [one.seen.balance_minor for one in side.bulk.read_list(operation, 2)] == [300_00]
+
+
+def test_given_a_list_that_shopify_gave_up_then_it_is_lost() -> None:
+    scopes = tuple(scope for scope in ALL_SCOPES if "orders" not in scope)
+    with opened_shop(scopes=scopes) as world:
+        side = world.side()
+        operation = side.bulk.order_list(TAG)
+        while side.bulk.list_state(operation) is ListState.GATHERING:
+            world.time.pause(1)
+        assert side.bulk.list_state(operation) is ListState.LOST
+        side.close()
 
 
 def test_given_creates_in_one_file_then_each_line_has_its_outcome(
