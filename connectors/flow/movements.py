@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from connectors.base import Applied, CannotTell, Effect, FindResult, Found, NotFound, Save
-from connectors.errors import InDoubt, Refusal, Refused, SideError, Throttled
+from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
 from connectors.flow.doubt import after_money, before_money
@@ -271,10 +271,16 @@ class Movements:
         return refusal or refusal_of_hint(hint, f"to {draft.effect.kind} the card")
 
     def _park(self, order_uid: str) -> None:
-        """Put an order that will not be settled aside, if Flow lets us; it is harmless either way."""
+        """Put an order aside that will not be settled, if Flow lets us; it is harmless either way.
+
+        Raises NotSent or Throttled when Flow cannot be asked: nothing has moved, and the next attempt, which
+        knows the order, comes here again.
+        """
         try:
-            self._client.park_order(order_uid)
-        except SideError as error:
+            retried(lambda: self._client.park_order(order_uid), self._pause)
+        except InDoubt as error:
+            raise NotSent(f"{error}; no money has moved") from None
+        except (Rejected, SideClosed) as error:
             logger.info(
                 "An unsettled Flow order could not be parked: %s",
                 error,

@@ -12,132 +12,23 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import Enum
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import requests
-from aiohttp import web
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import NewConnectionError, ProtocolError
-from yarl import URL
 
 from connectors.base import CannotTell, CardRef, Effect, EffectKind, Found, NotFound
 from connectors.errors import InDoubt, NotSent, Refused, Throttled
 from connectors.flow import FlowSettings, FlowSide
 from mappings.serials import Serial
 from sandbox.flow import FlowBehaviour, FlowEmulator
+from tests.flow_wire import OF_COMMITS, STEPS_MAX, Bridge, Mishap, Script
+from tests.support import Crashed
 
 TOKEN = "flow-crash-token"
 STARTED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ATTEMPTS_MAX = 6
-STEPS_MAX = 60
 NUMBER = "5000000000000001"
 BALANCE, AMOUNT = 100_00, 30_00
-
-
-class Crash(BaseException):
-    """The process dies: nothing may catch it."""
-
-
-class Mishap(Enum):
-    DIE_BEFORE = "the process dies before the step"
-    DIE_AFTER = "the process dies after the step"
-    NOT_SENT = "no connection"
-    LOSE_REQUEST = "the request is lost"
-    LOSE_ANSWER = "the answer is lost"
-    LATE = "the connection breaks, and the request lands in the quiet period"
-    GARBLE = "the answer is not readable"
-
-
-#: What can befall a save: it is not a request.
-OF_SAVES = (Mishap.DIE_BEFORE, Mishap.DIE_AFTER)
-
-
-@dataclass
-class Script:
-    """Counts steps and says what befalls each."""
-
-    mishaps: Mapping[int, Mishap]
-    step: int = 0
-    #: The names of the steps so far.
-    steps: list[str] = field(default_factory=list)
-    struck: list[str] = field(default_factory=list)
-    #: Requests that land later.
-    late: list[Callable[[], object]] = field(default_factory=list)
-
-    def next(self, name: str, possible: tuple[Mishap, ...] = tuple(Mishap)) -> Mishap | None:
-        self.step += 1
-        assert self.step <= STEPS_MAX * 3, "the effect does not come to an end"
-        self.steps.append(name)
-        mishap = self.mishaps.get(self.step)
-        if mishap not in possible:
-            return None
-        self.struck.append(f"{name}: {mishap.value}")
-        return mishap
-
-    def land(self) -> None:
-        while self.late:
-            self.late.pop(0)()
-
-
-class Bridge(HTTPAdapter):
-    """Carries a session's requests to the emulator, unless the script has other plans."""
-
-    def __init__(self, emulator: FlowEmulator, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self.emulator = emulator
-        self.loop = loop
-        self.script = Script({})
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        path = request.path_url.partition("?")[0].split("/")
-        mishap = self.script.next(
-            f"{request.method} {path[-2] if path[-2] in ('giftcards', 'orders') else path[-1]}"
-        )
-        match mishap:
-            case None:
-                return self.carry(request)
-            case Mishap.DIE_BEFORE:
-                raise Crash
-            case Mishap.DIE_AFTER:
-                self.carry(request)
-                raise Crash
-            case Mishap.NOT_SENT:
-                raise requests.ConnectionError(NewConnectionError(None, "refused"))  # type: ignore[arg-type]
-            case Mishap.LOSE_ANSWER:
-                self.carry(request)
-            case Mishap.LATE:
-                self.script.late.append(lambda: self.carry(request))
-            case Mishap.GARBLE:
-                response = self.carry(request)
-                response._content = b"<!"
-                return response
-            case Mishap.LOSE_REQUEST:
-                pass
-        raise requests.ConnectionError(ProtocolError("reset"))
-
-    def carry(self, request: requests.PreparedRequest) -> requests.Response:
-        body = request.body or b""
-        body = body.encode() if isinstance(body, str) else body
-
-        async def answer() -> web.Response:
-            # The parts of a request that the emulator looks at.
-            url = URL(request.path_url, encoded=True)
-            asked: Any = SimpleNamespace(
-                method=request.method, rel_url=url, query=url.query, headers=request.headers
-            )
-            return await self.emulator.api(asked, body, self.emulator.name_operation(asked, body))
-
-        answered = self.loop.run_until_complete(answer())
-        response = requests.Response()
-        response.status_code = answered.status
-        response.headers.update(answered.headers)
-        response._content = answered.body if isinstance(answered.body, bytes) else b""
-        response.request = request
-        response.url = str(request.url)
-        return response
 
 
 @dataclass
@@ -151,12 +42,12 @@ class Worker:
     progress: dict[str, str] = field(default_factory=dict)
 
     def save(self, progress: Mapping[str, str]) -> None:
-        mishap = self.bridge.script.next(f"save {', '.join(progress)}", OF_SAVES)
+        mishap = self.bridge.script.next(f"save {', '.join(progress)}", OF_COMMITS)
         if mishap is Mishap.DIE_BEFORE:
-            raise Crash
+            raise Crashed
         self.progress |= progress
         if mishap is Mishap.DIE_AFTER:
-            raise Crash
+            raise Crashed
 
     def run(self) -> str:
         """The way it ended: applied, found, refused or in doubt."""
@@ -171,7 +62,7 @@ class Worker:
                 self.wait(error.wait_seconds)
             except Refused:
                 return "refused"
-            except (InDoubt, Crash):
+            except (InDoubt, Crashed):
                 verdict = self.recover()
                 if verdict is not None:
                     return verdict
@@ -183,7 +74,7 @@ class Worker:
         for _ in range(ATTEMPTS_MAX):
             try:
                 result = self.side.find(replace(self.effect, progress=dict(self.progress)))
-            except (InDoubt, NotSent, Crash):
+            except (InDoubt, NotSent, Crashed):
                 continue
             if isinstance(result, Found):
                 assert result.landings == 1
@@ -344,7 +235,7 @@ def test_one_mishap_at_every_step(stage: Stage, name: str, mishap: Mishap) -> No
     else:
         raise AssertionError("there is no last step")
 
-    assert struck >= (5 if mishap in OF_SAVES else 4)
+    assert struck >= (5 if mishap in OF_COMMITS else 4)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,377 @@
+"""Every mishap at every step of a movement on Flow: real ledger, worker, connector and emulator.
+
+A *step* is a request to Flow or a crash point of the worker, whichever way it comes to it: planning, sending,
+saving, reading back, recovering. A *case* is one movement with a mishap at one step, or at two. After it the
+worker goes on as it does at its next start, until nothing is due; then everybody must agree.
+
+`python -m tests.simulation.flow_crashes [--pairs]` tries all of them and prints how many there were.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from connectors.base import Capabilities, CardRef
+from connectors.flow import FlowSettings, FlowSide
+from mappings.lifecycle import CardStatus
+from mappings.serials import Serial
+from sandbox.flow import FlowBehaviour, FlowEmulator
+from sync import crashpoints
+from sync.ledger import migrations
+from sync.ledger.engine import open_engine, reading
+from sync.ledger.tables import cards
+from sync.ledger.vault import KEY_BYTES, Vault
+from sync.match import Matched
+from sync.model import SideRules
+from sync.reconcile import reconcile
+from tests.flow_wire import Bridge, Mishap, Script
+from tests.integration.shop import FLOW, LEASE_SECONDS, SHOPIFY, Shop
+from tests.support import Clock, Crashed
+
+TOKEN = "flow-crash-token"
+BALANCE = 100_00
+RUNS_MAX = 40
+STEPS_MAX = 600
+
+#: What is tried in pairs. To die before a request is to die after the step before it.
+HARD = (Mishap.DIE_AFTER, Mishap.LOSE_ANSWER, Mishap.LATE)
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What customers do to a card with BALANCE on it, and what must come of it. Minor units."""
+
+    #: On the other side; giftsync then moves the same in Flow.
+    online_minor: int
+    left_minor: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    #: Spent in the store right before the money step: it is refused.
+    rush_minor: int = 0
+    shortfall_minor: int = 0
+
+
+BY_REFUND = {"api_issue_allowed": False, "refund_settlement_credits": True}
+MOVEMENTS = {
+    "debit": Movement(-30_00, 70_00),
+    "load": Movement(30_00, 130_00),
+    "refund": Movement(30_00, 130_00, BY_REFUND),
+    "issue": Movement(0, BALANCE),
+    "empty": Movement(-BALANCE, 0),
+    "close": Movement(-BALANCE, 0),
+    "race": Movement(-30_00, 0, rush_minor=80_00, shortfall_minor=10_00),
+}
+
+
+class FlowShop(Shop):
+    """A merchant whose store side is Flow's connector on the emulator, and whose other side is in memory."""
+
+    def __init__(self, engine: Engine, clock: Clock, bridge: Bridge, **settings: Any) -> None:
+        self._flow = FlowSide(
+            FlowSettings(
+                tenant="7",
+                store="70",
+                token=TOKEN,
+                timezone="Europe/Oslo",
+                currency="NOK",
+                base_url="http://flow.invalid/v2",
+                debit_product_uid="900",
+                gift_card_product_uids={"giftcard": "901"},
+                item_number_field="externalId",
+                gift_card_payment_method_uid="spm-70-2",
+                external_payment_method_uid="spm-70-3",
+                **{
+                    "api_settlement_debits": True,
+                    "api_issue_allowed": True,
+                    "caller_may_choose_number": True,
+                    **settings,
+                },
+            ),
+            clock=clock,
+            pause=lambda seconds: _pass(clock, seconds),
+        )
+        self._flow._client._http._session.mount("http://", bridge)
+        # What is discovered once is no step of a movement.
+        self._flow.identify()
+        can = self._flow.capabilities
+        rules = SideRules(
+            creates=can.creates,
+            debits=can.debits,
+            credits=can.credits,
+            sets_expiry=can.sets_expiry,
+            sets_status=can.sets_status,
+            moves_when_suspended=can.moves_when_suspended,
+        )
+        super().__init__(engine, Vault(bytes(range(KEY_BYTES))), clock, rules={FLOW: rules})
+
+    def _side(self, name: str, capabilities: Capabilities) -> Any:
+        return self._flow if name == FLOW else super()._side(name, capabilities)
+
+
+def _pass(clock: Clock, seconds: float) -> None:
+    clock.advance(seconds)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A case that came to rest."""
+
+    #: Every step until then.
+    steps: Sequence[str]
+    struck: Sequence[str]
+    #: Empty orders whose uid was never learnt: nothing is owed for them, and nobody can find them.
+    lost_orders: int
+
+
+class Stage:
+    """One emulated tenant and one ledger; every case has a card of its own."""
+
+    def __init__(self, name: str, behaviour: FlowBehaviour | None = None) -> None:
+        self.name = name
+        self._movement = MOVEMENTS[name]
+        self._clock = Clock()
+        self._loop = asyncio.new_event_loop()
+        # The stricter reading: an order whose uid was never learnt keeps its number.
+        behaviour = behaviour or FlowBehaviour(external_order_number_unique=True)
+        self._emulator = FlowEmulator(token=TOKEN, clock=self._clock, behaviour=behaviour)
+        self._bridge = Bridge(self._emulator, self._loop)
+        self._engine = open_engine("sqlite://")
+        migrations.upgrade(self._engine)
+        self._shop = FlowShop(self._engine, self._clock, self._bridge, **self._movement.settings)
+        self._numbers = itertools.count(5_000_000_000_000_001)
+        self._next_order = 1
+
+    def close(self) -> None:
+        self._shop.sides[FLOW].close()
+        self._engine.dispose()
+        self._loop.close()
+
+    def play(self, mishaps: Mapping[int, Mishap]) -> Ended:
+        """One case. Raises AssertionError, with its story, when anything is not as it must be."""
+        serial, card_id = self._prepare()
+        self._new_orders()
+        script = self._bridge.script = Script(mishaps, steps_max=STEPS_MAX)
+        script.about_to = self._rush(serial)
+
+        def reached(point: str) -> None:
+            # A crash point is where the process may die, and nothing else happens there.
+            if script.next(point, (Mishap.DIE_BEFORE,)) is not None:
+                raise Crashed(point)
+
+        self._to_rest(reached)
+        steps = tuple(script.steps)
+        script.land()
+        made_late = self._acts(lambda: self._work_again(card_id))
+        story = f"{self.name}: {'; then '.join(script.struck) or 'no mishap'}"
+        lost_orders = self._check(serial, card_id, story)
+        assert made_late == (), f"{story}: the next run did {made_late}"
+        return Ended(steps, script.struck, lost_orders)
+
+    # --- before ---------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> tuple[Serial, int]:
+        """A card that is in step, and a customer on the other side who has just moved it."""
+        self._bridge.script = Script({}, steps_max=STEPS_MAX)
+        shop = self._shop
+        if self.name == "issue":
+            serial = Serial(str(next(self._numbers)))
+            return serial, shop.meet(SHOPIFY, BALANCE, serial.reveal())
+        sold = self._loop.run_until_complete(
+            self._emulator.control()["sell"]({"amount": f"{BALANCE / 100:.2f}"})
+        )
+        serial = Serial(str(sold["number"]))
+        assert shop.matcher.match(shop.arrive(FLOW, CardRef(serial=serial))) is Matched.MET
+        card_id = shop.card_id(serial.reveal())
+        card = shop.work(card_id)
+        assert card is not None
+        assert card.in_step
+        online = shop.sides[SHOPIFY].cards[shop.native(SHOPIFY, serial.reveal())]
+        online.balance_minor += self._movement.online_minor
+        if self.name == "close":
+            online.status = CardStatus.CLOSED
+        shop.intake.make_due([card_id], self._clock())
+        return serial, card_id
+
+    def _rush(self, serial: Serial) -> Callable[[str], None]:
+        """A customer in the store who is quicker than the first money step."""
+        left = [self._movement.rush_minor]
+
+        def about_to(step: str) -> None:
+            if step == "POST settlements" and left[0]:
+                spent = {"number": serial.reveal(), "amount": f"{left.pop() / 100:.2f}"}
+                left.append(0)
+                self._loop.run_until_complete(self._emulator.control()["redeem"](spent))
+
+        return about_to
+
+    # --- the worker -----------------------------------------------------------------------------------------
+
+    def _to_rest(self, reached: Callable[[str], None]) -> None:
+        """Work as the worker does, across its deaths, until nothing is due."""
+        crashpoints.install(reached)
+        try:
+            for _ in range(RUNS_MAX):
+                try:
+                    self._work_due()
+                except Crashed:
+                    # The next start: the only worker on this ledger takes back what the dead one held.
+                    self._shop.worker.take_over()
+                    continue
+                due_at = self._next_due()
+                if due_at is None:
+                    return
+                if due_at > self._clock():
+                    self._clock.advance((due_at - self._clock()).total_seconds())
+                    self._bridge.script.land()
+            raise AssertionError("it never comes to rest")
+        finally:
+            crashpoints.install(None)
+
+    def _work_due(self) -> None:
+        shop = self._shop
+        for lease in shop.store.claim_due("worker 1", self._clock(), LEASE_SECONDS, 10):
+            reconcile(shop.link, lease)
+
+    def _next_due(self) -> Any:
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(cards.c.due_at, cards.c.lease_until).where(
+                    cards.c.due_at.is_not(None) | cards.c.lease_until.is_not(None)
+                )
+            ).all()
+        return min((moment for row in rows for moment in row if moment is not None), default=None)
+
+    def _work_again(self, card_id: int) -> None:
+        self._shop.intake.make_due([card_id], self._clock())
+        self._to_rest(lambda point: None)
+
+    def _acts(self, work: Callable[[], None]) -> tuple[str, ...]:
+        """What a piece of work wrote, on either side or in the ledger."""
+        before = self._bridge.script.step
+        writes, rows = len(self._shop.sides[SHOPIFY].writes), self._counts()
+        work()
+        asked = [step for step in self._bridge.script.steps[before:] if not step.startswith("GET ")]
+        other = len(self._shop.sides[SHOPIFY].writes) - writes
+        return (*asked, *["a write on the other side"] * other, *(self._counts() - rows).elements())
+
+    def _counts(self) -> Counter[str]:
+        return Counter({name: len(self._shop.rows(name)) for name in ("movements", "intent_states")})
+
+    # --- after ----------------------------------------------------------------------------------------------
+
+    def _check(self, serial: Serial, card_id: int, story: str) -> int:
+        shop, left = self._shop, self._movement.left_minor
+        card = shop.card(card_id)
+        in_flow = self._emulator.world.cards.find(serial.reveal())
+        assert in_flow is not None, story
+        online = shop.sides[SHOPIFY].cards[shop.native(SHOPIFY, serial.reveal())]
+        assert (card.balance_minor, in_flow.balance, online.balance_minor) == (left, left, left), story
+        assert card.in_step, story
+        assert card.status is (CardStatus.CLOSED if self.name == "close" else CardStatus.ACTIVE), story
+        told = [(one["kind"], one["amount_minor"]) for one in shop.rows("conflicts", card_id=card_id)]
+        short = self._movement.shortfall_minor
+        assert told == ([("overdraft", short)] if short else []), story
+        landed = Counter(one.reference for one in in_flow.movements if one.reference.startswith("gs-"))
+        intents = [i for i in shop.rows("intents", card_id=card_id, side=FLOW) if i["amount_minor"]]
+        assert {i["state"] for i in intents} <= {"applied", "refused", "withdrawn"}, story
+        assert landed == {i["marker"]: 1 for i in intents if i["state"] == "applied"}, story
+        return self._check_orders(len(landed), story)
+
+    def _check_orders(self, movements: int, story: str) -> int:
+        """No order is left hanging: each is settled once, parked, or was never more than a number."""
+        made = [one for one in self._new_orders() if one.external_number]
+        settled = [one for one in made if one.settled_ms is not None]
+        assert len(settled) == movements, story
+        open_orders = [one for one in made if one.settled_ms is None and one.state != "PARKED"]
+        assert [one for one in open_orders if one.items or one.settlements] == [], story
+        return len(open_orders)
+
+    def _new_orders(self) -> list[Any]:
+        """The orders that were made since the last time."""
+        found = []
+        while (order := self._emulator.world.till.find(self._next_order)) is not None:
+            found.append(order)
+            self._next_order += 1
+        return found
+
+
+@dataclass
+class Tally:
+    """What a set of cases came to; a case that is not as it must be ends it."""
+
+    cases: int = 0
+    steps: int = 0
+    lost_orders: int = 0
+
+    def add(self, ended: Ended) -> None:
+        self.cases += 1
+        self.steps += len(ended.steps)
+        self.lost_orders += ended.lost_orders
+
+
+def possible(step: str) -> Sequence[Mishap]:
+    """What can befall a step. At a crash point the process may die; nothing else happens there."""
+    return tuple(Mishap) if _is_request(step) else (Mishap.DIE_BEFORE,)
+
+
+def _is_request(step: str) -> bool:
+    return step.partition(" ")[0] in ("GET", "POST", "PUT")
+
+
+def singles(stage: Stage) -> Tally:
+    """Every mishap at every step: until it strikes, all goes as without it."""
+    tally = Tally()
+    for number, step in enumerate(stage.play({}).steps, 1):
+        for mishap in possible(step):
+            tally.add(stage.play({number: mishap}))
+    return tally
+
+
+def pairs(stage: Stage) -> Tally:
+    """The hard mishaps at every two steps: the second strikes while the first is recovered from."""
+    tally = Tally()
+    for first, step in enumerate(stage.play({}).steps, 1):
+        for mishap in _hard(step):
+            alone = stage.play({first: mishap})
+            for second, later in enumerate(alone.steps[first:], first + 1):
+                for worse in _hard(later):
+                    tally.add(stage.play({first: mishap, second: worse}))
+    return tally
+
+
+def _hard(step: str) -> Sequence[Mishap]:
+    return HARD if _is_request(step) else possible(step)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.flow_crashes", description=__doc__)
+    parser.add_argument("--pairs", action="store_true", help="two mishaps in each case: many minutes")
+    parser.add_argument("--movement", choices=MOVEMENTS, action="append", help="only this one")
+    options = parser.parse_args(arguments)
+    print(f"{'movement':<10}{'cases':>8}{'steps':>10}{'empty orders left':>20}{'seconds':>10}")
+    total = 0
+    for name in options.movement or MOVEMENTS:
+        stage, began = Stage(name), time.monotonic()
+        tally = (pairs if options.pairs else singles)(stage)
+        stage.close()
+        total += tally.cases
+        print(
+            f"{name:<10}{tally.cases:>8,}{tally.steps:>10,}{tally.lost_orders:>20,}"
+            f"{time.monotonic() - began:>10.0f}",
+            flush=True,
+        )
+    print(f"{total:,} cases, money exact in each")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
