@@ -627,3 +627,9 @@ OPERATIONS: Final = (
     UNSUBSCRIBE,
     PROBE_CARD,
 )
+
+
+def every_document() -> dict[str, str]:
+    """Every document by name, with those that Shopify runs in bulk."""
+    bulk = {"list_in_bulk": list_in_bulk("tag"), "create_in_bulk": create_in_bulk("tag")}
+    return {operation.name: operation.document for operation in OPERATIONS} | bulk

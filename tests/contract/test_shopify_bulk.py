@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from graphql import build_schema, parse, validate
+from graphql import build_schema, parse
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -59,8 +59,6 @@ def test_given_the_documents_of_bulk_operations_then_shopifys_rules_take_them() 
     schema = build_schema(SCHEMA.read_text(encoding="utf-8"), assume_valid=True)
     mutation = operations.create_in_bulk(TAG)
     listing = operations.list_in_bulk(TAG)
-    assert validate(schema, parse(listing)) == []
-    assert validate(schema, parse(mutation)) == []
     assert not isinstance(check_query(schema, listing), list)
     assert parse(mutation) == check_mutation(schema, mutation, None, money_allowed=False)
     for secret in ("giftCardCode", "customer", "email", "phone"):
