@@ -21,7 +21,7 @@ from cli.errors import naming
 from cli.tokens import token_source, webhook_secrets
 from config.errors import ConfigError
 from config.load import key_path
-from config.settings import Settings
+from config.settings import Directions, Settings
 from connectors.base import Side
 from connectors.errors import SideClosed
 from connectors.findings import Verdict
@@ -29,6 +29,7 @@ from connectors.flow import FlowSettings, FlowSide
 from connectors.flow.inferred import with_proved
 from connectors.notify import MailSender, Sender, WebhookSender
 from connectors.shopify import ShopifySide
+from mappings.lifecycle import CardStatus
 from mappings.money import minor_from_decimal
 from mappings.serials import Serial
 from sync.brakes import Brake, BrakeLimits
@@ -42,7 +43,7 @@ from sync.ledger.store import Store
 from sync.ledger.vault import Vault, VaultError, key_from_text, load_or_make_key
 from sync.ledger.verdicts import Verdicts
 from sync.match import Matcher
-from sync.model import FirstContact, LinkRules, SideRules
+from sync.model import Closing, FirstContact, LinkRules, Overdraft, SideRules
 from sync.notices import Notices
 from sync.privacy import Privacy
 from sync.work import Link
@@ -208,7 +209,7 @@ def _proved_of(settings: Settings, flow: FlowSettings) -> set[str]:
 def link_rules(settings: Settings, sides: Mapping[str, Side]) -> LinkRules:
     """What the merchant's settings and the sides' capabilities together allow."""
     link = settings.link
-    rules = {name: _side_rules(side) for name, side in sides.items()}
+    rules = {name: directed(name, _side_rules(side), link.directions) for name, side in sides.items()}
     if not link.create_update_shopify_cards:
         rules[SHOPIFY] = replace(
             rules[SHOPIFY],
@@ -220,12 +221,34 @@ def link_rules(settings: Settings, sides: Mapping[str, Side]) -> LinkRules:
         )
     if not link.download_shopify_cards:
         rules[FLOW] = replace(rules[FLOW], creates=False)
-    rules[SHOPIFY] = replace(rules[SHOPIFY], notifies=link.send_notifications)
+    rules[SHOPIFY] = replace(
+        rules[SHOPIFY],
+        notifies=link.send_notifications,
+        suspends_as=CardStatus.CLOSED if link.suspension == "deactivate" else CardStatus.SUSPENDED,
+    )
     by_side = link.first_contact in (FLOW, SHOPIFY)
     return LinkRules(
         sides=rules,
         first_contact=FirstContact.ASK if by_side else FirstContact(link.first_contact),
         first_contact_side=link.first_contact if by_side else None,
+        closing=Closing(link.deactivation),
+        overdraft=Overdraft(link.overdraft),
+    )
+
+
+def directed(name: str, rules: SideRules, directions: Directions) -> SideRules:
+    """The side's rules with the directions of each field: a side is written from the other, which tells."""
+    to_it, from_it = ("to_shopify", "to_pos") if name == SHOPIFY else ("to_pos", "to_shopify")
+    written, counts = ("both", to_it), ("both", from_it)
+    moves = directions.balance in written
+    return replace(
+        rules,
+        credits=rules.credits and moves,
+        debits=rules.debits and moves,
+        writes_status=directions.status in written,
+        tells_status=directions.status in counts,
+        sets_expiry=rules.sets_expiry and directions.expiry in written,
+        tells_expiry=directions.expiry in counts,
     )
 
 

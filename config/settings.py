@@ -121,6 +121,26 @@ class Brakes(Section):
     """The most cards to create or change."""
 
 
+Direction = Literal["both", "to_shopify", "to_pos", "off"]
+
+
+class Directions(Section):
+    """Which way each field of a card goes. `to_shopify`: what the store's system says counts, and what was
+    changed in Shopify is set back; `to_pos`: the other way round; `off`: each side keeps its own. Change them
+    whenever you like: what was planned and is not allowed any more is taken back, at the next start."""
+
+    balance: Direction = "both"
+    """Money that moved on one side is always taken into the ledger, since it is gone there. Where it may not
+    be written on the other side it becomes a conflict with the exact amount, because the same money could be
+    spent twice."""
+
+    status: Direction = "both"
+    """Whether a card may be used: suspended, released, closed."""
+
+    expiry: Direction = "both"
+    """The last day on which a card may be used."""
+
+
 class LinkSection(Section):
     """The merchant's decisions about the two sides."""
 
@@ -159,10 +179,26 @@ class LinkSection(Section):
     """Which balance a card starts with, when it is found on both sides with two different ones. `ask` leaves
     the card alone and opens a conflict for a person to settle; `flow` and `shopify` believe that side."""
 
+    suspension: Literal["reversible", "deactivate"] = "reversible"
+    """What happens in Shopify to a card that is suspended in the store. `reversible`: it gets an expiry date
+    in the past, which is taken away when the suspension is. `deactivate`: it is deactivated, which Shopify
+    never takes back; a release in the store then opens a conflict."""
+
+    deactivation: Literal["propagate", "conflict"] = "propagate"
+    """What happens when a card is closed for good on one side: deactivated in Shopify, cleared in Flow.
+    `propagate`: it is closed on the other side, too, and its money ends. `conflict`: it goes on elsewhere
+    with its money, and a person is asked."""
+
+    overdraft: Literal["ask", "write_off"] = "ask"
+    """What is done about money that was spent on both sides before either could know. The exact shortfall is
+    always written off and in the conflict log. `ask`: the conflict waits until somebody has acknowledged it;
+    `write_off`: it is settled by this setting, and nobody has to act."""
+
     quiet_seconds: Annotated[float, Field(ge=0, le=3600), _form("seconds, from 0 to 3600")] = 60.0
     """How long to wait after a lost answer before asking the side whether the request landed. Must be longer
     than a side can hold a request and still carry it out."""
 
+    directions: Directions = Field(default_factory=Directions)
     brakes: Brakes = Field(default_factory=Brakes)
 
 

@@ -46,6 +46,11 @@ def not_settable(side: str) -> str:
     return f"status_not_writable:{side}"
 
 
+def alone(side: str) -> str:
+    """The cause of a card that one side has closed for good, and that is not closed."""
+    return f"closed_alone:{side}"
+
+
 def held(p: Presence, kind: ConflictKind, words: str) -> NewConflict:
     return NewConflict(kind, on_side(p.side, kind), words, p.side, abs(p.shadow_minor))
 
@@ -160,6 +165,17 @@ def status_not_settable(card: Card, p: Presence) -> NewConflict:
         p.side,
         abs(p.shadow_minor),
         f"Set it on {p.side} by hand, or change the card's status back.",
+    )
+
+
+def closed_alone(card: Card, p: Presence) -> NewConflict:
+    return NewConflict(
+        ConflictKind.STATUS,
+        alone(p.side),
+        f"{p.side} has closed the card for good; elsewhere it is {card.status} and holds "
+        f"{format_money(card.balance_minor, card.currency)}.",
+        p.side,
+        proposal=f"Say accept --side {p.side} to close it everywhere, or ignore: it goes on elsewhere.",
     )
 
 

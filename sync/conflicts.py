@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import select, update
 
+from mappings.lifecycle import CardStatus
 from sync import decide, notification
 from sync.ledger.engine import reading
 from sync.ledger.tables import conflicts
@@ -56,8 +57,9 @@ _ALLOWED: dict[ConflictKind, frozenset[Action]] = {
         (ConflictKind.REFUSED, ConflictKind.OVER_LIMIT, ConflictKind.NOT_WRITABLE),
         frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE, Action.ACCEPT, Action.VALUE}),
     ),
+    ConflictKind.STATUS: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE, Action.ACCEPT}),
     **dict.fromkeys(
-        (ConflictKind.SERIAL, ConflictKind.MISSING, ConflictKind.STATUS, ConflictKind.CURRENCY),
+        (ConflictKind.SERIAL, ConflictKind.MISSING, ConflictKind.CURRENCY),
         frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
     ),
     ConflictKind.NOTIFICATION: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
@@ -179,6 +181,8 @@ def _decision(card: Card, work: Work, about: _About, resolution: Resolution) -> 
         case Action.ACCEPT | Action.VALUE:
             if about.kind is ConflictKind.FIRST_CONTACT:
                 return _first_contact(card, work, resolution)
+            if about.kind is ConflictKind.STATUS:
+                return _accept_status(card, work, resolution)
             return _set_value(_tried_again(card, about.side), work, resolution)
         case Action.LANDED | Action.NOT_LANDED:
             p, intent = _intent_in_doubt(card, str(about.evidence.get("marker")))
@@ -213,6 +217,17 @@ def _set_value(card: Card, work: Work, resolution: Resolution) -> Decision:
     today = work.clock().astimezone(work.link.timezone).date()
     said = f"{resolution.by}: {resolution.why}"
     return decide.set_value(card, value, work.link.rules, today, said)
+
+
+def _accept_status(card: Card, work: Work, resolution: Resolution) -> Decision:
+    """The status that a side shows is the card's, and the others follow."""
+    shown = {p.side: p.shadow_status for p in card.presences if p.born}
+    if resolution.side not in shown:
+        raise NotResolved(f"say which side's status is right: {', '.join(shown)}")
+    if card.status is CardStatus.CLOSED:
+        raise NotResolved("the card is closed, and giftsync never opens a closed card again")
+    today = work.clock().astimezone(work.link.timezone).date()
+    return decide.set_status(card, shown[resolution.side], work.link.rules, today)
 
 
 def _value_of(resolution: Resolution, shown: dict[str, int]) -> int:

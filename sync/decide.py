@@ -35,6 +35,7 @@ from sync.model import (
     NewConflict,
     NewIntent,
     Observations,
+    Overdraft,
     Presence,
 )
 
@@ -121,18 +122,20 @@ def _take_in(
         return
     _count_echoes(draft, side, seen, marked)
     before = draft.presence(side)
-    _take_in_balance(draft, side, seen, marked)
-    by_date = side in rules.sides and rules.sides[side].suspends_by_date
-    fields.take_in(draft, side, seen, seen.status, by_date)
+    _take_in_balance(draft, side, seen, marked, rules)
+    fields.take_in(draft, side, seen, seen.status, rules)
     _explain_refusal(draft, side, before, today)
 
 
-def _take_in_balance(draft: Draft, side: str, seen: Seen, marked: Mapping[str, Marked]) -> None:
+def _take_in_balance(
+    draft: Draft, side: str, seen: Seen, marked: Mapping[str, Marked], rules: LinkRules
+) -> None:
     p = draft.presence(side)
     d = seen.balance_minor - p.shadow_minor
     if d < 0 and seen.status is CardStatus.CLOSED and seen.balance_minor == 0:
         # A side that empties a card as it closes it: the money ends, but for what others spent meanwhile.
-        ended = 0 if p.shadow_status is CardStatus.CLOSED else min(-d, max(draft.card.balance_minor, 0))
+        ends = p.shadow_status is not CardStatus.CLOSED and fields.closes_card(draft.card, side, rules)
+        ended = min(-d, max(draft.card.balance_minor, 0)) if ends else 0
         draft.move(MovementKind.CLOSED, side, -ended, d, evidence.explain(p, seen, d, marked))
     elif d:
         draft.move(MovementKind.OBSERVED, side, d, d, evidence.explain(p, seen, d, marked))
@@ -270,11 +273,36 @@ def set_value(card: Card, balance_minor: int, rules: LinkRules, today: date, why
     return draft.decision()
 
 
+def set_status(card: Card, status: CardStatus, rules: LinkRules, today: date) -> Decision:
+    """A person said which status is right: the sides follow."""
+    draft = Draft(replace(card, status=status))
+    _settle(draft, rules, today)
+    return draft.decision()
+
+
+def withdrawn(card: Card, rules: LinkRules) -> Decision:
+    """What was planned under other settings, is against those of now and was never tried, is taken back."""
+    draft = Draft(card)
+    for p in card.presences:
+        forbidden = False
+        taken_back = []
+        for intent in p.open_intents:
+            # What stands behind a create rests on it.
+            forbidden = (forbidden and not p.born) or not fields.allows(rules.side(p.side), intent)
+            if forbidden and intent.state is IntentState.PLANNED and not intent.doubted:
+                taken_back.append(intent)
+        for intent in reversed(taken_back):
+            why = "the settings do not allow it any more"
+            draft.intent_changes.append(IntentChange(intent.marker, IntentState.WITHDRAWN, why))
+            draft.put(_withdraw(draft.presence(p.side), intent))
+    return draft.decision()
+
+
 # --- Settle -------------------------------------------------------------------------------------------------
 
 
 def _settle(draft: Draft, rules: LinkRules, today: date) -> None:
-    _write_off(draft)
+    _write_off(draft, rules)
     if draft.card.status is CardStatus.CLOSED and draft.card.balance_minor:
         # Whatever a side that closed the card still shows, its money has ended.
         closed_by = next((p.side for p in draft.card.presences if p.shadow_status is CardStatus.CLOSED), None)
@@ -289,12 +317,15 @@ def _settle(draft: Draft, rules: LinkRules, today: date) -> None:
             _plan_create(draft, p, rules, today)
 
 
-def _write_off(draft: Draft) -> None:
+def _write_off(draft: Draft, rules: LinkRules) -> None:
     shortfall = -draft.card.balance_minor
     if shortfall <= 0:
         return
     moved = {m.side: m.amount_minor for m in draft.movements if m.side is not None}
-    draft.conflicts.append(causes.overdraft(draft.card, shortfall, moved))
+    told = causes.overdraft(draft.card, shortfall, moved)
+    if rules.overdraft is Overdraft.WRITE_OFF:
+        told = replace(told, settled=Overdraft.WRITE_OFF.value)
+    draft.conflicts.append(told)
     draft.move(MovementKind.WRITE_OFF, None, shortfall, 0, {"shortfall_minor": shortfall})
 
 
@@ -325,8 +356,8 @@ def _plan_for(draft: Draft, p: Presence, rules: LinkRules, today: date) -> None:
         # There is no room for a date until the suspension is lifted, and lifting it brings the date.
         p = replace(p, shadow_expires_on=draft.card.expires_on)
         draft.put(p)
-    owed = fields.owed(draft.card, p, side.sets_expiry, side.sets_status)
-    fields.tell_of_status(draft, p, side.sets_status)
+    owed = fields.owed(draft.card, p, side)
+    fields.tell_of_status(draft, p, side)
     for intent, relaxes in owed:
         if relaxes:
             fields.promise(draft, p.side, intent)
@@ -347,7 +378,7 @@ def _plan_balance(draft: Draft, p: Presence, rules: LinkRules, today: date) -> N
     side = rules.sides[p.side]
     allowed = side.credits if owed > 0 else side.debits
     writable = allowed and (_is_spendable(p, today) or side.moves_when_suspended)
-    closes = draft.card.status is CardStatus.CLOSED and CardStatus.CLOSED in side.sets_status
+    closes = draft.card.status is CardStatus.CLOSED and fields.closes(side)
     if owed == 0 or p.shadow_status is CardStatus.CLOSED or (closes and not writable):
         draft.causes_gone.append(cause)
         return

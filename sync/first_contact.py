@@ -13,20 +13,25 @@ from connectors.base import Seen
 from mappings.lifecycle import CardStatus
 from sync import causes, evidence, fields
 from sync.draft import Draft
-from sync.model import Card, LinkRules, MovementKind, Presence
+from sync.model import Card, Closing, LinkRules, MovementKind, Presence
 
 
 def opened(shown: Mapping[str, Seen], others: tuple[Presence, ...], rules: LinkRules) -> Draft:
     """The card as the sides in `shown` have it; `others` are to be created."""
     first_side, first = next(iter(shown.items()))
     presences = tuple(_presence_of(side, seen) for side, seen in shown.items())
-    status = max((s.status or CardStatus.SUSPENDED for s in shown.values()), key=lambda s: s.restriction)
+    counting = {side: seen for side, seen in shown.items() if _counts(seen, rules)} or shown
+    # Where no side's word counts, each keeps its own, and the hub has one of them.
+    of_status = [s for side, s in counting.items() if rules.side(side).tells_status] or [first]
+    of_expiry = [s for side, s in shown.items() if rules.side(side).tells_expiry] or [first]
+    status = max((s.status or CardStatus.SUSPENDED for s in of_status), key=lambda s: s.restriction)
     expires_on = None
-    for seen in shown.values():
+    for seen in of_expiry:
         expires_on = fields.earlier(expires_on, seen.expires_on)
     draft = Draft(Card(first.currency, 0, status, expires_on, presences + others))
-    values = {side: value_of(seen) for side, seen in shown.items()}
-    draft.move(MovementKind.OPENING, first_side, values[first_side], first.balance_minor)
+    values = {side: value_of(seen) for side, seen in counting.items()}
+    opening = next(iter(values.values()))
+    draft.move(MovementKind.OPENING, first_side, opening, first.balance_minor)
     for side, seen in shown.items():
         if side != first_side:
             draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor)
@@ -51,10 +56,14 @@ def joined(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None:
     )
     draft.put(born)
     draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - born.shadow_minor)
-    if seen.status is not draft.card.status and seen.status is not None:
+    side_rules = rules.side(side)
+    if not _counts(seen, rules):
+        return
+    if seen.status is not draft.card.status and seen.status is not None and side_rules.tells_status:
         status = max(draft.card.status, seen.status, key=lambda s: s.restriction)
         draft.card = replace(draft.card, status=status)
-    draft.card = replace(draft.card, expires_on=fields.earlier(draft.card.expires_on, seen.expires_on))
+    if side_rules.tells_expiry:
+        draft.card = replace(draft.card, expires_on=fields.earlier(draft.card.expires_on, seen.expires_on))
     if value_of(seen) != draft.card.balance_minor:
         compare(draft, rules)
 
@@ -77,6 +86,11 @@ def compare(draft: Draft, rules: LinkRules) -> None:
     elif winner != draft.card.balance_minor:
         change = winner - draft.card.balance_minor
         draft.move(MovementKind.RESOLUTION, None, change, 0, {"policy": "first_contact", **shadows})
+
+
+def _counts(seen: Seen, rules: LinkRules) -> bool:
+    """Whether what the side shows says what the card is; a closed one may stand for itself alone."""
+    return seen.status is not CardStatus.CLOSED or rules.closing is Closing.PROPAGATE
 
 
 def value_of(seen: Seen) -> int:

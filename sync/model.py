@@ -73,6 +73,24 @@ class ConflictKind(StrEnum):
     BRAKE = "brake"
 
 
+class Closing(StrEnum):
+    """What follows when one side closes a card for good."""
+
+    #: It is closed on the others as well, and its money ends.
+    PROPAGATE = "propagate"
+    #: It stays as it is on the others, and a person is asked.
+    CONFLICT = "conflict"
+
+
+class Overdraft(StrEnum):
+    """What a person has to do about money that was spent twice. It is reported and written off either way."""
+
+    #: Say that they have seen it.
+    ASK = "ask"
+    #: Nothing: the conflict is in the log, settled.
+    WRITE_OFF = "write_off"
+
+
 class Hold(StrEnum):
     """Why nothing is written to a presence until its cause is gone or a person acts."""
 
@@ -186,9 +204,14 @@ class Card:
             not p.stale
             and p.hold is None
             and not p.open_intents
-            and (p.shadow_minor == self.balance_minor or p.shadow_status is CardStatus.CLOSED)
-            and (not p.born or p.shadow_status == self.status)
-            and (not p.born or p.shadow_expires_on == self.expires_on)
+            and (
+                p.shadow_status is CardStatus.CLOSED
+                or (
+                    p.shadow_minor == self.balance_minor
+                    and (not p.born or p.shadow_status == self.status)
+                    and (not p.born or p.shadow_expires_on == self.expires_on)
+                )
+            )
             for p in self.presences
         )
 
@@ -245,6 +268,8 @@ class NewConflict:
     amount_minor: int = 0
     proposal: str = ""
     evidence: Mapping[str, object] = field(default_factory=dict)
+    #: A setting has settled it already: what it came to.
+    settled: str | None = None
 
 
 @dataclass(frozen=True)
@@ -294,6 +319,13 @@ class SideRules:
     credits: bool = True
     sets_expiry: bool = True
     sets_status: frozenset[CardStatus] = frozenset(CardStatus)
+    #: False: the merchant wants the side's statuses left as they are.
+    writes_status: bool = True
+    #: What the side shows of a field counts for the card; False: it is the side's own affair.
+    tells_status: bool = True
+    tells_expiry: bool = True
+    #: What is set there for a suspended card: SUSPENDED, or CLOSED where it is to be for good.
+    suspends_as: CardStatus = CardStatus.SUSPENDED
     moves_when_suspended: bool = False
     #: See `Capabilities.suspends_by_date`.
     suspends_by_date: bool = False
@@ -309,6 +341,12 @@ class LinkRules:
     first_contact: FirstContact = FirstContact.ASK
     #: A side's name: that side's balance wins on first contact.
     first_contact_side: str | None = None
+    closing: Closing = Closing.PROPAGATE
+    overdraft: Overdraft = Overdraft.ASK
+
+    def side(self, name: str) -> SideRules:
+        """What holds on the side; one that the link does not name is only looked at."""
+        return self.sides.get(name, SideRules())
 
 
 class InvariantBroken(Exception):

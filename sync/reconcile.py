@@ -81,6 +81,7 @@ def reconcile(
 def _work(work: Work, looked: Mapping[str, Observation]) -> tuple[Card, bool]:
     """The card after the work, and whether a side could not be read."""
     card = recover(work.link.store.load(work.lease.card_id), work)
+    card = work.commit(card, decide.withdrawn(card, work.link.rules))
     unread, unseen = False, set[str]()
     for _ in range(ROUNDS_MAX):
         work.keep_lease()

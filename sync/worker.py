@@ -16,7 +16,7 @@ from sqlalchemy import Engine, func, insert, select, update
 from connectors.base import Feed, Listener, Side, Subscriber
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
 from connectors.mass import Catalogue
-from sync import assign, feeds
+from sync import assign, changed_rules, feeds
 from sync.bell import Bell
 from sync.brakes import BrakeTripped, shut_out, stopped_by
 from sync.hearing import Hearing, Hearsay
@@ -152,9 +152,12 @@ class Worker:
     # --- one pass -------------------------------------------------------------------------------------------
 
     def take_over(self) -> None:
-        """Free what a worker that died has left, when the database admits one worker only."""
+        """Free what a worker that died has left, when the database admits one worker only; look at what
+        changed settings leave to be done.
+        """
         if self.engine.dialect.name == "sqlite":
             self.store.free_all(self.link.clock())
+        changed_rules.take_up(self.link)
 
     def check_sides(self) -> None:
         """Raises SideError when a side cannot be used or is another than this ledger was made with."""

@@ -12,7 +12,7 @@ from sync.ledger import chain, statements
 from sync.ledger.rows import planned_intent, value_of
 from sync.ledger.tables import conflicts, intent_states, movements
 from sync.ledger.vault import Vault
-from sync.model import Card, Decision, Intent, IntentChange, IntentState, NewIntent
+from sync.model import Card, Decision, Intent, IntentChange, IntentState, NewConflict, NewIntent
 
 
 class Appender:
@@ -157,6 +157,9 @@ def write_conflicts(
             "evidence": dict(c.evidence),
             "last_seen_at": now,
         }
+        if c.settled is not None:
+            _log_settled(connection, card_id, card, c, now)
+            continue
         seen_before = connection.execute(
             statements.SEE_CONFLICT, {"card": card_id, "which": c.cause, **words}
         ).rowcount
@@ -175,3 +178,29 @@ def write_conflicts(
                     **words,
                 },
             )
+
+
+def _log_settled(
+    connection: Connection, card_id: int, card: Card, conflict: NewConflict, now: datetime
+) -> None:
+    """What a setting has settled stands in the log like everything else; nobody has to act."""
+    connection.execute(
+        statements.INSERT[conflicts],
+        {
+            "card_id": card_id,
+            "side": conflict.side,
+            "kind": conflict.kind.value,
+            "cause": conflict.cause,
+            "currency": card.currency,
+            "summary": conflict.summary,
+            "amount_minor": conflict.amount_minor,
+            "proposal": "",
+            "evidence": dict(conflict.evidence),
+            "opened_at": now,
+            "last_seen_at": now,
+            "seen": 1,
+            "closed_at": now,
+            "resolution": conflict.settled,
+            "resolved_by": "settings",
+        },
+    )

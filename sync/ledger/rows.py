@@ -93,7 +93,7 @@ def card_after(decision: Decision, made: Sequence[Intent], version: int) -> Card
         for p in decision.card.presences
     )
     causes = {c: amount for c, amount in decision.card.causes.items() if c not in decision.causes_gone}
-    causes |= {c.cause: c.amount_minor for c in decision.conflicts}
+    causes |= {c.cause: c.amount_minor for c in decision.conflicts if c.settled is None}
     return replace(decision.card, presences=presences_after, causes=causes, version=version)
 
 

@@ -36,18 +36,23 @@ _differs = exists().where(
     or_(
         presences.c.stale,
         presences.c.hold.is_not(None),
-        presences.c.shadow_minor != cards.c.balance_minor,
         and_(
-            presences.c.born,
+            presences.c.shadow_status != CardStatus.CLOSED.value,
             or_(
-                presences.c.shadow_status != cards.c.status,
-                presences.c.shadow_expires_on.is_distinct_from(cards.c.expires_on),
+                presences.c.shadow_minor != cards.c.balance_minor,
+                and_(
+                    presences.c.born,
+                    or_(
+                        presences.c.shadow_status != cards.c.status,
+                        presences.c.shadow_expires_on.is_distinct_from(cards.c.expires_on),
+                    ),
+                ),
             ),
         ),
     ),
 )
 #: The same sentence as `Card.in_step`, in SQL.
-_in_step = and_(not_(cards.c.held), not_(_open_intent), not_(_differs))
+in_step = and_(not_(cards.c.held), not_(_open_intent), not_(_differs))
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,7 @@ def status(engine: Engine, now: datetime) -> Status:
         last_run = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).one_or_none()
         return Status(
             cards=count(),
-            in_step=count(_in_step),
+            in_step=count(in_step),
             due=count(or_(cards.c.due_at <= now, cards.c.lease_until.is_not(None))),
             arrivals=connection.execute(select(func.count()).select_from(arrivals)).scalar_one(),
             balance_minor={row[0]: int(row[1]) for row in by_currency},
@@ -208,7 +213,7 @@ def list_cards(
     """Cards by id, streamed a page at a time."""
     while True:
         query = (
-            select(cards, _in_step.label("in_step"))
+            select(cards, in_step.label("in_step"))
             .where(cards.c.id > after_id)
             .order_by(cards.c.id)
             .limit(PAGE_SIZE)
@@ -216,7 +221,7 @@ def list_cards(
         if card_id is not None:
             query = query.where(cards.c.id == card_id)
         if out_of_step:
-            query = query.where(not_(_in_step))
+            query = query.where(not_(in_step))
         if last_chars is not None:
             query = query.where(
                 exists().where(

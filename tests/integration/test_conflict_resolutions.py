@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from connectors.memory import MemoryFault
+from mappings.lifecycle import CardStatus
 from sync.conflicts import Action, NotResolved, Resolution, Resolved, actions_for, resolve
 from sync.explain import meaning_of, words_for
-from sync.model import ConflictKind
+from sync.model import Closing, ConflictKind
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop
 from tests.support import Crashed
 
@@ -50,6 +52,16 @@ def missing(shop: Shop) -> None:
     shop.sync()
 
 
+def closed_alone(shop: Shop) -> None:
+    """Staff deactivate the card online, and the merchant wants to be asked."""
+    link = replace(shop.link, rules=replace(shop.link.rules, closing=Closing.CONFLICT))
+    shop.link = shop.worker.link = link
+    shop.matcher = shop.worker.matcher = replace(shop.matcher, link=link)
+    shop.in_step(10_000)
+    shop.sides[SHOPIFY].set(shop.native(SHOPIFY), status=CardStatus.CLOSED)
+    shop.sync()
+
+
 Case = tuple[Callable[[Shop], None], ConflictKind, Resolution]
 
 
@@ -67,6 +79,8 @@ CASES: list[Case] = [
     (not_writable, ConflictKind.NOT_WRITABLE, said(Action.VALUE, value_minor=0)),
     (refused, ConflictKind.REFUSED, said(Action.RETRY)),
     (refused, ConflictKind.REFUSED, said(Action.ACCEPT, side=SHOPIFY)),
+    (closed_alone, ConflictKind.STATUS, said(Action.ACCEPT, side=SHOPIFY)),
+    (closed_alone, ConflictKind.STATUS, said(Action.IGNORE)),
     (missing, ConflictKind.MISSING, said(Action.IGNORE)),
     (missing, ConflictKind.MISSING, said(Action.RETRY)),
 ]

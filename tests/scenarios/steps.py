@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
+from config.settings import Directions
 from connectors.base import Absent, CardRef, Seen
+from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import SerialError, mask
 from sync import assign, conflicts
@@ -15,6 +17,7 @@ from sync.brakes import stopped_by
 from sync.conflicts import Action, NotResolved, Resolution
 from sync.ledger import views
 from sync.ledger.views import ConflictRow
+from sync.model import Closing, Overdraft
 from tests.integration.shop import FLOW, SHOPIFY
 from tests.scenarios.worlds import Known, MemoryWorld, Refused, World, minor_of, serial_on
 
@@ -73,6 +76,18 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "no serial prefix is set": ("prefix", None),
     "short numbers are lengthened": ("lengthen", True),
     "buyers of new cards are told": ("tell", True),
+    "balances go to Shopify only": ("directions", Directions(balance="to_shopify")),
+    "balances go to the store only": ("directions", Directions(balance="to_pos")),
+    "balances are not written": ("directions", Directions(balance="off")),
+    "statuses go to Shopify only": ("directions", Directions(status="to_shopify")),
+    "statuses go to the store only": ("directions", Directions(status="to_pos")),
+    "statuses are left alone": ("directions", Directions(status="off")),
+    "expiry goes to Shopify only": ("directions", Directions(expiry="to_shopify")),
+    "expiry is left alone": ("directions", Directions(expiry="off")),
+    "all fields go both ways": ("directions", Directions()),
+    "suspended cards are deactivated": ("suspends_as", CardStatus.CLOSED),
+    "a closed card is a conflict": ("closing", Closing.CONFLICT),
+    "overdrafts are written off": ("overdraft", Overdraft.WRITE_OFF),
     "the lower balance wins on first contact": ("first_contact", "lower"),
     "the higher balance wins on first contact": ("first_contact", "higher"),
     "the store's balance wins on first contact": ("first_contact", "flow"),
@@ -256,6 +271,11 @@ FAULTS = {
 @step(rf"({'|'.join(FAULTS)}) ([0-9]+) times? (in the store|online)")
 def _fault(story: Story, what: str, times: str, side: str) -> None:
     story.world.fail(SIDES[side], FAULTS[what], int(times))
+
+
+@step(r"the connection is mended (in the store|online)")
+def _mended(story: Story, side: str) -> None:
+    story.world.mend(SIDES[side])
 
 
 # --- giftsync -----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Engine
 
-from cli.build import Ledger, build_worker, open_ledger
+from cli.build import Ledger, build_worker, directed, open_ledger
 from cli.demo.control import Control
 from cli.demo.control import Refused as TillRefused
 from cli.demo.thread import sandbox_thread
@@ -20,6 +20,7 @@ from cli.emulators import SandboxOptions
 from cli.sandbox_config import Pace, sandbox_toml
 from cli.session import opened_sides, report_closed
 from config.load import load
+from config.settings import Directions
 from connectors.base import CardRef, Effect, EffectKind, no_save
 from connectors.memory import MemoryFault
 from mappings.contact import Contact
@@ -28,7 +29,7 @@ from mappings.serials import Serial
 from sync.brakes import Brake, BrakeLimits
 from sync.ledger.vault import Vault
 from sync.match import Matcher
-from sync.model import FirstContact, LinkRules, SideRules
+from sync.model import Closing, FirstContact, LinkRules, Overdraft, SideRules
 from sync.work import Link
 from sync.worker import PassReport, Worker, WorkerOptions
 from tests.integration.shop import FLOW, SHOPIFY, Shop, hidden
@@ -73,6 +74,7 @@ class World(Protocol):
     def set_expiry(self, side: str, name: str, expires_on: date | None) -> None: ...
     def generate(self, name: str) -> None: ...
     def fail(self, side: str, what: str, times: int) -> None: ...
+    def mend(self, side: str) -> None: ...
     def sync(self) -> PassReport: ...
     def advance(self, seconds: float) -> None: ...
     def writes(self) -> int: ...
@@ -130,6 +132,7 @@ class MemoryWorld:
             serial_prefix=self.rules.get("prefix", "9900"),  # type: ignore[arg-type]
         )
         given = iter(range(1, 1000))
+        self.shop.link = replace(self.shop.link, rules=_with_policies(self.shop.link.rules, self.rules))
         matcher = replace(
             self.shop.matcher,
             random_digits=lambda n: f"{next(given):0{n}d}",
@@ -149,9 +152,10 @@ class MemoryWorld:
 
     def restart(self) -> None:
         """The same sides and ledger with other settings."""
-        sides = self.shop.sides
+        sides, faults = self.shop.sides, self.shop._faults
         self.start()
         self.shop.sides.update(sides)
+        self.shop._faults = faults
 
     @property
     def link(self) -> Link:
@@ -229,6 +233,9 @@ class MemoryWorld:
     def fail(self, side: str, what: str, times: int) -> None:
         self.shop.fail(side, *[MemoryFault(what)] * times)
 
+    def mend(self, side: str) -> None:
+        self.shop._faults[side].clear()
+
     def sync(self) -> PassReport:
         report: PassReport = self.shop.sync()
         return report
@@ -251,6 +258,15 @@ def _side_rules(rules: dict[str, object]) -> dict[str, SideRules]:
     return {FLOW: flow, SHOPIFY: shopify}
 
 
+def _with_policies(rules: LinkRules, said: dict[str, object]) -> LinkRules:
+    """The rules with what a scenario says of directions, suspension, closing and overdrafts."""
+    directions = said.get("directions", Directions())
+    sides = {name: directed(name, one, directions) for name, one in rules.sides.items()}  # type: ignore[arg-type]
+    sides[SHOPIFY] = replace(sides[SHOPIFY], suspends_as=said.get("suspends_as", CardStatus.SUSPENDED))
+    closing = said.get("closing", Closing.PROPAGATE)
+    return replace(rules, sides=sides, closing=closing, overdraft=said.get("overdraft", Overdraft.ASK))
+
+
 # --- Sandbox ------------------------------------------------------------------------------------------------
 
 
@@ -262,9 +278,11 @@ class SandboxWorld:
         self.rules: dict[str, object] = {}
         self._flow, self._shopify, self._worker, self._ledger = flow, shopify, worker, ledger
         self._checkouts: dict[str, str] = {}
+        #: As the settings of `giftsync sandbox config` make it.
+        self._first = worker
 
     def start(self) -> None:
-        link = self._worker.link
+        link = self._first.link
         rules = dict(link.rules.sides)
         if self.rules.get("upload") is False:
             rules[SHOPIFY] = SideRules(False, False, False, False, frozenset(), suspends_by_date=True)
@@ -274,7 +292,7 @@ class SandboxWorld:
         by_side = str(self.rules.get("first_contact", "ask"))
         first = FirstContact.ASK if by_side in (FLOW, SHOPIFY) else FirstContact(by_side)
         winner = by_side if by_side in (FLOW, SHOPIFY) else None
-        link = replace(link, rules=LinkRules(rules, first, winner))
+        link = replace(link, rules=_with_policies(LinkRules(rules, first, winner), self.rules))
         if "money_per_card" in self.rules:
             limits = BrakeLimits(card_money_minor=self.rules["money_per_card"])  # type: ignore[arg-type]
             link = replace(link, brake=Brake(limits, NOK))
@@ -364,6 +382,9 @@ class SandboxWorld:
         kinds = {"answer_lost": "drop_response", "dropped": "drop_request"}
         control = self._flow if side == FLOW else self._shopify
         control.fail([{"match": "", "kind": kinds[what], "probability": 0.3}] if times else [], 7)
+
+    def mend(self, side: str) -> None:
+        (self._flow if side == FLOW else self._shopify).fail([], 0)
 
     def sync(self) -> PassReport:
         return self._worker.sync_once()
