@@ -300,7 +300,8 @@ def build_worker(
     worker.listeners = {
         name: side for name, side in sides.items() if isinstance(side, ShopifySide | FlowSide)
     }
-    worker.catalogues = {name: side.bulk for name, side in sides.items() if isinstance(side, ShopifySide)}
+    bulk = {name: side.bulk for name, side in sides.items() if isinstance(side, ShopifySide)}
+    worker.catalogues, worker.limited = bulk, bulk
     worker.subscribers = [
         (side, webhook_url(settings, name)) for name, side in sides.items() if isinstance(side, ShopifySide)
     ]

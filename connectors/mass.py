@@ -49,7 +49,15 @@ class LineOutcome:
     result: Applied | SideError
 
 
-class Lister(Protocol):
+class Limited(Protocol):
+    """A side that holds no more than so much on one card."""
+
+    def creation_limit(self) -> tuple[int, str] | None:
+        """The most that one card may hold: minor units and currency; None when the side does not tell."""
+        ...
+
+
+class Lister(Limited, Protocol):
     """A side that can list all of its cards."""
 
     def list_cards(self, on_progress: Callable[[int], None]) -> Iterator[Listed]:
@@ -58,10 +66,6 @@ class Lister(Protocol):
 
     def details_of(self, native_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
         """For cards that were bought: `order`, `order_id` and `shipping_name`, by native id."""
-        ...
-
-    def creation_limit(self) -> tuple[int, str] | None:
-        """The most that one card may hold: minor units and currency; None when the side does not tell."""
         ...
 
 

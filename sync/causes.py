@@ -119,6 +119,19 @@ def not_writable(card: Card, p: Presence, owed_minor: int, why: str) -> NewConfl
     )
 
 
+def over_limit(card: Card, p: Presence, limit_minor: int) -> NewConflict:
+    worth, limit = (format_money(minor, card.currency) for minor in (card.balance_minor, limit_minor))
+    return NewConflict(
+        ConflictKind.OVER_LIMIT,
+        on_side(p.side, ConflictKind.OVER_LIMIT),
+        f"{p.side} allows {limit} on one card, and this one is worth {worth}; nothing is written there.",
+        p.side,
+        card.balance_minor - p.shadow_minor,
+        f"Have the limit raised on {p.side}; it is written as soon as the card fits.",
+        {"limit_minor": limit_minor},
+    )
+
+
 def refused(card: Card, p: Presence) -> NewConflict:
     refusal = p.refusal or Refusal.OTHER
     kind = _OF_REFUSAL.get(refusal, ConflictKind.REFUSED)

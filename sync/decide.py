@@ -334,6 +334,9 @@ def _plan_create(draft: Draft, p: Presence, rules: LinkRules, today: date) -> No
     expired = card.expires_on is not None and card.expires_on < today
     worth_creating = card.balance_minor > 0 and card.status is CardStatus.ACTIVE and not expired
     if not (worth_creating and rules.sides[p.side].creates and p.serial is not None):
+        draft.causes_gone.append(causes.on_side(p.side, ConflictKind.OVER_LIMIT))
+        return
+    if _is_over_limit(draft, p, rules):
         return
     amount = card.balance_minor
     draft.intents.append(
@@ -379,6 +382,8 @@ def _plan_balance(draft: Draft, p: Presence, rules: LinkRules, today: date) -> N
     allowed = side.credits if owed > 0 else side.debits
     writable = allowed and (_is_spendable(p, today) or side.moves_when_suspended)
     closes = draft.card.status is CardStatus.CLOSED and fields.closes(side)
+    if owed <= 0:
+        draft.causes_gone.append(causes.on_side(p.side, ConflictKind.OVER_LIMIT))
     if owed == 0 or p.shadow_status is CardStatus.CLOSED or (closes and not writable):
         draft.causes_gone.append(cause)
         return
@@ -386,10 +391,22 @@ def _plan_balance(draft: Draft, p: Presence, rules: LinkRules, today: date) -> N
         why = "the link does not write there" if not allowed else "it is expired or suspended there"
         draft.conflicts.append(causes.not_writable(draft.card, p, owed, why))
         return
+    if owed > 0 and _is_over_limit(draft, p, rules):
+        return
     kind = EffectKind.CREDIT if owed > 0 else EffectKind.DEBIT
     draft.intents.append(NewIntent(p.side, kind, owed))
     draft.put(replace(p, shadow_minor=p.shadow_minor + owed))
     draft.causes_gone.append(cause)
+
+
+def _is_over_limit(draft: Draft, p: Presence, rules: LinkRules) -> bool:
+    """Whether the side would refuse so much on one card, so that it need not be asked."""
+    limit = rules.sides[p.side].card_limit_minor
+    if limit is None or draft.card.balance_minor <= limit:
+        draft.causes_gone.append(causes.on_side(p.side, ConflictKind.OVER_LIMIT))
+        return False
+    draft.conflicts.append(causes.over_limit(draft.card, p, limit))
+    return True
 
 
 # --- Outcomes of an intent ----------------------------------------------------------------------------------

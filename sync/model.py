@@ -331,6 +331,8 @@ class SideRules:
     suspends_by_date: bool = False
     #: Buyers of new cards are told through this side.
     notifies: bool = False
+    #: The most that one card may hold there; None: not known, or no limit.
+    card_limit_minor: int | None = None
 
 
 @dataclass(frozen=True)

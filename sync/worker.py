@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,7 +15,7 @@ from sqlalchemy import Engine, func, insert, select, update
 
 from connectors.base import Feed, Listener, Side, Subscriber
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
-from connectors.mass import Catalogue
+from connectors.mass import Catalogue, Limited
 from sync import assign, changed_rules, feeds
 from sync.bell import Bell
 from sync.brakes import BrakeTripped, shut_out, stopped_by
@@ -57,6 +57,8 @@ MATCH_SECONDS = 1.0
 HEAR_SECONDS = 1.0
 #: Deliveries that are asked about at the same time.
 EARS = 4
+#: How often to ask how much one card may hold.
+LIMITS_SECONDS = 3600.0
 #: How often one pass looks whether a list is ready.
 LIST_LOOK_SECONDS = 1.0
 #: How often to go on with what is done in several steps.
@@ -118,6 +120,8 @@ class Worker:
     subscribers: Sequence[tuple[Subscriber, str | None]] = ()
     #: Sides that list all their cards in a file, by name.
     catalogues: Mapping[str, Catalogue] = field(default_factory=dict)
+    #: Sides that hold no more than so much on one card, by name.
+    limited: Mapping[str, Limited] = field(default_factory=dict)
     #: Tells people of new conflicts, if they want to be told.
     notices: Notices | None = None
     #: Answers privacy requests.
@@ -164,6 +168,24 @@ class Worker:
         for side in self.link.sides.values():
             check_identity(self.engine, side, self.link.currency, self.link.clock())
 
+    def read_limits(self, report: PassReport) -> None:
+        """Ask the sides how much one card may hold, so that nothing is sent that they would refuse."""
+        for name in self.limited:
+            self._guarded(report, name, lambda n=name: self._read_limit(n))  # type: ignore[misc]
+
+    def _read_limit(self, side: str) -> None:
+        found = self.limited[side].creation_limit()
+        minor = found[0] if found is not None and found[1] == self.link.currency else None
+        rules = self.link.rules
+        if side not in rules.sides or minor == rules.sides[side].card_limit_minor:
+            return
+        limited = replace(rules.sides[side], card_limit_minor=minor)
+        rules = replace(rules, sides={**rules.sides, side: limited})
+        self.link = replace(self.link, rules=rules)
+        self.matcher = replace(self.matcher, link=self.link)
+        # It may have been raised since these were decided, in this run or before it.
+        self.intake.make_due_over_limit(side, self.link.clock())
+
     def sync_once(
         self, progress: Progress = _silent, *, sweep: bool = True, stop: threading.Event | None = None
     ) -> PassReport:
@@ -175,6 +197,7 @@ class Worker:
         report = PassReport()
         self.take_over()
         run_id = self._start_run("sync")
+        self.read_limits(report)
         for side in self.link.sides.values():
             for feed in side.feeds:
                 self._guarded(report, side.name, lambda s=side, f=feed: self._feed_into(report, s, f))  # type: ignore[misc]
@@ -449,6 +472,7 @@ class Worker:
         self.take_over()
         run_id = self._start_run("run")
         loop = self._loop = _Loop(self, run_id)
+        self.read_limits(loop.report)
         loop.start()
         stop.wait()
         self._loop = None
@@ -504,6 +528,7 @@ class _Loop:
         now = datetime.now(tz=self._scheduler.timezone)
         self._every(GO_ON_SECONDS, now, "go on", self._go_on)
         self._every(86_400.0, now, "forget", self._forget)
+        self._every(LIMITS_SECONDS, now, "limits", self._read_limits)
         if worker.subscribers:
             self._every(SUBSCRIBE_SECONDS, now, "subscribe", self._subscribe)
         self._scheduler.start()
@@ -576,6 +601,9 @@ class _Loop:
         if told.heard:
             # There may be more than one batch.
             self.hear.ring()
+
+    def _read_limits(self) -> None:
+        self.worker.read_limits(self.report)
 
     def _subscribe(self) -> None:
         self.worker.keep_subscribed(self.report)

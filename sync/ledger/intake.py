@@ -24,7 +24,7 @@ from sync.ledger.tables import (
 )
 from sync.ledger.upsert import upsert
 from sync.ledger.vault import Vault
-from sync.model import NewConflict
+from sync.model import ConflictKind, NewConflict
 
 #: How often one event that feeds tell of again is looked at.
 LOOKS_PER_EVENT = 2
@@ -270,6 +270,17 @@ class Intake:
         """Have cards worked on: look at `side`, or at all sides."""
         with self.engine.begin() as connection:
             write_due(connection, card_ids, now, side)
+
+    def make_due_over_limit(self, side: str, now: datetime) -> None:
+        """Have the cards worked on that a side's limit for one card keeps from being written there."""
+        waiting = select(conflicts.c.card_id).where(
+            conflicts.c.kind == ConflictKind.OVER_LIMIT.value,
+            conflicts.c.side == side,
+            conflicts.c.closed_at.is_(None),
+            conflicts.c.card_id.is_not(None),
+        )
+        with self.engine.begin() as connection:
+            write_due(connection, connection.execute(waiting).scalars().all(), now, None)
 
     def report(self, conflict: NewConflict, now: datetime) -> None:
         """Open a conflict of a whole side, unless its cause has an open one."""

@@ -199,6 +199,44 @@ def test_given_sides_of_the_link_then_their_identity_is_kept_and_another_is_refu
         shop.worker.check_sides()
 
 
+class Generous:
+    """A side that says how much one card may hold."""
+
+    def __init__(self, limit_minor: int, currency: str = "NOK") -> None:
+        self.limit = (limit_minor, currency)
+
+    def creation_limit(self) -> tuple[int, str]:
+        return self.limit
+
+
+def test_given_a_side_with_a_limit_for_one_card_then_no_call_is_wasted_and_raising_it_is_enough(
+    shop: Shop,
+) -> None:
+    limit = Generous(5_000)
+    shop.worker.limited = {SHOPIFY: limit}
+    shop.sell(FLOW, 10_000)
+    shop.sell(FLOW, 4_000, OTHER)
+
+    assert shop.sync().unfinished == 0
+
+    assert effects(shop.sides[SHOPIFY]) == [("create", 4_000)]
+    conflict = shop.row("conflicts")
+    assert (conflict["kind"], conflict["closed_at"]) == ("over_limit", None)
+    assert "shopify allows 50.00 NOK on one card, and this one is worth 100.00 NOK" in conflict["summary"]
+
+    limit.limit = (20_000, "NOK")
+    shop.sync()
+    assert shop.shown() == {FLOW: 10_000, SHOPIFY: 10_000}
+    assert shop.row("conflicts")["resolution"] == "cause gone"
+
+
+def test_given_a_limit_in_another_currency_then_it_limits_nothing(shop: Shop) -> None:
+    shop.worker.limited = {SHOPIFY: Generous(50, "USD")}
+    shop.sell(FLOW, 10_000)
+    shop.sync()
+    assert shop.shown() == {FLOW: 10_000, SHOPIFY: 10_000}
+
+
 # --- For ever -----------------------------------------------------------------------------------------------
 
 

@@ -299,7 +299,7 @@ class SandboxWorld:
         matcher: Matcher = replace(self._worker.matcher, link=link)
         if self.rules.get("tell"):
             matcher = replace(matcher, intake=replace(matcher.intake, contacts_since=link.clock()))
-        self._worker = Worker(link, matcher, self._worker.options)
+        self._worker = replace(self._worker, link=link, matcher=matcher)
 
     @property
     def link(self) -> Link:

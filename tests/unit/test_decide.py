@@ -88,6 +88,52 @@ def rules_for(side: str, **more: object) -> LinkRules:
     return LinkRules(RULES.sides | {side: SideRules(**more)})  # type: ignore[arg-type]
 
 
+# --- A side that holds no more than so much on one card -----------------------------------------------------
+
+LIMITED = rules_for(B, card_limit_minor=120)
+
+
+def test_given_a_card_worth_more_than_a_side_allows_then_nothing_is_sent_and_the_limit_is_told() -> None:
+    for b, owed in ((presence(B), 30), (unborn(B), 130)):
+        decision = observe(card(presence(A), b), LIMITED, a=seen(130))
+
+        assert (plans(decision), decision.card.balance_minor) == ([], 130)
+        (conflict,) = decision.conflicts
+        assert (conflict.kind, conflict.amount_minor) == (ConflictKind.OVER_LIMIT, owed)
+        assert conflict.summary == (
+            "b allows 1.20 NOK on one card, and this one is worth 1.30 NOK; nothing is written there."
+        )
+
+
+def test_given_exactly_the_limit_then_it_is_written() -> None:
+    assert plans(observe(card(), LIMITED, a=seen(120))) == [(B, "credit", 20)]
+    assert plans(observe(card(presence(A), unborn(B)), LIMITED, a=seen(120))) == [(B, "create", 120)]
+
+
+def test_given_a_card_over_the_limit_then_its_debits_are_sent_all_the_same() -> None:
+    rich = card(presence(A, 200), presence(B, 200), balance_minor=200)
+    assert plans(observe(rich, LIMITED, a=seen(150))) == [(B, "debit", -50)]
+
+
+@pytest.mark.parametrize(
+    ("b", "left", "rules"),
+    [
+        (presence(B), 110, LIMITED),  # Somebody spent: the rest fits.
+        (presence(B), 100, LIMITED),  # It fits as it is.
+        (presence(B), 90, LIMITED),
+        (unborn(B), 110, LIMITED),
+        (unborn(B), 0, LIMITED),  # There is nothing to create any more.
+        (presence(B), 130, RULES),  # The limit is gone.
+    ],
+)
+def test_given_a_card_that_fits_again_then_the_conflict_ends_by_itself(
+    b: Presence, left: int, rules: LinkRules
+) -> None:
+    over = card(presence(A, 130), b, balance_minor=130, causes={"over_limit:b": 30})
+
+    assert observe(over, rules, a=seen(left)).causes_gone == ("over_limit:b",)
+
+
 # --- Observe and settle: money ------------------------------------------------------------------------------
 
 
