@@ -10,10 +10,14 @@ from datetime import timedelta
 from enum import StrEnum
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 
+from connectors.base import Absent, CardRef, Seen, Unreadable
+from connectors.errors import SideError
 from mappings.lifecycle import CardStatus
 from sync import decide, notification
 from sync.ledger.engine import reading
+from sync.ledger.intake import Intake
 from sync.ledger.tables import conflicts
 from sync.model import (
     Card,
@@ -46,6 +50,8 @@ class Action(StrEnum):
     NOT_LANDED = "not_landed"
     #: The cause is mended: try again.
     RETRY = "retry"
+    #: This is the card on that side.
+    LINK = "link"
 
 
 _ALLOWED: dict[ConflictKind, frozenset[Action]] = {
@@ -59,9 +65,10 @@ _ALLOWED: dict[ConflictKind, frozenset[Action]] = {
     ),
     ConflictKind.STATUS: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE, Action.ACCEPT}),
     **dict.fromkeys(
-        (ConflictKind.SERIAL, ConflictKind.MISSING, ConflictKind.CURRENCY),
-        frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
+        (ConflictKind.SERIAL, ConflictKind.MISSING),
+        frozenset({Action.LINK, Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
     ),
+    ConflictKind.CURRENCY: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
     ConflictKind.NOTIFICATION: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
     ConflictKind.BRAKE: frozenset({Action.ACKNOWLEDGE}),
 }
@@ -79,13 +86,14 @@ class NotResolved(Exception):
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a person decided. `side` for accept, `value_minor` for value."""
+    """What a person decided. `side` for accept, `value_minor` for value, `card` for link."""
 
     action: Action
     by: str
     why: str
     side: str | None = None
     value_minor: int | None = None
+    card: CardRef | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,8 @@ class Resolved:
     after_minor: int | None = None
     #: What will be written to the sides because of it.
     planned: tuple[NewIntent, ...] = field(default=(), compare=False)
+    #: What a person is asked next, in words.
+    opened: tuple[str, ...] = field(default=(), compare=False)
     #: True: it was only worked out, and nothing was changed.
     preview: bool = False
 
@@ -160,9 +170,12 @@ def _resolve_card(link: Link, card_id: int, about: _About, resolution: Resolutio
             after = work.commit(before, replace(decision, resolution=said))
     except LeaseLost:
         raise NotResolved("the worker has this card right now; say it again in a moment") from None
+    except IntegrityError:
+        raise NotResolved("that card became another card's just now; look at the conflict again") from None
     finally:
         link.store.release(work.lease, now + timedelta(0))
-    return Resolved(False, before.balance_minor, after.balance_minor, decision.intents, preview)
+    opened = tuple(conflict.summary for conflict in decision.conflicts)
+    return Resolved(False, before.balance_minor, after.balance_minor, decision.intents, opened, preview)
 
 
 def _is_open(link: Link, conflict_id: int) -> bool:
@@ -191,6 +204,8 @@ def _decision(card: Card, work: Work, about: _About, resolution: Resolution) -> 
             return decide.absent(card, p.side, intent)
         case Action.RETRY:
             return Decision(_tried_again(card, about.side))
+        case Action.LINK:
+            return _link(card, work, about.side or "", resolution.card)
 
 
 def _notification(card: Card, side: str, action: Action) -> Decision:
@@ -217,6 +232,55 @@ def _set_value(card: Card, work: Work, resolution: Resolution) -> Decision:
     today = work.clock().astimezone(work.link.timezone).date()
     said = f"{resolution.by}: {resolution.why}"
     return decide.set_value(card, value, work.link.rules, today, said)
+
+
+def _link(card: Card, work: Work, side: str, ref: CardRef | None) -> Decision:
+    """The card goes on with the one that the person named; with a number that nobody has, it is made."""
+    link = work.link
+    if ref is None:
+        raise NotResolved(f"say which card on {side} it is")
+    if any(p.side == side and p.open_intents for p in card.presences):
+        raise NotResolved(f"something is still under way on {side}; `giftsync cards show {card.id}`")
+    today = work.clock().astimezone(link.timezone).date()
+    seen = _look(work, side, ref)
+    named = ref if seen is None else CardRef(seen.native_id, seen.serial or ref.serial)
+    owner = Intake(link.store.engine, link.store.vault).card_of(side, named)
+    if owner not in (None, card.id):
+        raise NotResolved(f"that one belongs to card {owner} already: `giftsync cards show {owner}`")
+    if seen is not None:
+        if any(p.side == side and p.born and p.native_id == seen.native_id for p in card.presences):
+            raise NotResolved("that is the card that it has there already; say retry")
+        return decide.linked(card, side, seen, named.serial, link.rules, today)
+    if ref.serial is None:
+        raise NotResolved(f"{side} has no such card")
+    reason = work.side(side).capabilities.accepts_serial(ref.serial)
+    if reason is not None:
+        raise NotResolved(f"{side} has no such card, and none can be made there: the number {reason}")
+    if not link.rules.side(side).creates:
+        raise NotResolved(f"{side} has no such card, and giftsync does not make cards there")
+    return decide.renumbered(card, side, ref.serial, link.rules, today)
+
+
+def _look(work: Work, side: str, ref: CardRef) -> Seen | None:
+    """What the named card shows; None: there is none. Raises NotResolved for one that cannot be it."""
+    try:
+        if ref.native_id is None and ref.serial is not None:
+            found = work.side(side).lookup(ref.serial)
+        else:
+            found = next(iter(work.side(side).observe([ref])))
+    except SideError as error:
+        raise NotResolved(f"{side} cannot be asked now: {error}") from None
+    match found:
+        case Seen(status=None) | Seen(status=CardStatus.CLOSED):
+            raise NotResolved(f"that card is {found.status_text.lower()} on {side}")
+        case Seen() if found.currency != work.link.currency:
+            raise NotResolved(f"that card is in {found.currency}, the link in {work.link.currency}")
+        case Seen():
+            return found
+        case Absent():
+            return None
+        case Unreadable():
+            raise NotResolved(f"{side} does not show that card: {found.reason}")
 
 
 def _accept_status(card: Card, work: Work, resolution: Resolution) -> Decision:

@@ -19,6 +19,7 @@ from datetime import date, datetime
 from connectors.base import Absent, EffectKind, Observation, Seen, Unreadable
 from connectors.errors import Refusal
 from mappings.lifecycle import CardStatus
+from mappings.serials import Serial
 from sync import causes, evidence, fields, first_contact, notification
 from sync.draft import Draft
 from sync.model import (
@@ -271,6 +272,51 @@ def set_value(card: Card, balance_minor: int, rules: LinkRules, today: date, why
         draft.move(MovementKind.RESOLUTION, None, change, 0, {"why": why})
     _settle(draft, rules, today)
     return draft.decision()
+
+
+def linked(
+    card: Card, side: str, seen: Seen, serial: Serial | None, rules: LinkRules, today: date
+) -> Decision:
+    """A person said which card on the side it is.
+
+    In place of one that was there it goes on where that one was: what it shows besides is a customer's. Where
+    the hub never had the card on that side, it is met for the first time.
+    """
+    draft = _with_presence(card, side)
+    p = replace(draft.presence(side), native_id=seen.native_id, serial=serial, last_chars=seen.last_chars)
+    draft.put(p)
+    if p.born:
+        draft.put(replace(p, book_cursor=evidence.newest(seen, None)))
+        _take_in(draft, side, seen, rules, {}, today)
+    else:
+        draft.put(replace(p, hold=None))
+        first_contact.joined(draft, side, seen, rules)
+    draft.causes_gone += [causes.on_side(side, kind) for kind in (ConflictKind.SERIAL, ConflictKind.MISSING)]
+    if not draft.card.held:
+        _settle(draft, rules, today)
+    return draft.decision()
+
+
+def renumbered(card: Card, side: str, serial: Serial, rules: LinkRules, today: date) -> Decision:
+    """A person gave the card another number on the side, where nobody has it yet: it is made there anew."""
+    draft = _with_presence(card, side)
+    if draft.presence(side).shadow_minor:
+        draft.move(MovementKind.ADOPTED, side, 0, -draft.presence(side).shadow_minor)
+    p = draft.presence(side)
+    unborn = Presence(side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False)
+    draft.put(replace(unborn, id=p.id, brand=p.brand, note=p.note))
+    draft.causes_gone += [causes.on_side(side, kind) for kind in (ConflictKind.SERIAL, ConflictKind.MISSING)]
+    if not card.held:
+        _settle(draft, rules, today)
+    return draft.decision()
+
+
+def _with_presence(card: Card, side: str) -> Draft:
+    """The card with a presence on the side, if it had none."""
+    if any(p.side == side for p in card.presences):
+        return Draft(card)
+    missing = Presence(side, None, None, "", 0, CardStatus.ACTIVE, None, born=False)
+    return Draft(replace(card, presences=(*card.presences, missing)))
 
 
 def set_status(card: Card, status: CardStatus, rules: LinkRules, today: date) -> Decision:

@@ -95,6 +95,7 @@ _ACTIONS = {
     Action.WRITE_OFF: "the merchant bears what is at stake",
     Action.LANDED: "you looked: it took effect",
     Action.NOT_LANDED: "you looked: it did not take effect; it is sent again",
+    Action.LINK: "this is the card on that side (--card or --id); with a number that nobody has, it is made",
     Action.RETRY: "the cause is mended: look again and go on",
 }
 

@@ -69,6 +69,7 @@ class Matcher:
         if known is not None:
             self.intake.make_due([known], now)
             self.intake.drop(arrival)
+            self._close_what_it_opened(arrival)
             return Matched.KNOWN
         try:
             for _ in range(NUMBERS_TRIED_MAX):
@@ -304,7 +305,7 @@ def _bad_serial(side: str, seen: Seen, reason: str) -> NewConflict:
         f"The card's serial {reason} on {side}, so it cannot be created there.",
         side,
         seen.balance_minor,
-        "Assign the card a serial that both sides accept.",
+        "Give it a number there that fits, with link --card; or give the customer another card.",
     )
 
 

@@ -15,8 +15,6 @@ from sync.ledger.engine import reading
 from sync.ledger.intake import Arrival
 from sync.ledger.marks import read_mark, save_mark
 from sync.ledger.pool import PoolNumber
-from sync.ledger.rows import presence_columns
-from sync.ledger.statements import INSERT_PRESENCE
 from sync.ledger.store import AlreadyThere, Lease, use_up
 from sync.ledger.tables import cards, origins, presences
 from sync.match import Later, Matcher
@@ -131,15 +129,8 @@ def _add_leased(matcher: Matcher, lease: Lease, card: Card, side: str) -> bool:
         side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False, stale=True, note=note
     )
     with link.store.engine.begin() as connection:
-        link.store.write(connection, lease, card, Decision(replace(card)), link.clock(), None)
-        values = {
-            "card_id": lease.card_id,
-            "side": side,
-            **presence_columns(p),
-            "serial_index": link.store.vault.index(serial),
-            "serial_sealed": link.store.vault.seal(serial),
-        }
-        connection.execute(INSERT_PRESENCE, values)
+        added = replace(card, presences=(*card.presences, p))
+        link.store.write(connection, lease, card, Decision(added), link.clock(), None)
         use_up(connection, lease.card_id, None, None if number is None else number.id, link.clock())
         crashpoint("missing.inside")
     crashpoint("missing.after")
@@ -153,7 +144,7 @@ def _refuse(link: Link, lease: Lease, card: Card, side: str, reason: str) -> Non
         f"The card's serial {reason} on {side}, so it cannot be created there.",
         side,
         card.balance_minor,
-        "Give the customer a card whose number both sides accept.",
+        "Give it a number there that fits, with link --card; or give the customer another card.",
     )
     if f"serial:{side}" not in card.causes:
         link.store.commit(lease, card, Decision(card, conflicts=(conflict,)), link.clock())

@@ -15,7 +15,10 @@ from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, jsonable, plural, rows, table, when
 from cli.session import load_settings, opened_sides, report_closed
 from cli.show import age_words, conflicts_table, presences_table
+from connectors.base import CardRef
+from connectors.shopify.mapping import card_id
 from mappings.money import MoneyError, format_money, minor_from_decimal
+from mappings.serials import Serial, SerialError
 from sync import conflicts as settling
 from sync.explain import meaning_of, words_for
 from sync.ledger import views
@@ -102,6 +105,13 @@ def resolve(
     why: Annotated[str, typer.Option(help="Why; it is kept with the conflict.")],
     side: Annotated[str | None, typer.Option(help="For accept: flow or shopify.")] = None,
     amount: Annotated[str | None, typer.Option(help="For value: what the card is worth, as 250.00.")] = None,
+    card: Annotated[
+        str | None, typer.Option(help="For link: the number or code of the card that it is on that side.")
+    ] = None,
+    native_id: Annotated[
+        str | None,
+        typer.Option("--id", metavar="ID", help="For link: its id, as its address in Shopify Admin ends."),
+    ] = None,
     by: Annotated[str | None, typer.Option(help="Who decides; your user name if left out.")] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Say what would follow, and do nothing.")
@@ -118,8 +128,9 @@ def resolve(
     settings = load_settings(config)
     with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
         found = _find(list(views.list_conflicts(ledger.engine, conflict_id=conflict_id)), conflict_id)
+        value = _value(action, amount, found.currency)
         said = settling.Resolution(
-            action, by or getpass.getuser(), why, side, _value(action, amount, found.currency)
+            action, by or getpass.getuser(), why, side, value, _card(action, card, native_id)
         )
         link = build_worker(settings, ledger, sides, report_closed).link
         try:
@@ -149,6 +160,8 @@ def _show_resolved(done: settling.Resolved, currency: str | None, output: Output
     for intent in done.planned:
         amount = f" {format_money(abs(intent.amount_minor), currency)}" if intent.amount_minor else ""
         output.say(f"To be written: {intent.side}: {intent.kind.value.replace('_', ' ')}{amount}.")
+    for words in done.opened:
+        output.say(f"To be decided next: {words}")
 
 
 def _find(found: list[ConflictRow], conflict_id: int) -> ConflictRow:
@@ -157,6 +170,19 @@ def _find(found: list[ConflictRow], conflict_id: int) -> ConflictRow:
             f"there is no conflict {conflict_id}", "`giftsync conflicts list --all` shows the ids."
         )
     return found[0]
+
+
+def _card(action: settling.Action, number: str | None, native_id: str | None) -> CardRef | None:
+    if action is not settling.Action.LINK:
+        return None
+    if native_id is not None and native_id.isdecimal():
+        return CardRef(card_id(int(native_id)))
+    if number is None:
+        raise OperatorError("link needs the card that it is on that side", "Add --card NUMBER, or --id ID.")
+    try:
+        return CardRef(None, Serial(number))
+    except SerialError as error:
+        raise OperatorError(f"--card: {error}") from None
 
 
 def _value(action: settling.Action, amount: str | None, currency: str | None) -> int | None:

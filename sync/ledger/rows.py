@@ -15,7 +15,7 @@ from sync.model import Card, Decision, Intent, IntentChange, IntentState, NewInt
 
 
 def presence_columns(p: Presence) -> dict[str, object]:
-    """The columns of a presence that change; its serial never does."""
+    """The columns of a presence that its work changes."""
     return {
         "native_id": p.native_id,
         "last_chars": p.last_chars,

@@ -81,6 +81,12 @@ UPDATE_PRESENCE = (
     .where(presences.c.id == bindparam("presence_id"))
     .values({name: bindparam(name) for name in PRESENCE_COLUMNS})
 )
+# A person may say that a presence is another card than was thought.
+UPDATE_SERIAL = (
+    update(presences)
+    .where(presences.c.id == bindparam("presence_id"))
+    .values(serial_index=bindparam("serial_index"), serial_sealed=bindparam("serial_sealed"))
+)
 FORGET_CONTACT = (
     update(presences).where(presences.c.id == bindparam("presence_id")).values(contact_sealed=None)
 )

@@ -230,7 +230,11 @@ class Store:
         now: datetime,
         run_id: int | None,
     ) -> Card:
-        """Write a decision in a transaction of the caller's. Raises LeaseLost before anything was written."""
+        """Write a decision in a transaction of the caller's. Raises LeaseLost before anything was written.
+
+        Presences that the card did not have before stand at its end. Raises IntegrityError for one that
+        belongs to another card.
+        """
         after = decision.card
         # First, so that everything below is under the row's lock and a stale worker stops here.
         row = connection.execute(
@@ -247,12 +251,20 @@ class Store:
         ).one_or_none()
         if row is None:
             raise LeaseLost
-        for old, new in zip(before.presences, after.presences, strict=True):
+        known = len(before.presences)
+        for old, new in zip(before.presences, after.presences[:known], strict=True):
             changes = presence_columns(new)
             if presence_columns(old) != changes:
                 connection.execute(statements.UPDATE_PRESENCE, {"presence_id": new.id, **changes})
             if old.contact is not None and new.contact is None:
                 connection.execute(statements.FORGET_CONTACT, {"presence_id": new.id})
+            if old.serial != new.serial:
+                sealed = self._serial_columns(new)
+                connection.execute(statements.UPDATE_SERIAL, {"presence_id": new.id, **sealed})
+        added = tuple(self._insert_presence(connection, lease.card_id, p) for p in after.presences[known:])
+        if added:
+            presences = after.presences[:known] + added
+            decision = replace(decision, card=replace(after, presences=presences))
         append = Appender(
             connection, self.vault, lease.card_id, lease.fencing, now, run_id, row.chain_seq, row.chain_head
         )
@@ -336,16 +348,7 @@ class Store:
                 "created_at": now,
             },
         ).scalar_one()
-        stored = tuple(
-            replace(
-                p,
-                id=connection.execute(
-                    statements.INSERT_PRESENCE,
-                    {"card_id": card_id, "side": p.side, **presence_columns(p), **self._sealed_columns(p)},
-                ).scalar_one(),
-            )
-            for p in card.presences
-        )
+        stored = tuple(self._insert_presence(connection, card_id, p) for p in card.presences)
         fencing = 0 if held_by is None else 1
         append = Appender(connection, self.vault, card_id, fencing, now, run_id, 0, "")
         append.movements(decision)
@@ -354,11 +357,20 @@ class Store:
         write_conflicts(connection, card_id, card, decision, now)
         return card_after(replace(decision, card=replace(card, id=card_id, presences=stored)), made, 0)
 
-    def _sealed_columns(self, p: Presence) -> dict[str, object]:
+    def _insert_presence(self, connection: Connection, card_id: int, p: Presence) -> Presence:
+        values = {
+            "card_id": card_id,
+            "side": p.side,
+            **presence_columns(p),
+            **self._serial_columns(p),
+            "contact_sealed": self.vault.seal_contact(p.contact),
+        }
+        return replace(p, id=connection.execute(statements.INSERT_PRESENCE, values).scalar_one())
+
+    def _serial_columns(self, p: Presence) -> dict[str, object]:
         return {
             "serial_index": None if p.serial is None else self.vault.index(p.serial),
             "serial_sealed": None if p.serial is None else self.vault.seal(p.serial),
-            "contact_sealed": self.vault.seal_contact(p.contact),
         }
 
 

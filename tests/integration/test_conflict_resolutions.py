@@ -8,13 +8,17 @@ from datetime import date
 
 import pytest
 
-from connectors.memory import MemoryFault
+from connectors.base import CardRef
+from connectors.memory import MemoryCard, MemoryFault
 from mappings.lifecycle import CardStatus
+from mappings.serials import Serial
 from sync.conflicts import Action, NotResolved, Resolution, Resolved, actions_for, resolve
 from sync.explain import meaning_of, words_for
 from sync.model import Closing, ConflictKind
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop
 from tests.support import Crashed
+
+OTHER = Serial("5000600070008000")
 
 
 def first_contact(shop: Shop) -> None:
@@ -52,6 +56,21 @@ def missing(shop: Shop) -> None:
     shop.sync()
 
 
+def reissued(shop: Shop) -> None:
+    """The card is gone online, 20.00 were spent in the store, and support made a new one for the customer."""
+    missing(shop)
+    shop.move(FLOW, -2_000)
+    shop.sync()
+    shop.sides[SHOPIFY].cards["new"] = MemoryCard("new", OTHER, 10_000)
+
+
+def too_short(shop: Shop) -> None:
+    """Its number cannot be one online, and support made a card there by hand."""
+    shop.sell(FLOW, 10_000, "1234567")
+    shop.sync()
+    shop.sides[SHOPIFY].cards["new"] = MemoryCard("new", OTHER, 10_000)
+
+
 def closed_alone(shop: Shop) -> None:
     """Staff deactivate the card online, and the merchant wants to be asked."""
     link = replace(shop.link, rules=replace(shop.link.rules, closing=Closing.CONFLICT))
@@ -81,6 +100,8 @@ CASES: list[Case] = [
     (refused, ConflictKind.REFUSED, said(Action.ACCEPT, side=SHOPIFY)),
     (closed_alone, ConflictKind.STATUS, said(Action.ACCEPT, side=SHOPIFY)),
     (closed_alone, ConflictKind.STATUS, said(Action.IGNORE)),
+    (reissued, ConflictKind.MISSING, said(Action.LINK, card=CardRef("new"))),
+    (too_short, ConflictKind.SERIAL, said(Action.LINK, card=CardRef(None, OTHER))),
     (missing, ConflictKind.MISSING, said(Action.IGNORE)),
     (missing, ConflictKind.MISSING, said(Action.RETRY)),
 ]

@@ -11,7 +11,7 @@ from config.settings import Directions
 from connectors.base import Absent, CardRef, Seen
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
-from mappings.serials import SerialError, mask
+from mappings.serials import Serial, SerialError, mask
 from sync import assign, conflicts
 from sync.brakes import stopped_by
 from sync.conflicts import Action, NotResolved, Resolution
@@ -278,6 +278,11 @@ def _mended(story: Story, side: str) -> None:
     story.world.mend(SIDES[side])
 
 
+@step(rf"support makes a card of {AMOUNT} online as {CARD}")
+def _made_by_hand(story: Story, amount: str, name: str) -> None:
+    story.world.make_online(name, minor_of(amount))
+
+
 # --- giftsync -----------------------------------------------------------------------------------------------
 
 
@@ -327,6 +332,22 @@ def _resolve(
         conflicts.resolve(story.world.link, chosen.id, said, preview=bool(preview))
     except NotResolved as error:
         story.refused = str(error)
+
+
+@step(rf"support says link to {CARD} on the ([a-z_]+) conflict( as a preview)?")
+def _link(story: Story, name: str, kind: str, preview: str | None) -> None:
+    chosen = next(c for c in _log(story) if c.kind == kind)
+    ref = CardRef(None, serial_on(story.world, SHOPIFY, name))
+    said = Resolution(Action.LINK, "kari", "I looked", card=ref)
+    conflicts.resolve(story.world.link, chosen.id, said, preview=bool(preview))
+
+
+@step(rf"support says link to the free number ([0-9]+) of {CARD} on the ([a-z_]+) conflict")
+def _renumber(story: Story, number: str, name: str, kind: str) -> None:
+    story.world.cards[name].serials[SHOPIFY] = number
+    chosen = next(c for c in _log(story) if c.kind == kind)
+    said = Resolution(Action.LINK, "kari", "I looked", card=CardRef(None, Serial(number)))
+    conflicts.resolve(story.world.link, chosen.id, said)
 
 
 @step(r"support resumes the link")

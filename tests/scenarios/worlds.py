@@ -36,6 +36,8 @@ from tests.integration.shop import FLOW, SHOPIFY, Shop, hidden
 from tests.support import Clock, MovesClock
 
 STORE_NUMBER, ONLINE_CODE = "10002000300040{:02d}", "abcdefgh1234zz{:02d}"
+#: A card that support makes in the shop's admin.
+BY_HAND = "byhand0000001234"
 NOK = "NOK"
 
 
@@ -66,6 +68,7 @@ class World(Protocol):
         self, side: str, name: str, minor: int, expires_on: date | None, order: str, who: str
     ) -> None: ...
     def sell_to(self, name: str, minor: int, email: str) -> None: ...
+    def make_online(self, name: str, minor: int) -> None: ...
     def messages(self) -> int: ...
     def lose_answer_to_message(self) -> None: ...
     def move(self, side: str, name: str, minor: int) -> None: ...
@@ -183,6 +186,10 @@ class MemoryWorld:
         known = self.cards.setdefault(name, Known())
         serial = known.serials.setdefault(FLOW, STORE_NUMBER.format(len(self.cards)))
         self.shop.sides[FLOW].sell(serial, minor, contact=Contact(email))
+
+    def make_online(self, name: str, minor: int) -> None:
+        serial = self.cards.setdefault(name, Known()).serials.setdefault(SHOPIFY, BY_HAND)
+        self.shop.sides[SHOPIFY].sell(serial, minor)
 
     def messages(self) -> int:
         return len(self.shop.sides[SHOPIFY].told)
@@ -325,6 +332,11 @@ class SandboxWorld:
     def sell_to(self, name: str, minor: int, email: str) -> None:
         number = self._flow.move("sell", minor, email=email)["number"]
         self.cards.setdefault(name, Known()).serials[FLOW] = number
+
+    def make_online(self, name: str, minor: int) -> None:
+        serial = Serial(self.cards.setdefault(name, Known()).serials.setdefault(SHOPIFY, BY_HAND))
+        made = Effect("by-hand", EffectKind.CREATE, CardRef(None, serial), NOK, amount_minor=minor)
+        self.link.sides[SHOPIFY].apply(made, no_save)
 
     def messages(self) -> int:
         return int(self._shopify.stats()["notifications"])
