@@ -29,6 +29,7 @@ from connectors.flow import FlowSettings, FlowSide
 from connectors.flow.inferred import with_proved
 from connectors.notify import MailSender, Sender, WebhookSender
 from connectors.shopify import ShopifySide
+from mappings.brands import Brands
 from mappings.lifecycle import CardStatus
 from mappings.money import minor_from_decimal
 from mappings.serials import Serial
@@ -171,6 +172,12 @@ def _flow(
             gift_card_product_uids=section.gift_card_product_uids,
             default_brand=section.default_brand,
             item_number_field=section.item_number_field,
+            extension_code=section.extension_code,
+            number_parameter=section.number_parameter,
+            cvc_parameter=section.cvc_parameter,
+            refund_amounts_negative=section.refund_amounts_negative,
+            return_order_type=section.return_order_type,
+            status_by_active_flag=section.status_by_active_flag,
             gift_card_settlement_code=section.gift_card_settlement_code,
             external_settlement_code=section.external_settlement_code,
             gift_card_payment_method_uid=section.gift_card_payment_method_uid,
@@ -233,6 +240,10 @@ def link_rules(settings: Settings, sides: Mapping[str, Side]) -> LinkRules:
         first_contact_side=link.first_contact if by_side else None,
         closing=Closing(link.deactivation),
         overdraft=Overdraft(link.overdraft),
+        brands=Brands(
+            [{FLOW: brand, SHOPIFY: template} for brand, template in link.template_suffixes.items()],
+            {FLOW: link.excluded_brands},
+        ),
     )
 
 

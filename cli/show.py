@@ -31,6 +31,7 @@ def show_status(
         ("Money on cards", money or "none"),
         ("Cards to work on", str(status.due)),
         ("Cards not matched yet", str(status.arrivals)),
+        *((f"Left out: brand {brand}", f"{n} (excluded_brands)") for brand, n in status.left_out.items()),
         ("Open intents", _counts(status.intents.items())),
         ("Open conflicts", _counts(status.conflicts.items())),
     ]

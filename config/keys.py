@@ -138,6 +138,8 @@ def _toml(value: object) -> str | None:
     match value:
         case None:
             return None
+        case []:
+            return "[]"
         case bool():
             return "true" if value else "false"
         case float() | Decimal():

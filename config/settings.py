@@ -175,6 +175,19 @@ class LinkSection(Section):
     before it there: the customer of card 12345 types giftsync12345 online. If false, such a card opens a
     conflict."""
 
+    template_suffixes: Annotated[
+        dict[str, str], _form('a table such as { Gavekort = "gift", Tilgodelapp = "credit" }')
+    ] = Field(default_factory=dict)
+    """Flow's brands by the name that Flow shows, and the template suffix of their cards in Shopify. A card
+    that is created on the other side is of the brand or suffix that is named here; if none is, of Shopify's
+    default template or Flow's `default_brand`."""
+
+    excluded_brands: Annotated[list[Text], _form('a list such as ["Tilgodelapp"]')] = Field(
+        default_factory=list
+    )
+    """Brands of Flow whose cards are not kept in step: they are not created in Shopify and open no conflict.
+    `giftsync status` counts those that it met. Cards that were in step before go on being kept so."""
+
     first_contact: Literal["ask", "flow", "shopify", "lower", "higher"] = "ask"
     """Which balance a card starts with, when it is found on both sides with two different ones. `ask` leaves
     the card alone and opens a conflict for a person to settle; `flow` and `shopify` believe that side."""
@@ -291,6 +304,10 @@ class FlowSection(Section):
     )
     """Where the Flow API answers, with its version."""
 
+    extension_code: Literal["FLOWGIFTCARD", "STORE_CREDIT", "BRITANNIA", "PAYEX_GIFTCARD"] = "FLOWGIFTCARD"
+    """Which of Flow's gift-card extensions has the cards. Only the first is documented to work as giftsync
+    needs; ask Flow's support before you use another."""
+
     calls_per_second: Annotated[float | None, Field(gt=0, le=1000), _form("a number, such as 10")] = None
     """The most calls per second that Flow allows you; it publishes no limit, but its support may name one.
     Left out, giftsync calls as fast as Flow answers, and pauses for as long as it is told to."""
@@ -307,7 +324,7 @@ class FlowSection(Section):
     gift_card_product_uids: Annotated[dict[str, Uid], _form('a table such as { giftcard = "901" }')] = Field(
         default_factory=dict
     )
-    """The GIFTCARD product that sells each brand of cards."""
+    """The GIFTCARD product that sells each brand of cards, by the brand's name as Flow shows it."""
 
     default_brand: Annotated[Text | None, _form("a brand of gift_card_product_uids")] = None
     """The brand of cards that giftsync creates, when there are several."""
@@ -317,6 +334,12 @@ class FlowSection(Section):
 
     gift_card_settlement_code: Annotated[Text | None, _form("a settlement code")] = None
     """The settlement code of Flow's gift-card payment method. Left out, it is looked for."""
+
+    number_parameter: Annotated[Text | None, _form("the key of a parameter")] = None
+    """The parameter of that payment method that takes the card's number. Left out, it is told by its name."""
+
+    cvc_parameter: Annotated[Text | None, _form("the key of a parameter")] = None
+    """The parameter that takes the CVC. Left out, it is told by its name."""
 
     external_settlement_code: Annotated[Text, _form("a settlement code")] = "EXTERNAL_SHOPIFY"
     """The settlement code of the external payment method that pays for cards sold online."""
@@ -341,6 +364,15 @@ class FlowSection(Section):
 
     empty_answer_means_absent: Annotated[bool, _form("true or false")] = False
     """Proved for this tenant: an empty answer says that there is no such card."""
+
+    refund_amounts_negative: Annotated[bool, _form("true or false")] = False
+    """Whether the amount that settles a return must be negative in this tenant."""
+
+    return_order_type: Annotated[Text, _form("an order type of Flow")] = "RETURN"
+    """The type of an order that is a return."""
+
+    status_by_active_flag: Annotated[bool, _form("true or false")] = False
+    """For an older Flow, whose cards have `active` instead of a status. Cards can then not be closed."""
 
     suspended_status: Annotated[Text | None, _form("a status of Flow")] = None
     """The card status that suspends a card and can be taken back. Left out, suspensions are not written."""

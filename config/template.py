@@ -63,6 +63,8 @@ def toml_value(value: object) -> str:
         case str():
             # A JSON string is a TOML basic string, but for characters that need no escape in TOML either.
             return json.dumps(value)
+        case list():
+            return f"[{', '.join(toml_value(one) for one in value)}]"
         case Mapping():
             inside = ", ".join(f"{json.dumps(str(k))} = {toml_value(v)}" for k, v in value.items())
             return f"{{ {inside} }}" if inside else "{}"

@@ -55,6 +55,10 @@ class Seen:
     last_chars: str
     at: datetime
     serial: Serial | None = None
+    #: An older number that the side answers to as well.
+    legacy_serial: Serial | None = None
+    #: The side's own kind of card, as it names it: a Flow brand, a Shopify template suffix.
+    brand: str = ""
     note: str = ""
     #: The giftsync marker of the create that made this card, if its note carries one.
     created_by: str | None = None

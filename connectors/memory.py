@@ -65,6 +65,7 @@ class MemoryCard:
     balance_minor: int
     status: CardStatus = CardStatus.ACTIVE
     expires_on: date | None = None
+    brand: str = ""
     note: str = ""
     created_by: str | None = None
     sold_here: bool = True
@@ -297,6 +298,7 @@ class MemorySide:
             last_chars=card.serial.last_chars,
             at=self._clock(),
             serial=None if self.capabilities.hides_serials else card.serial,
+            brand=card.brand,
             note=card.note,
             created_by=card.created_by,
             entries=tuple(card.entries) if entries and self.capabilities.lists_entries else None,

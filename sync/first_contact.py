@@ -51,6 +51,7 @@ def joined(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None:
         refusals=0,
         shadow_status=seen.status or CardStatus.SUSPENDED,
         shadow_expires_on=seen.expires_on,
+        brand=seen.brand or None,
         book_cursor=evidence.newest(seen, None),
         contact=None,  # It is not a new card.
     )
@@ -107,5 +108,6 @@ def _presence_of(side: str, seen: Seen) -> Presence:
         shadow_minor=0,
         shadow_status=seen.status or CardStatus.SUSPENDED,
         shadow_expires_on=seen.expires_on,
+        brand=seen.brand or None,
         book_cursor=evidence.newest(seen, None),
     )

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+
+import structlog
 
 from connectors.base import Absent, CardRef, Observation, Seen, Side, Unreadable
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.notes import pos_note
-from mappings.serials import Serial, SerialError, lengthened
+from mappings.serials import Serial, SerialError, lengthened, mask
 from sync import decide
 from sync.ledger.intake import Arrival, Intake
 from sync.ledger.pool import Pool, PoolNumber
 from sync.ledger.store import AlreadyThere
 from sync.model import ConflictKind, Decision, NewConflict, Presence
 from sync.work import Link
+
+log = structlog.get_logger(__name__)
 
 #: How long an arrival waits that cannot be matched yet; doubled each time up to the maximum.
 AGAIN_SECONDS = 5.0
@@ -41,6 +45,8 @@ class Matched(StrEnum):
     WAITS = "waits"
     #: There is nothing to keep in step: the side does not have it any more.
     GONE = "gone"
+    #: It is of a brand that the merchant has excluded.
+    LEFT_OUT = "left_out"
 
 
 class Later(Exception):
@@ -67,10 +73,7 @@ class Matcher:
         now = self.link.clock()
         known = self.intake.card_of(arrival.side, arrival.card, arrival.created_by)
         if known is not None:
-            self.intake.make_due([known], now)
-            self.intake.drop(arrival)
-            self._close_what_it_opened(arrival)
-            return Matched.KNOWN
+            return self._is_known(arrival, known)
         try:
             for _ in range(NUMBERS_TRIED_MAX):
                 met = self._meet(arrival, run_id)
@@ -82,6 +85,27 @@ class Matcher:
             wait = min(AGAIN_SECONDS * 2 ** min(arrival.attempts, DOUBLINGS_MAX), AGAIN_SECONDS_MAX)
             self.intake.postpone(arrival, now + timedelta(seconds=wait))
             return Matched.WAITS
+
+    def _is_known(self, arrival: Arrival, card_id: int) -> Matched:
+        self.intake.make_due([card_id], self.link.clock())
+        self.intake.drop(arrival)
+        self._close_what_it_opened(arrival)
+        return Matched.KNOWN
+
+    def _is_left_out(self, arrival: Arrival, shown: Mapping[str, Seen]) -> bool:
+        """Whether the card is of an excluded brand on any side. Such a card is not made, held or reported."""
+        for side, seen in shown.items():
+            if self.link.rules.brands.excludes(side, seen.brand):
+                log.info(
+                    "a card is left out: its brand is excluded",
+                    action="card.left_out",
+                    side=side,
+                    card=mask(seen.last_chars),
+                    brand=seen.brand,
+                )
+                self.intake.leave_out(arrival, seen.brand)
+                return True
+        return False
 
     def _close_what_it_opened(self, arrival: Arrival) -> None:
         """What kept the card waiting is over."""
@@ -101,13 +125,19 @@ class Matcher:
         if isinstance(seen, Absent):
             self.intake.drop(arrival)
             return Matched.GONE
+        if isinstance(seen, Seen) and self._is_left_out(arrival, {arrival.side: seen}):
+            return Matched.LEFT_OUT
         if not isinstance(seen, Seen) or seen.status is None or not self._same_currency(arrival, seen):
             raise Later
+        # Known by another number than the one that it came with, such as a legacy number.
+        known = self.intake.card_of(arrival.side, CardRef(seen.native_id, seen.serial))
+        if known is not None:
+            return self._is_known(arrival, known)
         marker = seen.created_by or arrival.created_by
         # A note that was a copy, and has been corrected since, says nothing any more.
         if marker is not None and (seen.created_by or not self.intake.is_ours(marker)):
             return self._meet_made_by_us(arrival, seen, marker)
-        serial = arrival.card.serial or seen.serial
+        serial = seen.serial or arrival.card.serial
         shown = {arrival.side: _with_serial(seen, serial)}
         others: list[Presence] = []
         refused: list[NewConflict] = []
@@ -116,22 +146,28 @@ class Matcher:
             if name == arrival.side or name not in self.link.rules.sides:
                 continue
             if serial is None:
-                made = self.number_for(name, other, arrival)
+                brand = self.link.rules.brands.translate(arrival.side, seen.brand, name)
+                made = self.number_for(name, other, brand)
                 if made is not None:
                     number = number or made[1]
-                    others.append(_unborn(name, made[0], pos_note(seen.last_chars, arrival.details)))
+                    note = pos_note(seen.last_chars, arrival.details)
+                    others.append(replace(_unborn(name, made[0], brand), note=note))
                 continue
             theirs, reason = self.serial_for(other, serial)
             if reason is not None:
                 refused.append(_bad_serial(name, seen, reason))
                 continue
-            there = _read(lambda other=other, theirs=theirs: other.lookup(theirs))  # type: ignore[misc]
+            theirs, there = self._find(other, theirs, seen.legacy_serial)
             if isinstance(there, Unreadable):
                 raise Later
             if isinstance(there, Seen):
                 shown[name] = _with_serial(there, theirs)
             elif self.link.rules.sides[name].creates:
-                others.append(replace(_unborn(name, theirs, ""), contact=self._contact_for(name, arrival)))
+                brand = self.link.rules.brands.translate(arrival.side, seen.brand, name)
+                contact = self._contact_for(name, arrival)
+                others.append(replace(_unborn(name, theirs, brand), contact=contact))
+        if self._is_left_out(arrival, shown):
+            return Matched.LEFT_OUT
         return self._create(arrival, shown, tuple(others), refused, number, run_id)
 
     def _contact_for(self, name: str, arrival: Arrival) -> Contact | None:
@@ -161,6 +197,17 @@ class Matcher:
             self.link.clock(),
         )
         raise Later
+
+    def _find(self, other: Side, serial: Serial, legacy: Serial | None) -> tuple[Serial, Observation]:
+        """The card on another side, by its serial or else by the legacy number that it may have there."""
+        there = _read(lambda: other.lookup(serial))
+        if legacy is not None and isinstance(there, Absent):
+            older, reason = self.serial_for(other, legacy)
+            if reason is None:
+                by_legacy = _read(lambda: other.lookup(older))
+                if not isinstance(by_legacy, Absent):
+                    return older, by_legacy
+        return serial, there
 
     def serial_for(self, other: Side, serial: Serial) -> tuple[Serial, str | None]:
         """The serial that the card has on another side, and why that side cannot hold it, if it cannot."""
@@ -240,11 +287,12 @@ class Matcher:
         )
         return False
 
-    def number_for(self, name: str, other: Side, arrival: Arrival) -> tuple[Serial, PoolNumber | None] | None:
+    def number_for(
+        self, name: str, other: Side, brand: str | None
+    ) -> tuple[Serial, PoolNumber | None] | None:
         """A number for a card whose serial only its owner knows: from the pool, else with the prefix."""
         if not self.link.rules.sides[name].creates:
             return None
-        brand = arrival.details.get("brand")
         for _ in range(NUMBERS_TRIED_MAX):
             pooled = self.pool.next_free(name, brand)
             if pooled is not None:
@@ -294,8 +342,10 @@ def _with_serial(seen: Seen, serial: Serial | None) -> Seen:
     return replace(seen, serial=serial)
 
 
-def _unborn(side: str, serial: Serial, note: str) -> Presence:
-    return Presence(side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False, note=note)
+def _unborn(side: str, serial: Serial, brand: str | None) -> Presence:
+    return Presence(
+        side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False, brand=brand
+    )
 
 
 def _bad_serial(side: str, seen: Seen, reason: str) -> NewConflict:

@@ -112,6 +112,10 @@ def _add_leased(matcher: Matcher, lease: Lease, card: Card, side: str) -> bool:
     known = next((p for p in card.presences if p.serial is not None), None)
     number: PoolNumber | None = None
     note = ""
+    named = next((p for p in card.presences if p.brand), None)
+    brand = None if named is None else link.rules.brands.translate(named.side, named.brand or "", side)
+    if any(link.rules.brands.excludes(p.side, p.brand or "") for p in card.presences):
+        return True
     if known is not None and known.serial is not None:
         serial, reason = matcher.serial_for(other, known.serial)
         if reason is not None:
@@ -119,14 +123,24 @@ def _add_leased(matcher: Matcher, lease: Lease, card: Card, side: str) -> bool:
             return True
     else:
         arrival = _as_arrival(link.store.engine, card)
-        found = matcher.number_for(side, other, arrival)
+        found = matcher.number_for(side, other, brand)
         if found is None:
             return True
         serial, number = found
         note = pos_note(arrival.last_chars, arrival.details)
     # It is looked for before it is created: the side may have had the card all along.
     p = Presence(
-        side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False, stale=True, note=note
+        side,
+        None,
+        serial,
+        serial.last_chars,
+        0,
+        CardStatus.ACTIVE,
+        None,
+        born=False,
+        stale=True,
+        brand=brand,
+        note=note,
     )
     with link.store.engine.begin() as connection:
         added = replace(card, presences=(*card.presences, p))

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from connectors.base import EffectKind, Observation
 from connectors.errors import Refusal
+from mappings.brands import Brands
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -345,6 +346,7 @@ class LinkRules:
     first_contact_side: str | None = None
     closing: Closing = Closing.PROPAGATE
     overdraft: Overdraft = Overdraft.ASK
+    brands: Brands = field(default_factory=Brands)
 
     def side(self, name: str) -> SideRules:
         """What holds on the side; one that the link does not name is only looked at."""

@@ -162,6 +162,7 @@ class Worker:
         if self.engine.dialect.name == "sqlite":
             self.store.free_all(self.link.clock())
         changed_rules.take_up(self.link)
+        self.intake.take_back(self.link.rules.brands.excludes, self.link.clock())
 
     def check_sides(self) -> None:
         """Raises SideError when a side cannot be used or is another than this ledger was made with."""

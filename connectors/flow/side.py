@@ -255,6 +255,8 @@ class FlowSide:
             last_chars=card.number.last_chars,
             at=at,
             serial=card.number,
+            legacy_serial=card.legacy_number,
+            brand=card.brand_name,
             note=card.note,
             created_by=marker_in(card.note),
         )

@@ -114,6 +114,7 @@ def seen_of(node: Json, at: datetime, entries: tuple[Entry, ...] | None = None) 
         expires_on=None if expires_on == SUSPENDED_ON else expires_on,
         last_chars=text_of(node, "lastCharacters").lower(),
         at=at,
+        brand=optional_text(node, "templateSuffix") or "",
         note=note,
         created_by=marker_of(note),
         entries=entries,

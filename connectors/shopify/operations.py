@@ -34,6 +34,7 @@ fragment Card on GiftCard {
   expiresOn
   lastCharacters
   note
+  templateSuffix
 }
 """
 

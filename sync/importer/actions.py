@@ -55,6 +55,7 @@ class PosCard:
     balance_minor: int
     status: CardStatus
     expires_on: date | None
+    brand: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,13 @@ class Ground:
         return longer, self.online_can.accepts_serial(longer)
 
 
+_EXCLUDED = "its brand is excluded"
+
+
 def for_pos_card(card: PosCard, ground: Ground) -> Verdict:
     """A card of the point of sale that the online shop does not have."""
+    if ground.rules.brands.excludes(ground.pos, card.brand):
+        return Verdict(Action.SKIP, _EXCLUDED)
     _, reason = ground.online_serial(card.serial)
     if reason is not None:
         return Verdict(Action.REJECT, f"the number {reason}")
@@ -108,6 +114,8 @@ def for_pos_card(card: PosCard, ground: Ground) -> Verdict:
 
 def for_pair(card: PosCard, online: Seen, ground: Ground) -> Verdict:
     """A card that both sides have under one number."""
+    if ground.rules.brands.excludes(ground.pos, card.brand):
+        return Verdict(Action.SKIP, _EXCLUDED)
     if online.currency != ground.currency:
         return Verdict(Action.REJECT, f"it is in {online.currency} online; nothing is converted")
     worth = 0 if card.status is CardStatus.CLOSED else card.balance_minor

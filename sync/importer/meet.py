@@ -97,6 +97,9 @@ class Meeter:
             what = "an unknown status" if seen.status is None else f"the currency {seen.currency}"
             met.settled[row.id] = f"left alone: {pos} shows {what}"
             return
+        if rules.brands.excludes(pos, seen.brand):
+            met.settled[row.id] = f"left out: the brand {seen.brand} is excluded"
+            return
         theirs, reason = self.ground.online_serial(serial)
         shown: dict[str, Seen] = {pos: seen}
         others: tuple[Presence, ...] = ()
@@ -111,7 +114,8 @@ class Meeter:
                 met.settled[row.id] = f"the number {reason} in {online}"
                 return
             if rules.sides[online].creates:
-                others = (_unborn(online, theirs, ""),)
+                brand = rules.brands.translate(pos, seen.brand, online)
+                others = (_unborn(online, theirs, "", brand),)
         decision = decide.meet(shown, others, rules, self._today())
         words = _words(row, row.pos_minor, seen, self.ground.currency)
         met.moved += bool(words)
@@ -146,7 +150,8 @@ class Meeter:
         numbers = self.numbers.take(len(ready), self.threads)
         for (row, seen), (serial, pooled) in zip(ready, numbers, strict=True):
             told = details.get(seen.native_id, {})
-            other = _unborn(self.ground.pos, serial, pos_note(seen.last_chars, told))
+            brand = self.ground.rules.brands.translate(online, seen.brand, self.ground.pos)
+            other = _unborn(self.ground.pos, serial, pos_note(seen.last_chars, told), brand)
             decision = decide.meet({online: seen}, (other,), self.ground.rules, today)
             words = _words(row, row.online_minor, seen, self.ground.currency)
             met.moved += bool(words)
@@ -182,8 +187,9 @@ def _serial(seen: Observation, asked: Serial) -> Serial:
     return seen.serial if isinstance(seen, Seen) and seen.serial is not None else asked
 
 
-def _unborn(side: str, serial: Serial, note: str) -> Presence:
-    return Presence(side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False, note=note)
+def _unborn(side: str, serial: Serial, note: str, brand: str | None) -> Presence:
+    unborn = Presence(side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False)
+    return replace(unborn, note=note, brand=brand)
 
 
 def _expired(seen: Seen, today: date) -> bool:

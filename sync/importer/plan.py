@@ -122,7 +122,7 @@ class Planner:
     def _pos_row(self, plan: Import, card: FileCard) -> dict[str, Any]:
         vault = self.imports.vault
         verdict = for_pos_card(
-            PosCard(card.serial, card.balance_minor, card.status, card.expires_on), self.ground
+            PosCard(card.serial, card.balance_minor, card.status, card.expires_on, card.brand), self.ground
         )
         return _row(
             plan,
@@ -185,7 +185,7 @@ class Planner:
                 return None
             if isinstance(there, Unreadable):
                 return _change(row, Verdict(Action.REJECT, f"cannot be compared: {there.reason}"))
-            card = PosCard(serial, row.pos_minor or 0, CardStatus(row.status), row.expires_on)
+            card = PosCard(serial, row.pos_minor or 0, CardStatus(row.status), row.expires_on, row.brand)
             change = _change(row, for_pair(card, there, self.ground))
             return {**change, "online_id": there.native_id, "online_minor": there.balance_minor}
 
@@ -210,7 +210,7 @@ class Planner:
                 return _change(row, Verdict(Action.REJECT, f"{pos} does not show it: {there.reason}"))
             if there.status is None:
                 return _change(row, Verdict(Action.REJECT, f"{pos} shows an unknown status"))
-            card = PosCard(serial, there.balance_minor, there.status, there.expires_on)
+            card = PosCard(serial, there.balance_minor, there.status, there.expires_on, there.brand)
             return {
                 **_change(row, for_pos_card(card, self.ground)),
                 "pos_minor": there.balance_minor,

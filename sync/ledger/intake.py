@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -227,6 +227,31 @@ class Intake:
                 update(arrivals)
                 .where(arrivals.c.id == arrival.id)
                 .values(due_at=due_at, attempts=arrivals.c.attempts + 1)
+            )
+
+    def leave_out(self, arrival: Arrival, brand: str) -> None:
+        """Keep in mind that the card is of an excluded brand, so that it is not asked for again and again."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(arrivals).where(arrivals.c.id == arrival.id).values(due_at=None, left_out=brand)
+            )
+
+    def take_back(self, excludes: Callable[[str, str], bool], now: datetime) -> int:
+        """Have cards matched that were left out for a brand which is not excluded any more."""
+        with self.engine.begin() as connection:
+            kinds = connection.execute(
+                select(arrivals.c.side, arrivals.c.left_out)
+                .where(arrivals.c.left_out.is_not(None))
+                .distinct()
+            ).all()
+            return sum(
+                connection.execute(
+                    update(arrivals)
+                    .where(arrivals.c.side == side, arrivals.c.left_out == brand)
+                    .values(due_at=now, left_out=None)
+                ).rowcount
+                for side, brand in kinds
+                if not excludes(side, brand)
             )
 
     def drop(self, arrival: Arrival) -> None:

@@ -52,10 +52,15 @@ class Pool:
         return added
 
     def next_free(self, side: str, brand: str | None) -> PoolNumber | None:
-        """A number that no card has yet. It is allotted only by the transaction that creates the card.
+        """A number that no card has yet, of the brand or else of none.
 
-        One of the oldest few, by chance: workers that ask at the same time rarely get the same.
+        It is allotted only by the transaction that creates the card. One of the oldest few, by chance:
+        workers that ask at the same time rarely get the same.
         """
+        found = None if brand is None else self._one_free(side, brand)
+        return found or self._one_free(side, None)
+
+    def _one_free(self, side: str, brand: str | None) -> PoolNumber | None:
         with reading(self.engine) as connection:
             rows = connection.execute(
                 select(pool_numbers.c.id, pool_numbers.c.serial_sealed)

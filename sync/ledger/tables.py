@@ -327,11 +327,13 @@ arrivals = Table(
     Column("details", _Json, nullable=False),
     Column("contact_sealed", LargeBinary, doc="how the buyer is reached; personal"),
     Column("arrived_at", Instant, nullable=False),
-    Column("due_at", Instant, nullable=False),
+    Column("due_at", Instant, doc="null: it is left out"),
+    Column("left_out", Text, doc="the excluded brand for which it is left out"),
     Column("attempts", Integer, nullable=False, default=0),
     UniqueConstraint("side", "native_id", name="one_arrival_per_native_card"),
     UniqueConstraint("side", "serial_index", name="one_arrival_per_serial"),
     CheckConstraint("native_id IS NOT NULL OR serial_index IS NOT NULL", name="an_arrival_names_a_card"),
+    CheckConstraint("(due_at IS NULL) = (left_out IS NOT NULL)", name="an_arrival_waits_or_is_left_out"),
     Index("ix_arrivals_due", "due_at", "id"),
 )
 

@@ -117,6 +117,8 @@ class Status:
     in_step: int
     due: int
     arrivals: int
+    #: Cards of excluded brands, by brand.
+    left_out: Mapping[str, int]
     balance_minor: Mapping[str, int]
     #: Open intents by state.
     intents: Mapping[str, int]
@@ -155,12 +157,20 @@ def status(engine: Engine, now: datetime) -> Status:
             .where(pool_numbers.c.allotted_at.is_(None))
             .group_by(pool_numbers.c.side)
         )
+        left_out = connection.execute(
+            select(arrivals.c.left_out, func.count())
+            .where(arrivals.c.left_out.is_not(None))
+            .group_by(arrivals.c.left_out)
+        )
         last_run = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).one_or_none()
         return Status(
             cards=count(),
             in_step=count(in_step),
             due=count(or_(cards.c.due_at <= now, cards.c.lease_until.is_not(None))),
-            arrivals=connection.execute(select(func.count()).select_from(arrivals)).scalar_one(),
+            arrivals=connection.execute(
+                select(func.count()).where(arrivals.c.left_out.is_(None))
+            ).scalar_one(),
+            left_out={row[0]: row[1] for row in left_out},
             balance_minor={row[0]: int(row[1]) for row in by_currency},
             intents={row[0]: row[1] for row in by_state},
             conflicts={row[0]: row[1] for row in by_kind},

@@ -19,10 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
-from connectors.base import Capabilities, CardRef
-from connectors.flow import FlowSettings, FlowSide
+from connectors.base import CardRef
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sandbox.flow import FlowBehaviour, FlowEmulator
@@ -30,15 +29,13 @@ from sync import crashpoints
 from sync.ledger import migrations
 from sync.ledger.engine import open_engine, reading
 from sync.ledger.tables import cards
-from sync.ledger.vault import KEY_BYTES, Vault
 from sync.match import Matched
-from sync.model import SideRules
 from sync.reconcile import reconcile
+from tests.flow_shop import TOKEN, FlowShop
 from tests.flow_wire import Bridge, Mishap, Script
-from tests.integration.shop import FLOW, LEASE_SECONDS, SHOPIFY, Shop
+from tests.integration.shop import FLOW, LEASE_SECONDS, SHOPIFY
 from tests.support import Clock, Crashed
 
-TOKEN = "flow-crash-token"
 BALANCE = 100_00
 RUNS_MAX = 40
 STEPS_MAX = 600
@@ -72,55 +69,6 @@ MOVEMENTS = {
 }
 
 
-class FlowShop(Shop):
-    """A merchant whose store side is Flow's connector on the emulator, and whose other side is in memory."""
-
-    def __init__(self, engine: Engine, clock: Clock, bridge: Bridge, **settings: Any) -> None:
-        self._flow = FlowSide(
-            FlowSettings(
-                tenant="7",
-                store="70",
-                token=TOKEN,
-                timezone="Europe/Oslo",
-                currency="NOK",
-                base_url="http://flow.invalid/v2",
-                debit_product_uid="900",
-                gift_card_product_uids={"giftcard": "901"},
-                item_number_field="externalId",
-                gift_card_payment_method_uid="spm-70-2",
-                external_payment_method_uid="spm-70-3",
-                **{
-                    "api_settlement_debits": True,
-                    "api_issue_allowed": True,
-                    "caller_may_choose_number": True,
-                    **settings,
-                },
-            ),
-            clock=clock,
-            pause=lambda seconds: _pass(clock, seconds),
-        )
-        self._flow._client._http._session.mount("http://", bridge)
-        # What is discovered once is no step of a movement.
-        self._flow.identify()
-        can = self._flow.capabilities
-        rules = SideRules(
-            creates=can.creates,
-            debits=can.debits,
-            credits=can.credits,
-            sets_expiry=can.sets_expiry,
-            sets_status=can.sets_status,
-            moves_when_suspended=can.moves_when_suspended,
-        )
-        super().__init__(engine, Vault(bytes(range(KEY_BYTES))), clock, rules={FLOW: rules})
-
-    def _side(self, name: str, capabilities: Capabilities) -> Any:
-        return self._flow if name == FLOW else super()._side(name, capabilities)
-
-
-def _pass(clock: Clock, seconds: float) -> None:
-    clock.advance(seconds)
-
-
 @dataclass(frozen=True)
 class Ended:
     """A case that came to rest."""
@@ -146,7 +94,7 @@ class Stage:
         self._bridge = Bridge(self._emulator, self._loop)
         self._engine = open_engine("sqlite://")
         migrations.upgrade(self._engine)
-        self._shop = FlowShop(self._engine, self._clock, self._bridge, **self._movement.settings)
+        self._shop = FlowShop(self._engine, self._clock, bridge=self._bridge, **self._movement.settings)
         self._numbers = itertools.count(5_000_000_000_000_001)
         self._next_order = 1
 

@@ -34,11 +34,16 @@ def upgrade() -> None:
         ),
         sa.Column("contact_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("arrived_at", Instant(), nullable=False),
-        sa.Column("due_at", Instant(), nullable=False),
+        sa.Column("due_at", Instant(), nullable=True),
+        sa.Column("left_out", sa.Text(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.CheckConstraint(
             "native_id IS NOT NULL OR serial_index IS NOT NULL",
             name=op.f("ck_arrivals_an_arrival_names_a_card"),
+        ),
+        sa.CheckConstraint(
+            "(due_at IS NULL) = (left_out IS NOT NULL)",
+            name=op.f("ck_arrivals_an_arrival_waits_or_is_left_out"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_arrivals")),
         sa.UniqueConstraint("side", "native_id", name=op.f("uq_arrivals_one_arrival_per_native_card")),
