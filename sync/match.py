@@ -18,7 +18,7 @@ from mappings.notes import pos_note
 from mappings.serials import Serial, SerialError, lengthened, mask
 from sync import decide
 from sync.ledger.intake import Arrival, Intake
-from sync.ledger.pool import Pool, PoolNumber
+from sync.ledger.pool import LOW_WATER, Pool, PoolNumber
 from sync.ledger.store import AlreadyThere
 from sync.model import ConflictKind, Decision, NewConflict, Presence
 from sync.work import Link
@@ -248,7 +248,16 @@ class Matcher:
                 return None  # Another card got the number; there are more.
             self._explain_clash(arrival, shown)
             raise Later from None
+        if number is not None:
+            self._warn_of_few()
         return Matched.MET
+
+    def _warn_of_few(self) -> None:
+        """Running low is a warning before it is an error."""
+        for name in self.link.sides:
+            free = self.pool.free(name)
+            if 0 < free < LOW_WATER:
+                log.warning("the pool of numbers runs low", action="pool.low", side=name, free=free)
 
     def _explain_clash(self, arrival: Arrival, shown: dict[str, Seen]) -> None:
         """Another worker was quicker, or one card here is two cards there."""

@@ -12,15 +12,14 @@ from cli.build import FLOW, open_ledger
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
 from cli.output import Output, plural, rows, table
+from cli.pool_file import read_pool_file
 from cli.session import load_settings, opened_sides
-from connectors.base import Capabilities
+from config.settings import Settings
 from mappings.ranges import NumberRange, inside
-from mappings.serials import Serial, SerialError
 from sync.ledger.pool import LOW_WATER
 
 #: Numbers in one file; a larger pool is added in several.
 NUMBERS_MAX = 1_000_000
-PROBLEMS_SHOWN = 5
 
 app = typer.Typer(
     help="Numbers, generated in Flow in advance, for cards that are bought online.", no_args_is_help=True
@@ -29,7 +28,12 @@ app = typer.Typer(
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="One number a line; - reads standard input.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="One number a line, or a CSV with number and brand; - reads standard input."
+        ),
+    ],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,7 +41,8 @@ def add(
     output = Output(as_json)
     settings = load_settings(config)
     with opened_sides(settings) as sides:
-        serials = _serials(_lines(file), sides[FLOW].capabilities)
+        found = read_pool_file(_lines(file), sides[FLOW].capabilities, _brands(settings))
+    serials = list(found.brands)
     made = NumberRange("shopify_serial_prefix", settings.link.shopify_serial_prefix)
     if inside(made, serials):
         raise OperatorError(
@@ -46,13 +51,19 @@ def add(
             "Set shopify_serial_prefix to four digits that no printed or pooled number begins with.",
         )
     with open_ledger(settings) as ledger:
-        added = ledger.pool.add(FLOW, serials)
+        kinds = dict.fromkeys(found.brands.values())
+        added = sum(ledger.pool.add(FLOW, found.of_brand(brand), brand) for brand in kinds)
         free = ledger.pool.free(FLOW)
     known = len(serials) - added
     output.say(
         f"Added {plural(added, 'number')}{f', {known} were there already' if known else ''}; {free} are free."
     )
-    output.emit({"added": added, "known": known, "free": free})
+    if found.cvcs:
+        output.note(
+            f"{plural(found.cvcs, 'CVC')} passed over: giftsync never stores one. Cards that Flow shows with "
+            "their CVC only cannot be kept in step; have Flow make numbers that need none."
+        )
+    output.emit({"added": added, "known": known, "free": free, "cvcs_passed_over": found.cvcs})
 
 
 @app.command()
@@ -60,11 +71,19 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """How many numbers are left."""
     output = Output(as_json)
     with open_ledger(load_settings(config), create=False) as ledger:
-        free = ledger.pool.free(FLOW)
-    output.show(rows(table("Side", "Free", right=["Free"]), [(FLOW, free)]))
+        by_brand = ledger.pool.free_by_brand(FLOW)
+    free = sum(by_brand.values())
+    shown = [(FLOW, brand or "any", count) for brand, count in by_brand.items()] or [(FLOW, "any", 0)]
+    output.show(rows(table("Side", "Brand", "Free", right=["Free"]), shown))
     if free < LOW_WATER:
         output.say("Running low. Generate numbers in Flow and add them with `giftsync pool add FILE`.")
-    output.emit({"free": {FLOW: free}, "low": free < LOW_WATER})
+    brands = {brand or "": count for brand, count in by_brand.items()}
+    output.emit({"free": {FLOW: free}, "by_brand": brands, "low": free < LOW_WATER})
+
+
+def _brands(settings: Settings) -> list[str]:
+    """Every brand of Flow that the settings name; of two spellings the one of the templates comes last."""
+    return [*settings.flow.gift_card_product_uids, *settings.link.template_suffixes]
 
 
 def _lines(file: Path) -> list[str]:
@@ -78,30 +97,3 @@ def _lines(file: Path) -> list[str]:
     if len(lines) > NUMBERS_MAX:
         raise OperatorError(f"{file} has more than {NUMBERS_MAX} lines", "Split it.")
     return lines
-
-
-def _serials(lines: list[str], capabilities: Capabilities) -> list[Serial]:
-    """The numbers, each once. All or none: raises OperatorError that names the lines, never their content."""
-    serials: dict[Serial, None] = {}
-    problems: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        try:
-            serial = Serial(line)
-        except SerialError as error:
-            problems.append(f"line {number}: {error}")
-            continue
-        reason = capabilities.accepts_serial(serial)
-        if reason is not None:
-            problems.append(f"line {number} {reason}")
-        serials[serial] = None
-    if problems:
-        more = f"; and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
-        raise OperatorError(
-            f"no number was added: {'; '.join(problems[:PROBLEMS_SHOWN])}{more}",
-            "Correct the file and add it again.",
-        )
-    if not serials:
-        raise OperatorError("there are no numbers in it", "One number a line.")
-    return list(serials)

@@ -106,6 +106,17 @@ class Pool:
                 select(func.count()).where(pool_numbers.c.side == side, pool_numbers.c.allotted_at.is_(None))
             ).scalar_one()
 
+    def free_by_brand(self, side: str) -> dict[str | None, int]:
+        """How many numbers are free of each brand; of None: those that will do for any."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(pool_numbers.c.brand, func.count())
+                .where(pool_numbers.c.side == side, pool_numbers.c.allotted_at.is_(None))
+                .group_by(pool_numbers.c.brand)
+                .order_by(pool_numbers.c.brand)
+            )
+            return {row[0]: row[1] for row in rows}
+
     def retire(self, number: PoolNumber, now: datetime) -> None:
         """Take a number out that turned out to be in use."""
         with self.engine.begin() as connection:

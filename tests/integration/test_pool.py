@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+
+from structlog.testing import capture_logs
 
 from connectors.base import Seen
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync import decide
 from sync.ledger.store import AlreadyThere
-from tests.integration.shop import FLOW, SHOPIFY, Shop
+from tests.integration.shop import FLOW, SHOPIFY, Shop, hidden
 
 NUMBERS = [Serial(f"900000000000000{n}") for n in range(5)]
 
@@ -80,3 +83,22 @@ def test_given_many_threads_that_want_the_same_number_then_one_gets_it(shop: Sho
     assert [card["id"] for card in shop.rows("cards")] == made
     assert shop.row("pool_numbers")["allotted_to"] == made[0]
     assert shop.pool.free(FLOW) == 0
+
+
+def test_given_numbers_of_several_brands_then_each_is_counted(shop: Shop) -> None:
+    shop.pool.add(FLOW, NUMBERS[:2])
+    shop.pool.add(FLOW, NUMBERS[2:3], brand="gold")
+
+    assert shop.pool.free_by_brand(FLOW) == {None: 2, "gold": 1}
+    assert shop.pool.free_by_brand(SHOPIFY) == {}
+
+
+def test_given_a_number_of_a_small_pool_then_taking_it_is_a_warning(make_shop: Callable[..., Shop]) -> None:
+    shop = make_shop(capabilities={SHOPIFY: hidden()})
+    shop.pool.add(FLOW, NUMBERS)
+    ref = shop.sell(SHOPIFY, 50_00)
+
+    with capture_logs() as logs:
+        shop.matcher.match(shop.arrive(SHOPIFY, ref))
+
+    assert [(one["action"], one["log_level"], one["free"]) for one in logs] == [("pool.low", "warning", 4)]
