@@ -347,7 +347,8 @@ class Worker:
     ) -> dict[Future[Card | None], Lease]:
         """Claim up to `limit` due cards, look at them together, and work on each in a thread."""
         leases = self._claim(limit)
-        looked = prefetch(self.link, leases) if len(leases) > 1 else {}
+        # While each has a thread of its own, looking together would only keep the first waiting.
+        looked = prefetch(self.link, leases) if len(leases) > self.options.threads else {}
         return {
             pool.submit(reconcile, self.link, lease, run_id, looked.get(lease.card_id), self._saw): lease
             for lease in leases

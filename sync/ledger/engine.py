@@ -17,6 +17,7 @@ from sqlalchemy.pool import StaticPool
 BUSY_SECONDS = 30
 POOL_SIZE = 16
 _READS = "giftsync_reads"
+_LAZY = "giftsync_lazy"
 
 
 class LedgerUnavailable(Exception):
@@ -64,8 +65,10 @@ def _open_sqlite(database: str | None) -> Engine:
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:
         # A writer takes the lock at once: two that read first and wrote later could only fail.
-        reads = connection.get_execution_options().get(_READS)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        if not options.get(_READS):
+            connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if options.get(_LAZY) else 'FULL'}")
+        connection.exec_driver_sql("BEGIN" if options.get(_READS) else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -80,6 +83,23 @@ def reading(engine: Engine) -> Iterator[Connection]:
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
         yield connection.execution_options(**{_READS: True})
+
+
+@contextmanager
+def writing_lazily(engine: Engine) -> Iterator[Connection]:
+    """A transaction that a power cut may undo, if no ordinary one has ended since; a crash never does.
+
+    What a power cut undoes is the end of the log, so the ledger is then as if the process had died a little
+    earlier. That is safe as long as nothing outside the ledger depends on it: before a call, and before
+    somebody is told that something is done, there is an ordinary transaction. A flush to the disk takes
+    milliseconds, in which nobody else can write.
+    """
+    with engine.connect() as connection:
+        lazy = connection.execution_options(**{_LAZY: True})
+        with lazy.begin():
+            if engine.dialect.name == "postgresql":
+                lazy.execute(text("SET LOCAL synchronous_commit = off"))
+            yield lazy
 
 
 #: Database files that this process has connections to.

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, case, delete, insert, literal, or_, s
 from connectors.base import CardRef, Hint, HintPage
 from mappings.contact import Contact
 from sync.crashpoints import crashpoint
-from sync.ledger.engine import reading
+from sync.ledger.engine import reading, writing_lazily
 from sync.ledger.tables import (
     arrivals,
     cards,
@@ -71,7 +71,7 @@ class Intake:
 
     def take_in(self, side: str, feed: str, page: HintPage, now: datetime, *, tells_changes: bool) -> Taken:
         """Store a page's hints and then move the cursor past them, in one transaction: none is ever lost."""
-        with self.engine.begin() as connection:
+        with writing_lazily(self.engine) as connection:
             known = self._known(connection, side, page.hints)
             if tells_changes:
                 news = self._news(connection, side, page.hints, now)
@@ -123,7 +123,7 @@ class Intake:
 
     def hint(self, side: str, hints: Sequence[Hint], now: datetime) -> Taken:
         """Store hints that come from no feed, such as a webhook's. A feed may have told of them already."""
-        with self.engine.begin() as connection:
+        with writing_lazily(self.engine) as connection:
             known = self._known(connection, side, hints)
             news = self._news(connection, side, hints, now)
             write_due(connection, [k for k, new in zip(known, news, strict=True) if new], now, side)
@@ -132,7 +132,7 @@ class Intake:
         return Taken(len(known) - len(fresh), arrived)
 
     def save_cursor(self, side: str, feed: str, cursor: str, now: datetime) -> None:
-        with self.engine.begin() as connection:
+        with writing_lazily(self.engine) as connection:
             _save_cursor(connection, side, feed, cursor, now)
 
     def _known(self, connection: Connection, side: str, hints: Sequence[Hint]) -> list[int | None]:
@@ -293,7 +293,7 @@ class Intake:
 
     def make_due(self, card_ids: Iterable[int], now: datetime, side: str | None = None) -> None:
         """Have cards worked on: look at `side`, or at all sides."""
-        with self.engine.begin() as connection:
+        with writing_lazily(self.engine) as connection:
             write_due(connection, card_ids, now, side)
 
     def make_due_over_limit(self, side: str, now: datetime) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, select, update
 
 from connectors.base import Delivery
 from sync.crashpoints import crashpoint
-from sync.ledger.engine import reading
+from sync.ledger.engine import reading, writing_lazily
 from sync.ledger.tables import deliveries
 from sync.ledger.upsert import upsert
 
@@ -67,7 +67,7 @@ class Mailbox:
         self._set_due(letters, due_at)
 
     def _set_due(self, letters: Sequence[Letter], due_at: datetime | None) -> None:
-        with self.engine.begin() as connection:
+        with writing_lazily(self.engine) as connection:
             connection.execute(
                 update(deliveries)
                 .where(deliveries.c.id.in_([letter.id for letter in letters]))

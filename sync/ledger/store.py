@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -24,7 +25,7 @@ from mappings.lifecycle import CardStatus
 from sync.crashpoints import crashpoint
 from sync.ledger import statements
 from sync.ledger.append import Appender, write_conflicts
-from sync.ledger.engine import reading
+from sync.ledger.engine import reading, writing_lazily
 from sync.ledger.rows import card_after, intent_of, presence_columns
 from sync.ledger.tables import (
     arrivals,
@@ -40,6 +41,7 @@ from sync.model import (
     Decision,
     Hold,
     Intent,
+    IntentState,
     InvariantBroken,
     LeaseLost,
     Marked,
@@ -99,7 +101,7 @@ class Store:
         which: Mapping[str, object],
     ) -> list[Lease]:
         until = now + timedelta(seconds=lease_seconds)
-        with self.engine.begin() as connection:
+        with writing_lazily(self.engine) as connection:
             due = connection.execute(claimable, which).all()
             if not due:
                 return []
@@ -122,7 +124,7 @@ class Store:
     def renew(self, lease: Lease, now: datetime, lease_seconds: float) -> Lease:
         """Hold the card longer. Raises LeaseLost when it is not ours any more."""
         until = now + timedelta(seconds=lease_seconds)
-        with self.engine.begin() as connection:
+        with writing_lazily(self.engine) as connection:
             result = connection.execute(statements.RENEW_LEASE, {**_lease_params(lease), "until": until})
             if result.rowcount != 1:
                 raise LeaseLost
@@ -131,7 +133,7 @@ class Store:
     def release(self, lease: Lease, due_at: datetime | None) -> None:
         """Give the card back, due again at `due_at` or when a hint said so meanwhile, whichever is first."""
         held = _lease_params(lease)
-        with self.engine.begin() as connection:
+        with writing_lazily(self.engine) as connection:
             if due_at is None:
                 connection.execute(statements.RELEASE_CARD, held)
             else:
@@ -215,7 +217,8 @@ class Store:
         crashpoint("commit.before")
         if decision == Decision(before):
             return before
-        with self.engine.begin() as connection:
+        write = self.engine.begin if must_survive(decision) else partial(writing_lazily, self.engine)
+        with write() as connection:
             after = self.write(connection, lease, before, decision, now, run_id)
             crashpoint("commit.inside")
         crashpoint("commit.after")
@@ -372,6 +375,15 @@ class Store:
             "serial_index": None if p.serial is None else self.vault.index(p.serial),
             "serial_sealed": None if p.serial is None else self.vault.seal(p.serial),
         }
+
+
+def must_survive(decision: Decision) -> bool:
+    """Whether a call or a person's belief rests on it, so that not even a power cut may undo it.
+
+    An outcome that is lost leaves its intent `sent`, which is read back.
+    """
+    is_sent = any(change.state is IntentState.SENT for change in decision.intent_changes)
+    return is_sent or decision.resolution is not None
 
 
 def _lease_params(lease: Lease) -> dict[str, object]:

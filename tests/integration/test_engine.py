@@ -11,10 +11,17 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, insert, select, text, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text, update
 
 from sync.ledger import migrations
-from sync.ledger.engine import LedgerUnavailable, check_engine, only_worker, open_engine, reading
+from sync.ledger.engine import (
+    LedgerUnavailable,
+    check_engine,
+    only_worker,
+    open_engine,
+    reading,
+    writing_lazily,
+)
 from sync.ledger.tables import cards, feed_cursors
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -117,6 +124,43 @@ def test_given_a_sqlite_file_then_it_survives_a_power_cut_and_minds_foreign_keys
         }
 
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def flushes(engine: Engine, connection: Connection) -> bool:
+    """Whether the end of this transaction waits for the disk."""
+    if engine.dialect.name == "sqlite":
+        return bool(connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2)
+    return bool(connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() != "off")
+
+
+def test_given_a_lazy_transaction_then_it_does_not_wait_for_the_disk_and_the_next_one_does(
+    engine: Engine,
+) -> None:
+    if engine.dialect.name == "postgresql":
+        # The tests' server has it off for all, for speed.
+        event.listen(engine, "begin", lambda c: c.exec_driver_sql("SET LOCAL synchronous_commit = on"))
+    for _ in range(2):
+        with writing_lazily(engine) as connection:
+            assert not flushes(engine, connection)
+        with engine.begin() as connection:
+            assert flushes(engine, connection)
+
+
+def test_given_a_lazy_transaction_then_it_is_whole_or_not_at_all_and_others_see_it(engine: Engine) -> None:
+    card_id = add_card(engine)
+    with writing_lazily(engine) as connection:
+        connection.execute(update(cards).where(cards.c.id == card_id).values(version=1))
+
+    def fail() -> None:
+        with writing_lazily(engine) as connection:
+            connection.execute(update(cards).where(cards.c.id == card_id).values(version=2))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    with reading(engine) as connection:
+        assert connection.execute(select(cards.c.version)).scalar_one() == 1
 
 
 def test_given_four_threads_that_read_then_write_then_no_update_is_lost(engine: Engine) -> None:

@@ -18,20 +18,22 @@ from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync import decide
 from sync.ledger import tables
-from sync.ledger.store import AlreadyThere, Lease, random_marker
+from sync.ledger.store import AlreadyThere, Lease, Store, must_survive, random_marker
 from sync.model import (
     Card,
     ConflictKind,
     Decision,
+    IntentState,
     InvariantBroken,
     LeaseLost,
     MovementKind,
     NewConflict,
     NewIntent,
     NewMovement,
+    NewResolution,
     Presence,
 )
-from tests.integration.shop import FLOW, LEASE_SECONDS, SERIAL, SHOPIFY, Shop, later
+from tests.integration.shop import FLOW, LEASE_SECONDS, SERIAL, SHOPIFY, Shop, effects, later
 from tests.support import Crashed
 
 
@@ -486,3 +488,52 @@ def test_given_an_unborn_presence_then_it_needs_no_native_id(shop: Shop) -> None
         shop.store.create(replace(decision, card=card), shop.clock())
 
     assert [p["native_id"] for p in shop.rows("presences", side=SHOPIFY)] == [None, None]
+
+
+# --- What a power cut may undo ------------------------------------------------------------------------------
+
+
+def test_given_each_step_of_an_intent_then_only_what_a_call_rests_on_survives_a_power_cut_for_sure(
+    shop: Shop,
+) -> None:
+    card_id = shop.in_step()
+    shop.move(FLOW, -1_000)
+    planned = decide.observe(
+        shop.card(card_id),
+        {FLOW: next(iter(shop.sides[FLOW].observe([shop_ref(shop, FLOW)])))},
+        shop.link.rules,
+        shop.clock().date(),
+    )
+    card = shop.store.commit(shop.claim(card_id), shop.card(card_id), planned, shop.clock())
+    (intent,) = card.presence(SHOPIFY).open_intents
+
+    assert not must_survive(planned)
+    assert must_survive(decide.sent(card, intent))
+    assert not must_survive(decide.land(card, SHOPIFY, intent, 1, "x"))
+    said = NewResolution(1, "acknowledge", "kari", "seen")
+    assert must_survive(replace(Decision(card), resolution=said))
+
+
+def test_given_the_machine_lost_its_power_after_a_call_then_the_outcome_is_read_back_and_not_repeated(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is undone is the end of the log: the outcome is gone, and `sent` is not."""
+    card_id = shop.in_step()
+    shop.move(FLOW, -1_000)
+    commit = shop.store.commit
+
+    def until_the_outcome(lease: Lease, before: Card, decision: Decision, *more: Any) -> Card:
+        if any(change.state is IntentState.APPLIED for change in decision.intent_changes):
+            raise Crashed("no power")
+        return commit(lease, before, decision, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "commit", lambda self, *args: until_the_outcome(*args))
+        with pytest.raises(Crashed):
+            shop.work(card_id)
+    shop.clock.advance(LEASE_SECONDS + 1)
+
+    shop.sync()
+
+    assert effects(shop.sides[SHOPIFY]).count(("debit", 1_000)) == 1
+    assert shop.shown() == {FLOW: 9_000, SHOPIFY: 9_000}
