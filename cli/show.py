@@ -178,6 +178,22 @@ def signed(minor: int, currency: str) -> str:
     return f"{'+' if minor > 0 else ''}{format_money(minor, currency)}" if minor else ""
 
 
+def evidence_lines(evidence: Mapping[str, object], currency: str | None) -> list[str]:
+    """A conflict's evidence for people: amounts in money, one fact on each line."""
+    return [
+        f"{name.removesuffix('_minor').replace('_', ' ').capitalize()}: {_fact(name, value, currency)}"
+        for name, value in evidence.items()
+    ]
+
+
+def _fact(name: str, value: object, currency: str | None) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_fact(name, one, currency)}" for key, one in value.items())
+    if isinstance(value, int) and name.endswith("_minor") and currency is not None:
+        return format_money(value, currency)
+    return str(value)
+
+
 def date_words(day: date | None) -> str:
     return "never" if day is None else day.isoformat()
 

@@ -67,7 +67,7 @@ def first_contact(card: Card, shadows: dict[str, int]) -> NewConflict:
         f"One serial, two balances: {shows}.",
         amount_minor=max(shadows.values()) - min(shadows.values()),
         proposal="Say which balance is right; nothing moves until then.",
-        evidence=dict(shadows),
+        evidence={"shown_minor": dict(shadows)},
     )
 
 
@@ -79,7 +79,7 @@ def overdraft(card: Card, shortfall_minor: int, moved: dict[str, int]) -> NewCon
         f"{format_money(shortfall_minor, card.currency)} more than it held.",
         amount_minor=shortfall_minor,
         proposal="It is written off, and the merchant bears it. Acknowledge it.",
-        evidence={"shortfall_minor": shortfall_minor, "movements": moved},
+        evidence={"shortfall_minor": shortfall_minor, "moved_minor": moved},
     )
 
 

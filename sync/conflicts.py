@@ -32,6 +32,10 @@ from sync.model import (
 from sync.reconcile import observe_all
 from sync.work import Link, Work
 
+#: Whoever was cut short and says it again is not kept waiting for longer. A lease that runs out too soon does
+#: no harm: the commit fails.
+LEASE_SECONDS_MAX = 30.0
+
 
 class Action(StrEnum):
     #: I have seen it; nothing is to be done.
@@ -108,6 +112,8 @@ class Resolved:
     planned: tuple[NewIntent, ...] = field(default=(), compare=False)
     #: What a person is asked next, in words.
     opened: tuple[str, ...] = field(default=(), compare=False)
+    #: Sides that are looked at first; what is owed there follows.
+    looks: tuple[str, ...] = field(default=(), compare=False)
     #: True: it was only worked out, and nothing was changed.
     preview: bool = False
 
@@ -154,7 +160,8 @@ class _About:
 
 def _resolve_card(link: Link, card_id: int, about: _About, resolution: Resolution, preview: bool) -> Resolved:
     now = link.clock()
-    lease = link.store.claim(card_id, f"{link.owner}:resolve", now, link.lease_seconds)
+    seconds = min(link.lease_seconds, LEASE_SECONDS_MAX)
+    lease = link.store.claim(card_id, f"{link.owner}:resolve", now, seconds)
     if lease is None:
         raise NotResolved("the worker has this card right now; say it again in a moment")
     work = Work(link, lease)
@@ -175,7 +182,10 @@ def _resolve_card(link: Link, card_id: int, about: _About, resolution: Resolutio
     finally:
         link.store.release(work.lease, now + timedelta(0))
     opened = tuple(conflict.summary for conflict in decision.conflicts)
-    return Resolved(False, before.balance_minor, after.balance_minor, decision.intents, opened, preview)
+    looks = tuple(p.side for p in decision.card.presences if p.stale)
+    return Resolved(
+        False, before.balance_minor, after.balance_minor, decision.intents, opened, looks, preview
+    )
 
 
 def _is_open(link: Link, conflict_id: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 from itertools import islice
 from typing import Annotated
 
@@ -12,10 +11,10 @@ import typer
 from cli.build import FLOW, SHOPIFY, build_worker, now, open_ledger
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
-from cli.output import ExitCode, Output, jsonable, plural, rows, table, when
+from cli.output import ExitCode, Output, plural, rows, table, when
 from cli.session import load_settings, opened_sides, report_closed
-from cli.show import age_words, conflicts_table, presences_table
-from connectors.base import CardRef
+from cli.show import age_words, conflicts_table, date_words, evidence_lines, presences_table
+from connectors.base import CardRef, EffectKind
 from connectors.shopify.mapping import card_id
 from mappings.money import MoneyError, format_money, minor_from_decimal
 from mappings.serials import Serial, SerialError
@@ -23,7 +22,7 @@ from sync import conflicts as settling
 from sync.explain import meaning_of, words_for
 from sync.ledger import views
 from sync.ledger.views import ConflictRow
-from sync.model import ConflictKind
+from sync.model import ConflictKind, NewIntent
 
 LIMIT = 50
 
@@ -84,15 +83,17 @@ def show(conflict_id: ConflictId, config: ConfigOption = None, as_json: JsonOpti
         output.say(f"Card {found.card_id}: `giftsync cards show {found.card_id}`")
     if card is not None:
         output.show(presences_table(card))
-    if found.evidence:
-        output.say(json.dumps(jsonable(found.evidence), indent=2, ensure_ascii=False))
+    for line in evidence_lines(found.evidence, found.currency):
+        output.say(line)
     if found.proposal:
         output.say(f"Proposal: {found.proposal}")
     if found.closed_at is None:
         output.say(f'Settle it: giftsync conflicts resolve {found.id} ACTION --why "..." [--preview], with')
         output.show(rows(table("Action", "It says"), ((one, words_for(one)) for one in actions)))
     else:
-        output.say(f"Closed {when(found.closed_at)}: {found.resolution} {found.resolved_why or ''}".rstrip())
+        by = f" by {found.resolved_by}" if found.resolved_by else ""
+        why = f", because: {found.resolved_why}" if found.resolved_why else ""
+        output.say(f"Closed {when(found.closed_at)}{by}: {(found.resolution or '').replace('_', ' ')}{why}")
     output.emit({"conflict": found, "meaning": meaning_of(kind), "actions": actions})
 
 
@@ -158,8 +159,9 @@ def _show_resolved(done: settling.Resolved, currency: str | None, output: Output
         before, after = format_money(done.before_minor, currency), format_money(done.after_minor, currency)
         output.say(f"The card is worth {after} instead of {before}.")
     for intent in done.planned:
-        amount = f" {format_money(abs(intent.amount_minor), currency)}" if intent.amount_minor else ""
-        output.say(f"To be written: {intent.side}: {intent.kind.value.replace('_', ' ')}{amount}.")
+        output.say(f"To be written: {intent.side}: {_effect_words(intent, currency)}.")
+    for side in done.looks:
+        output.say(f"To be looked at first: {side}; what is owed there follows.")
     for words in done.opened:
         output.say(f"To be decided next: {words}")
 
@@ -170,6 +172,17 @@ def _find(found: list[ConflictRow], conflict_id: int) -> ConflictRow:
             f"there is no conflict {conflict_id}", "`giftsync conflicts list --all` shows the ids."
         )
     return found[0]
+
+
+def _effect_words(intent: NewIntent, currency: str) -> str:
+    match intent.kind:
+        case EffectKind.SET_STATUS:
+            return f"set status to {intent.status}"
+        case EffectKind.SET_EXPIRY:
+            return f"set expiry to {date_words(intent.expires_on)}"
+        case EffectKind.NOTIFY:
+            return "tell the buyer"
+    return f"{intent.kind} {format_money(abs(intent.amount_minor), currency)}"
 
 
 def _card(action: settling.Action, number: str | None, native_id: str | None) -> CardRef | None:

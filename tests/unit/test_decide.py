@@ -185,7 +185,7 @@ def test_given_more_was_spent_than_there_was_then_the_shortfall_is_written_off_a
     assert plans(decision) == [(A, "debit", -30), (B, "debit", -10)]
     (conflict,) = decision.conflicts
     assert (conflict.kind, conflict.amount_minor) == (ConflictKind.OVERDRAFT, 60)
-    assert conflict.evidence == {"shortfall_minor": 60, "movements": {A: -70, B: -90}}
+    assert conflict.evidence == {"shortfall_minor": 60, "moved_minor": {A: -70, B: -90}}
 
 
 def test_given_two_overdrafts_then_each_is_a_conflict_of_its_own() -> None:

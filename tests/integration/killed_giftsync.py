@@ -1,0 +1,23 @@
+"""giftsync that is killed at a point: `python -m tests.integration.killed_giftsync POINT ARGUMENTS…`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from cli import main
+from sync import crashpoints
+
+
+def _die_at(name: str) -> None:
+    def reached(point: str) -> None:
+        if point == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    crashpoints.install(reached)
+
+
+if __name__ == "__main__":
+    _die_at(sys.argv[1])
+    sys.exit(main.run(sys.argv[2:]))
