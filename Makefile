@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-slow check format bench simulate schema lock
+.PHONY: help setup setup-dev demo test test-slow check format bench simulate node schema lock
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ bench: setup-dev  ## every benchmark, each a ratio within one run
 
 simulate: setup-dev  ## every schedule of every family: many minutes
 	$(BIN)/python -m tests.simulation --size full --mutants
+
+node:  ## Shopify's own Node libraries, for tests/sandbox/test_shopify_node.py (needs Node 20 and npm)
+	npm ci --prefix tests/node --no-audit --no-fund
 
 schema: setup-dev  ## renew tests/schema from Shopify's own npm package (needs npm)
 	$(BIN)/python scripts/refresh-schema
