@@ -51,7 +51,7 @@ def test_given_a_mishap_at_any_step_then_money_is_exact_and_no_order_hangs(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", MOVEMENTS)
 def test_given_mishaps_at_any_two_steps_then_money_is_exact_and_no_order_hangs(
     name: str, stage_of: Callable[[str], Stage], record_property: Callable[[str, object], None]
