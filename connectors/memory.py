@@ -110,6 +110,8 @@ class MemorySide:
         self.name = name
         self.capabilities = capabilities
         self.currency = currency
+        #: Who it says it is; another answer is another shop.
+        self.answers_as = f"memory:{name}"
         self.cards: dict[str, MemoryCard] = {}
         #: Every write that reached the side, in order.
         self.writes: list[Effect] = []
@@ -182,7 +184,7 @@ class MemorySide:
     # --- the Side protocol -------------------------------------------------------------------------
 
     def identify(self) -> Identity:
-        return Identity(f"memory:{self.name}", self.currency, "Europe/Oslo")
+        return Identity(self.answers_as, self.currency, "Europe/Oslo")
 
     def observe(
         self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True

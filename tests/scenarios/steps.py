@@ -9,6 +9,7 @@ from datetime import date
 
 from config.settings import Directions
 from connectors.base import Absent, CardRef, Seen
+from connectors.errors import SideClosed
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import Serial, SerialError, mask
@@ -172,7 +173,7 @@ def _bought(story: Story, amount: str, name: str, order: str, who: str) -> None:
     story.world.sell(SHOPIFY, name, minor_of(amount), None, order, who)
 
 
-@step(rf"a card with the short number ([0-9]+) of {AMOUNT} is sold in the store as {CARD}")
+@step(rf"a card with the (?:short|long) number ([0-9]+) of {AMOUNT} is sold in the store as {CARD}")
 def _short(story: Story, number: str, amount: str, name: str) -> None:
     story.world.cards[name] = Known({FLOW: number})
     story.world.sell(FLOW, name, minor_of(amount), None, "", "")
@@ -196,6 +197,43 @@ def _same_last_four(story: Story, amount: str, name: str, other: str) -> None:
 def _currency(story: Story, currency: str) -> None:
     assert isinstance(story.world, MemoryWorld)
     story.world.shop.sides[SHOPIFY].currency = currency
+
+
+@step(rf"([0-9]+) cards of {AMOUNT} each are sold in the store")
+def _stock(story: Story, count: str, amount: str) -> None:
+    assert isinstance(story.world, MemoryWorld)
+    for number in range(int(count)):
+        story.world.shop.sell(FLOW, minor_of(amount), f"20003000400050{number:02d}")
+
+
+@step(r"the shop suddenly shows none of its cards")
+def _empty(story: Story) -> None:
+    assert isinstance(story.world, MemoryWorld)
+    side = story.world.shop.sides[SHOPIFY]
+    story.world.hidden = dict(side.cards)
+    side.cards.clear()
+
+
+@step(r"the shop shows its cards again")
+def _not_empty(story: Story) -> None:
+    assert isinstance(story.world, MemoryWorld)
+    story.world.shop.sides[SHOPIFY].cards.update(story.world.hidden)
+
+
+@step(r"another shop answers")
+def _another_shop(story: Story) -> None:
+    assert isinstance(story.world, MemoryWorld)
+    story.world.shop.sides[SHOPIFY].answers_as = "somebody else's shop"
+
+
+@step(r"giftsync says who the sides are")
+def _who(story: Story) -> None:
+    assert isinstance(story.world, MemoryWorld)
+    story.refused = ""
+    try:
+        story.world.shop.worker.check_sides()
+    except SideClosed as error:
+        story.refused = str(error)
 
 
 @step(r"the late requests land")

@@ -22,7 +22,7 @@ from cli.session import opened_sides, report_closed
 from config.load import load
 from config.settings import Directions
 from connectors.base import CardRef, Effect, EffectKind, no_save
-from connectors.memory import MemoryFault
+from connectors.memory import MemoryCard, MemoryFault
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -116,6 +116,8 @@ class MemoryWorld:
     def __init__(self, engine: Engine, vault: Vault, clock: Clock) -> None:
         self.cards: dict[str, Known] = {}
         self.rules: dict[str, object] = {}
+        #: Cards that a side has and does not show.
+        self.hidden: dict[str, MemoryCard] = {}
         self._engine, self._vault, self._clock = engine, vault, clock
         self.shop: Shop
 
