@@ -106,7 +106,9 @@ def smallest_counter_example(mutant: Mutant) -> CounterExample | None:
 # --- the mutations ------------------------------------------------------------------------------------------
 
 
-def _last_writer_wins(draft: Draft, side: str, seen: Seen, marked: Mapping[str, Marked]) -> None:
+def _last_writer_wins(
+    draft: Draft, side: str, seen: Seen, marked: Mapping[str, Marked], rules: LinkRules
+) -> None:
     d = seen.balance_minor - draft.presence(side).shadow_minor
     if d:
         draft.move(MovementKind.OBSERVED, side, seen.balance_minor - draft.card.balance_minor, d)
