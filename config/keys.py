@@ -84,7 +84,8 @@ def _tables(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[TableInfo
             keys.append(_key(model, path, name, info))
         else:
             inner.append((section, (*path, name)))
-    yield TableInfo(path, inspect.getdoc(model) or "" if path else "", tuple(keys))
+    description = " ".join((inspect.getdoc(model) or "").split()) if path else ""
+    yield TableInfo(path, description, tuple(keys))
     for section, section_path in inner:
         yield from _tables(section, section_path)
 

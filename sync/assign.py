@@ -26,7 +26,7 @@ from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import Serial
-from sync import decide
+from sync import decide, resolutions
 from sync.brakes import stopped_by
 from sync.crashpoints import crashpoint
 from sync.ledger.engine import reading
@@ -176,7 +176,7 @@ def _take(link: Link, card_id: int, serial: Serial, by: str, *, close_old: bool,
 def emptied(card: Card, link: Link, today: date) -> Decision:
     """The card with nothing on it, and the debits that follow."""
     why = "the value goes to a physical card"
-    return decide.set_value(card, 0, link.rules, today, why)
+    return resolutions.set_value(card, 0, link.rules, today, why)
 
 
 def _check_serial(link: Link, serial: Serial) -> None:
@@ -365,7 +365,9 @@ def given_card(link: Link, old: Card, serial: Serial, amount_minor: int, row: Ma
             for name in link.rules.sides
         ),
     )
-    return decide.set_value(blank, amount_minor, link.rules, _today(link), f"assigned; from card {old.id}")
+    return resolutions.set_value(
+        blank, amount_minor, link.rules, _today(link), f"assigned; from card {old.id}"
+    )
 
 
 def _move_origin(connection: Connection, card_id: int, to_card: int | None) -> None:

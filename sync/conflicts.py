@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from connectors.base import Absent, CardRef, Seen, Unreadable
 from connectors.errors import SideError
 from mappings.lifecycle import CardStatus
-from sync import decide, notification
+from sync import decide, notification, resolutions
 from sync.ledger.engine import reading
 from sync.ledger.intake import Intake
 from sync.ledger.tables import conflicts
@@ -241,7 +241,7 @@ def _set_value(card: Card, work: Work, resolution: Resolution) -> Decision:
     value = _value_of(resolution, {p.side: p.shadow_minor for p in card.presences if p.born})
     today = work.clock().astimezone(work.link.timezone).date()
     said = f"{resolution.by}: {resolution.why}"
-    return decide.set_value(card, value, work.link.rules, today, said)
+    return resolutions.set_value(card, value, work.link.rules, today, said)
 
 
 def _link(card: Card, work: Work, side: str, ref: CardRef | None) -> Decision:
@@ -260,7 +260,7 @@ def _link(card: Card, work: Work, side: str, ref: CardRef | None) -> Decision:
     if seen is not None:
         if any(p.side == side and p.born and p.native_id == seen.native_id for p in card.presences):
             raise NotResolved("that is the card that it has there already; say retry")
-        return decide.linked(card, side, seen, named.serial, link.rules, today)
+        return resolutions.linked(card, side, seen, named.serial, link.rules, today)
     if ref.serial is None:
         raise NotResolved(f"{side} has no such card")
     reason = work.side(side).capabilities.accepts_serial(ref.serial)
@@ -268,7 +268,7 @@ def _link(card: Card, work: Work, side: str, ref: CardRef | None) -> Decision:
         raise NotResolved(f"{side} has no such card, and none can be made there: the number {reason}")
     if not link.rules.side(side).creates:
         raise NotResolved(f"{side} has no such card, and giftsync does not make cards there")
-    return decide.renumbered(card, side, ref.serial, link.rules, today)
+    return resolutions.renumbered(card, side, ref.serial, link.rules, today)
 
 
 def _look(work: Work, side: str, ref: CardRef) -> Seen | None:
@@ -301,7 +301,7 @@ def _accept_status(card: Card, work: Work, resolution: Resolution) -> Decision:
     if card.status is CardStatus.CLOSED:
         raise NotResolved("the card is closed, and giftsync never opens a closed card again")
     today = work.clock().astimezone(work.link.timezone).date()
-    return decide.set_status(card, shown[resolution.side], work.link.rules, today)
+    return resolutions.set_status(card, shown[resolution.side], work.link.rules, today)
 
 
 def _value_of(resolution: Resolution, shown: dict[str, int]) -> int:
@@ -318,11 +318,11 @@ def _value_of(resolution: Resolution, shown: dict[str, int]) -> int:
 def _first_contact(card: Card, work: Work, resolution: Resolution) -> Decision:
     """Take what both sides show now, then set the balance that the person chose."""
     shown = observe_all(replace(card, held=False), work)
-    adopted = decide.adopt_shown(card, shown)
+    adopted = resolutions.adopt_shown(card, shown)
     value = _value_of(resolution, {p.side: p.shadow_minor for p in adopted.card.presences if p.born})
     today = work.clock().astimezone(work.link.timezone).date()
     said = f"{resolution.by}: {resolution.why}"
-    return decide.resolve_first_contact(adopted, value, work.link.rules, today, said)
+    return resolutions.resolve_first_contact(adopted, value, work.link.rules, today, said)
 
 
 def _intent_in_doubt(card: Card, marker: str) -> tuple[Presence, Intent]:

@@ -19,7 +19,6 @@ from datetime import date, datetime
 from connectors.base import Absent, EffectKind, Observation, Seen, Unreadable
 from connectors.errors import Refusal
 from mappings.lifecycle import CardStatus
-from mappings.serials import Serial
 from sync import causes, evidence, fields, first_contact, notification
 from sync.draft import Draft
 from sync.model import (
@@ -71,13 +70,13 @@ def observe(
                 match observation:
                     case Seen():
                         _tell_of_copies(draft, side, observation, copied)
-                        _take_in(draft, side, observation, rules, ours, today)
+                        take_in(draft, side, observation, rules, ours, today)
                     case Absent():
                         _miss(draft, side, today)
                     case Unreadable():
                         pass
         if not draft.card.held:  # First contact may have come up just now.
-            _settle(draft, rules, today)
+            settle_into(draft, rules, today)
     return draft.decision()
 
 
@@ -85,7 +84,7 @@ def settle(card: Card, rules: LinkRules, today: date) -> Decision:
     """Step 2 alone: plan what is owed to every presence that may be written."""
     draft = Draft(card)
     if not card.held:
-        _settle(draft, rules, today)
+        settle_into(draft, rules, today)
     return draft.decision()
 
 
@@ -96,9 +95,10 @@ def _is_closed(observation: Observation) -> bool:
     return isinstance(observation, Seen) and observation.status is CardStatus.CLOSED
 
 
-def _take_in(
+def take_in(
     draft: Draft, side: str, seen: Seen, rules: LinkRules, marked: Mapping[str, Marked], today: date
 ) -> None:
+    """What the side showed; `marked` tells of the markers among its entries."""
     if seen.currency != draft.card.currency:
         words = causes.currency_words(draft.card, side, seen)
         _hold(draft, side, Hold.CURRENCY, ConflictKind.CURRENCY, words)
@@ -114,7 +114,7 @@ def _take_in(
         elif seen.created_by is not None and seen.created_by in marked:
             _own(draft, side, seen, seen.created_by, marked[seen.created_by].amount_minor)
             landed = replace(marked[seen.created_by], landings=1)
-            _take_in(draft, side, seen, rules, {**marked, seen.created_by: landed}, today)
+            take_in(draft, side, seen, rules, {**marked, seen.created_by: landed}, today)
         elif any(o.serial == p.serial for o in draft.card.presences if o.side != side):
             first_contact.joined(draft, side, seen, rules)
         else:
@@ -237,92 +237,7 @@ def meet(shown: Mapping[str, Seen], others: tuple[Presence, ...], rules: LinkRul
     """
     draft = first_contact.opened(shown, others, rules)
     if not draft.card.held:
-        _settle(draft, rules, today)
-    return draft.decision()
-
-
-def adopt_shown(card: Card, observations: Observations) -> Decision:
-    """While a card is held its sides may have moved: their shadows follow, the hub's balance does not."""
-    draft = Draft(card)
-    for side, seen in observations.items():
-        p = draft.presence(side)
-        if isinstance(seen, Seen) and p.born and not p.open_intents and seen.balance_minor != p.shadow_minor:
-            draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - p.shadow_minor)
-    return draft.decision()
-
-
-def resolve_first_contact(
-    adopted: Decision, balance_minor: int, rules: LinkRules, today: date, why: str
-) -> Decision:
-    """A person said what the card is worth: the hub takes it, and the sides follow."""
-    draft = Draft(replace(adopted.card, held=False), list(adopted.movements))
-    change = balance_minor - draft.card.balance_minor
-    if change:
-        draft.move(MovementKind.RESOLUTION, None, change, 0, {"why": why})
-    draft.causes_gone.append(causes.FIRST_CONTACT)
-    _settle(draft, rules, today)
-    return draft.decision()
-
-
-def set_value(card: Card, balance_minor: int, rules: LinkRules, today: date, why: str) -> Decision:
-    """A person said what a card is worth that nobody holds: the hub takes it, and the sides follow."""
-    draft = Draft(card)
-    change = balance_minor - card.balance_minor
-    if change:
-        draft.move(MovementKind.RESOLUTION, None, change, 0, {"why": why})
-    _settle(draft, rules, today)
-    return draft.decision()
-
-
-def linked(
-    card: Card, side: str, seen: Seen, serial: Serial | None, rules: LinkRules, today: date
-) -> Decision:
-    """A person said which card on the side it is.
-
-    In place of one that was there it goes on where that one was: what it shows besides is a customer's. Where
-    the hub never had the card on that side, it is met for the first time.
-    """
-    draft = _with_presence(card, side)
-    p = replace(draft.presence(side), native_id=seen.native_id, serial=serial, last_chars=seen.last_chars)
-    draft.put(p)
-    if p.born:
-        draft.put(replace(p, book_cursor=evidence.newest(seen, None)))
-        _take_in(draft, side, seen, rules, {}, today)
-    else:
-        draft.put(replace(p, hold=None))
-        first_contact.joined(draft, side, seen, rules)
-    draft.causes_gone += [causes.on_side(side, kind) for kind in (ConflictKind.SERIAL, ConflictKind.MISSING)]
-    if not draft.card.held:
-        _settle(draft, rules, today)
-    return draft.decision()
-
-
-def renumbered(card: Card, side: str, serial: Serial, rules: LinkRules, today: date) -> Decision:
-    """A person gave the card another number on the side, where nobody has it yet: it is made there anew."""
-    draft = _with_presence(card, side)
-    if draft.presence(side).shadow_minor:
-        draft.move(MovementKind.ADOPTED, side, 0, -draft.presence(side).shadow_minor)
-    p = draft.presence(side)
-    unborn = Presence(side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False)
-    draft.put(replace(unborn, id=p.id, brand=p.brand, note=p.note))
-    draft.causes_gone += [causes.on_side(side, kind) for kind in (ConflictKind.SERIAL, ConflictKind.MISSING)]
-    if not card.held:
-        _settle(draft, rules, today)
-    return draft.decision()
-
-
-def _with_presence(card: Card, side: str) -> Draft:
-    """The card with a presence on the side, if it had none."""
-    if any(p.side == side for p in card.presences):
-        return Draft(card)
-    missing = Presence(side, None, None, "", 0, CardStatus.ACTIVE, None, born=False)
-    return Draft(replace(card, presences=(*card.presences, missing)))
-
-
-def set_status(card: Card, status: CardStatus, rules: LinkRules, today: date) -> Decision:
-    """A person said which status is right: the sides follow."""
-    draft = Draft(replace(card, status=status))
-    _settle(draft, rules, today)
+        settle_into(draft, rules, today)
     return draft.decision()
 
 
@@ -347,7 +262,8 @@ def withdrawn(card: Card, rules: LinkRules) -> Decision:
 # --- Settle -------------------------------------------------------------------------------------------------
 
 
-def _settle(draft: Draft, rules: LinkRules, today: date) -> None:
+def settle_into(draft: Draft, rules: LinkRules, today: date) -> None:
+    """Write off what is missing, and plan what is owed to every presence that may be written."""
     _write_off(draft, rules)
     if draft.card.status is CardStatus.CLOSED and draft.card.balance_minor:
         # Whatever a side that closed the card still shows, its money has ended.

@@ -12,7 +12,7 @@ from connectors.base import Absent, EffectKind, Entry, Observation, Seen, Unread
 from connectors.errors import Refusal
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync import decide
+from sync import decide, resolutions
 from sync.decide import UNCLEAR_READS_MAX, UNEXPLAINED_RACES_MAX
 from sync.model import (
     Card,
@@ -719,8 +719,8 @@ def test_given_a_pool_number_that_is_somebodys_card_then_it_is_held() -> None:
 def test_given_a_person_who_said_what_a_held_card_is_worth_then_the_sides_follow() -> None:
     held = meet({A: seen(100), B: seen(70)}).card
 
-    adopted = decide.adopt_shown(held, {A: seen(90), B: seen(70)})
-    decision = decide.resolve_first_contact(adopted, 80, RULES, TODAY, "kari: I looked")
+    adopted = resolutions.adopt_shown(held, {A: seen(90), B: seen(70)})
+    decision = resolutions.resolve_first_contact(adopted, 80, RULES, TODAY, "kari: I looked")
 
     assert moves(adopted) == [("adopted", A, 0, -10, 100)]
     assert moves(decision)[1:] == [("resolution", None, -20, 0, 80)]
