@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from connectors.errors import SideClosed
 from mappings.money import format_money
 from sync.ledger.engine import reading
-from sync.ledger.tables import conflicts
-from sync.model import ConflictKind, NewConflict
+from sync.ledger.tables import conflicts, presences
+from sync.model import ConflictKind, Hold, NewConflict
 
 #: A slice of a sweep smaller than this says nothing about the side.
 EMPTY_SIDE_CARDS_MIN = 10
@@ -112,18 +112,45 @@ def _was_resumed(engine: Engine, marker: str) -> bool:
         return any(evidence.get(MARKER) == marker for evidence in found)
 
 
-def check_not_empty(side: str, looked_at: int, absent: int, limits: BrakeLimits) -> None:
-    """Raises BrakeTripped when a side suddenly lacks the cards that it had."""
-    if looked_at >= EMPTY_SIDE_CARDS_MIN and absent > limits.absent_ratio_max * looked_at:
-        raise BrakeTripped(
-            NewConflict(
-                ConflictKind.BRAKE,
-                f"brake:empty:{side}",
-                f"{side} lacks {absent} of {looked_at} cards that it had. The link has stopped.",
-                side,
-                proposal="Check that it is the right shop and that nothing was deleted; then resume.",
-            )
+def check_not_empty(
+    engine: Engine, side: str, looked_at: int, absent: int, limits: BrakeLimits, now: datetime
+) -> None:
+    """Raises BrakeTripped when a side suddenly lacks the cards that it had.
+
+    Cards that are known to be missing are not lost a second time; and for one window after a person has
+    resumed the link in spite of it, what is missing is taken for true and told of card by card.
+    """
+    bound = limits.absent_ratio_max * looked_at
+    if looked_at < EMPTY_SIDE_CARDS_MIN or absent <= bound:
+        return
+    cause = f"brake:empty:{side}"
+    if absent - _known_missing(engine, side) <= bound or _resumed_since(
+        engine, cause, now - timedelta(seconds=limits.window_seconds)
+    ):
+        return
+    raise BrakeTripped(
+        NewConflict(
+            ConflictKind.BRAKE,
+            cause,
+            f"{side} lacks {absent} of {looked_at} cards that it had. The link has stopped.",
+            side,
+            proposal="Check that it is the right shop and that nothing was deleted; then resume. What it "
+            "still lacks is told of card by card.",
         )
+    )
+
+
+def _known_missing(engine: Engine, side: str) -> int:
+    with reading(engine) as connection:
+        return connection.execute(
+            select(func.count()).where(presences.c.side == side, presences.c.hold == Hold.MISSING.value)
+        ).scalar_one()
+
+
+def _resumed_since(engine: Engine, cause: str, since: datetime) -> bool:
+    with reading(engine) as connection:
+        query = select(conflicts.c.id).where(conflicts.c.cause == cause, conflicts.c.closed_at > since)
+        return connection.execute(query.limit(1)).first() is not None
 
 
 def shut_out(side: str, error: SideClosed) -> BrakeTripped:

@@ -86,7 +86,8 @@ def sweep(link: Link, intake: Intake, side: Side, limit: int, record: Record | N
         absent = sum(isinstance(observation, Absent) for _, observation in seen)
         finished = len(batch) < size
         swept = Swept(swept.looked_at + len(batch), swept.differ + len(due), swept.absent + absent, finished)
-        check_not_empty(side.name, swept.looked_at, swept.absent, link.brake.limits)
+        engine, limits = link.store.engine, link.brake.limits
+        check_not_empty(engine, side.name, swept.looked_at, swept.absent, limits, link.clock())
         cursor = cursor.moved(began_at, 0 if finished else batch[-1].id)
         if record is None:
             intake.make_due(due, link.clock(), side.name)

@@ -162,7 +162,8 @@ class ListSweep:
         for page in self._pages(cursor):
             looked_at += len(page)
             absent += sum(row_id not in seen for row_id, _ in page)
-        check_not_empty(self.side, looked_at, absent, self.link.brake.limits)
+        link = self.link
+        check_not_empty(link.store.engine, self.side, looked_at, absent, link.brake.limits, link.clock())
         for page in self._pages(cursor) if absent else ():
             missing = {card_id for row_id, card_id in page if row_id not in seen}
             self.intake.make_due(missing, self.link.clock(), self.side)

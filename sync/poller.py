@@ -55,7 +55,8 @@ class Poller:
         except SideError as error:
             trouble = error
         crashpoint("poller.observed")
-        check_not_empty(side.name, len(looks), absent, self.link.brake.limits)
+        link = self.link
+        check_not_empty(link.store.engine, side.name, len(looks), absent, link.brake.limits, link.clock())
         if turns or self._waiting:
             self.polls.record([*self._heard(), *looks], due, self.link.clock(), ends_slice=bool(turns))
         if trouble is not None:

@@ -177,7 +177,8 @@ class Importer:
             after = rows[-1].id
             met = meeter.meet(rows)
             looked, absent = looked + met.looked, absent + met.absent
-            check_not_empty(self.ground.pos, looked, absent, self.link.brake.limits)
+            limits, engine = self.link.brake.limits, self.link.store.engine
+            check_not_empty(engine, self.ground.pos, looked, absent, limits, self.link.clock())
             self.imports.settle_rows(met.settled)
             held = self._create(batches, met.born)
             for reason in met.unread[:1]:

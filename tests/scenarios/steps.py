@@ -478,6 +478,12 @@ def _none_waits(story: Story) -> None:
     assert waiting == [], waiting
 
 
+@step(r"([0-9]+) conflicts wait")
+def _so_many_wait(story: Story, count: str) -> None:
+    waiting = [c.summary for c in _log(story) if c.closed_at is None]
+    assert len(waiting) == int(count), waiting
+
+
 @step(r"the link is (stopped|running)")
 def _stopped(story: Story, words: str) -> None:
     assert bool(stopped_by(story.world.ledger.engine)) is (words == "stopped")
