@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.base import Applied, Effect, Save
+from connectors.errors import SideError
 from connectors.memory import MemorySide
 from connectors.shopify import ShopifySide
 from sync.importer.actions import Ground
@@ -177,12 +178,21 @@ class _Timed(ShopifySide):
         return self._last - (self._first or 0.0)
 
     def apply(self, effect: Effect, save: Save) -> Applied:
+        with self._timing():
+            return super().apply(effect, save)
+
+    def create_pack(self, effects: Sequence[Effect]) -> list[Applied | SideError]:
+        with self._timing():
+            return super().create_pack(effects)
+
+    @contextmanager
+    def _timing(self) -> Iterator[None]:
         with self._clock_lock:
             if self._first is None:
                 self._first = time.perf_counter()
                 self.points_at_first = max(0.0, self.bulk.pace().available_points)
         try:
-            return super().apply(effect, save)
+            yield
         finally:
             with self._clock_lock:
                 self._last = time.perf_counter()

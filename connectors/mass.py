@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from connectors.base import Applied, Effect, Seen
 from connectors.errors import SideError
@@ -103,6 +103,22 @@ class Catalogue(Protocol):
 
     def details_of(self, native_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
         """See `Lister.details_of`."""
+        ...
+
+
+@runtime_checkable
+class PackCreator(Protocol):
+    """A side that makes several cards with one request, each with an outcome of its own."""
+
+    def pack_size(self, threads: int) -> int:
+        """How many creates a request should hold when so many threads send them.
+
+        One, unless the time that answers take, and not the side's limit, is what holds the threads up.
+        """
+        ...
+
+    def create_pack(self, effects: Sequence[Effect]) -> list[Applied | SideError]:
+        """Carry out creates once; for each, in order, what came of it. An unknown outcome is every one's."""
         ...
 
 

@@ -6,6 +6,7 @@ Sources: shopify.md §5 for errors, §6 for costs, §3.1 for search warnings.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -134,6 +135,28 @@ def error_of_body(operation: Operation, body: Json) -> SideError | None:
         return InDoubt("Shopify answered with an error that leaves the outcome open")
     found = [_error_of_row(row, body) for row in rows]
     return next((error for error in found if isinstance(error, InDoubt)), found[0])
+
+
+def parts_of(operation: Operation, body: Json, aliases: Sequence[str]) -> list[Json]:
+    """A packed answer as one answer for each alias, to be judged by itself (shopify.md §5).
+
+    An error belongs to the alias that its path begins with; one that names none concerns them all.
+    """
+    data, errors = body.get("data"), body.get("errors")
+    if not isinstance(data, dict):
+        return [body] * len(aliases)
+    rows = [_object(row) for row in errors] if isinstance(errors, list) else [{}] if errors else []
+
+    def part(alias: str) -> Json:
+        theirs = [row for row in rows if _first(row) == alias or _first(row) not in aliases]
+        return {**body, "data": {operation.root: data.get(alias)}, "errors": theirs}
+
+    return [part(alias) for alias in aliases]
+
+
+def _first(row: Json) -> object:
+    path = row.get("path")
+    return path[0] if isinstance(path, list) and path else None
 
 
 def _surely_unchanged(operation: Operation, body: Json, rows: list[Json]) -> bool:

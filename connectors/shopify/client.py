@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
 from connectors.http import HttpClient, retried, retry_after_seconds
 from connectors.shopify.answers import (
     REMEDY_UPDATE,
@@ -16,13 +17,15 @@ from connectors.shopify.answers import (
     cost_of,
     error_of_body,
     error_of_status,
+    parts_of,
 )
 from connectors.shopify.auth import TokenSource
 from connectors.shopify.bucket import CostBook, CostBucket, Priority, Reservation, ThrottleStatus
 from connectors.shopify.operations import Operation
-from connectors.shopify.shape import Json, as_object
+from connectors.shopify.shape import Json, Misshapen, as_object, object_of
 
 VERSION_HEADER: Final = "X-Shopify-API-Version"
+CHANGE_SECONDS_WEIGHT: Final = 0.1
 
 Variables = Mapping[str, Any]
 
@@ -42,6 +45,7 @@ class ShopifyClient:
         bucket: CostBucket,
         clock: Callable[[], datetime],
         pause: Callable[[float], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.http = http
         self.version = version
@@ -51,6 +55,8 @@ class ShopifyClient:
         self._clock = clock
         self._pause = pause
         self._served_version: str | None = None
+        self._monotonic = monotonic
+        self._change_seconds = 0.0
 
     def read(self, operation: Operation, variables: Variables, priority: Priority = Priority.CARD) -> Json:
         """The `data` of a query; repeated when it was not sent, throttled or unreadable."""
@@ -65,6 +71,23 @@ class ShopifyClient:
         """
         data = self._send(operation, variables, Priority.CARD)
         return as_object(data.get(operation.root), operation.root)
+
+    def change_all(
+        self, operation: Operation, variables: Variables, aliases: Sequence[str]
+    ) -> list[Json | SideError]:
+        """For each alias of a packed mutation its payload or its error; sent exactly once.
+
+        What is raised holds for every one of them: an unknown outcome leaves them all in doubt.
+        """
+        parts = parts_of(operation, self._exchange(operation, variables, Priority.CARD), aliases)
+        return [self._part(operation, part) for part in parts]
+
+    def _part(self, operation: Operation, part: Json) -> Json | SideError:
+        error = error_of_body(operation, part)
+        try:
+            return error or object_of(object_of(part, "data"), operation.root)
+        except Misshapen as misshapen:
+            return misshapen
 
     def check_version(self) -> None:
         """Raise SideClosed when Shopify answers as another version than the one asked for (shopify.md §1).
@@ -84,6 +107,11 @@ class ShopifyClient:
         return self._served_version
 
     @property
+    def change_seconds(self) -> float:
+        """How long a change takes from request to answer, of late; 0 before the first."""
+        return self._change_seconds
+
+    @property
     def token_kind(self) -> str:
         return self._token.kind
 
@@ -93,8 +121,17 @@ class ShopifyClient:
         return self._bucket.limits
 
     def _send(self, operation: Operation, variables: Variables, priority: Priority) -> Json:
+        body = self._exchange(operation, variables, priority)
+        error = error_of_body(operation, body)
+        if error is not None:
+            raise error
+        return as_object(body.get("data"), "data")
+
+    def _exchange(self, operation: Operation, variables: Variables, priority: Priority) -> Json:
+        """One request and its answer, paid for from the bucket; the answer may hold errors."""
         points = self._book.estimate(operation.name, operation.points_guess)
         reservation = self._bucket.reserve(points, priority)
+        began = self._monotonic()
         try:
             body = self._post(operation, variables)
         except NotSent:
@@ -104,12 +141,13 @@ class ShopifyClient:
             self._bucket.settle(reservation, None)
             raise
         self._settle(operation, reservation, cost_of(body))
-        error = error_of_body(operation, body)
-        if isinstance(error, Throttled):
+        if isinstance(error_of_body(operation, body), Throttled):
             self.http.count(throttled=1)
-        if error is not None:
-            raise error
-        return as_object(body.get("data"), "data")
+        if operation.changes:
+            # The newest answers count most: a shop is slower at noon than at night.
+            taken = self._monotonic() - began
+            self._change_seconds += (taken - self._change_seconds) * CHANGE_SECONDS_WEIGHT
+        return body
 
     def _settle(self, operation: Operation, reservation: Reservation, cost: Cost) -> None:
         """Put what the answer says of costs into the bucket, the book and the usage."""

@@ -1,13 +1,14 @@
 """Every GraphQL document that giftsync sends to Shopify, each a named operation.
 
-One money mutation per request: a top-level error of one field does not stop the others (shopify.md §5), so
-only a request with a single field has a single outcome. No document selects `giftCardCode`, the whole code:
-giftsync makes cards only with serials that it already has.
+One movement of money per request: a top-level error of one field does not stop the others (shopify.md §5), so
+only a request with a single field has a single outcome. Creates alone may be packed. No document selects
+`giftCardCode`, the whole code: giftsync makes cards only with serials that it already has.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 #: A page, an id list or an input array holds no more (shopify.md §6).
@@ -193,20 +194,37 @@ query GiftsyncReadOrder($id: ID!) {
     points_guess=2,
 )
 
+_CREATE: Final = """giftCardCreate(input: ${variable}) {{
+    giftCard {{ id balance {{ amount currencyCode }} note }}
+    userErrors {{ field code message }}
+  }}"""
+
 CREATE_CARD: Final = Operation(
     "GiftsyncCreateCard",
     "giftCardCreate",
-    """
-mutation GiftsyncCreateCard($input: GiftCardCreateInput!) {
-  giftCardCreate(input: $input) {
-    giftCard { id balance { amount currencyCode } note }
-    userErrors { field code message }
-  }
-}
-""",
+    "mutation GiftsyncCreateCard($input: GiftCardCreateInput!) {\n  "
+    + _CREATE.format(variable="input")
+    + "\n}",
     points_guess=10,
     changes=True,
 )
+
+#: More would make one lost answer put too many cards in doubt.
+PACK_MAX: Final = 20
+
+
+@cache
+def create_pack(size: int) -> Operation:
+    """So many independent creates in one request, under the aliases `c0`, `c1` and so on.
+
+    Only creates are packed: sent again after an unknown outcome they are refused as taken.
+    """
+    variables = ", ".join(f"$c{n}: GiftCardCreateInput!" for n in range(size))
+    fields = "\n".join(f"  c{n}: " + _CREATE.format(variable=f"c{n}") for n in range(size))
+    name = f"GiftsyncCreateCards{size}"
+    document = f"mutation {name}({variables}) {{\n{fields}\n}}"
+    return Operation(name, "giftCardCreate", document, points_guess=10 * size, changes=True)
+
 
 CREDIT_CARD: Final = Operation(
     "GiftsyncCreditCard",
@@ -631,6 +649,10 @@ OPERATIONS: Final = (
 
 
 def every_document() -> dict[str, str]:
-    """Every document by name, with those that Shopify runs in bulk."""
-    bulk = {"list_in_bulk": list_in_bulk("tag"), "create_in_bulk": create_in_bulk("tag")}
-    return {operation.name: operation.document for operation in OPERATIONS} | bulk
+    """Every document by name, with those that are made when they are needed."""
+    more = {
+        "list_in_bulk": list_in_bulk("tag"),
+        "create_in_bulk": create_in_bulk("tag"),
+        "create_pack": create_pack(PACK_MAX).document,
+    }
+    return {operation.name: operation.document for operation in OPERATIONS} | more

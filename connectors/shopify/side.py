@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Final
 
 from connectors.base import (
@@ -24,7 +25,7 @@ from connectors.base import (
     Subscribed,
     Usage,
 )
-from connectors.errors import SideClosed
+from connectors.errors import SideClosed, SideError
 from connectors.findings import Bench, Examination, Finding, Wanted
 from connectors.http import CONNECT_SECONDS, READ_SECONDS, HttpClient
 from connectors.shopify import operations, webhooks
@@ -107,7 +108,7 @@ class ShopifySide:
         self._http = HttpClient(url, {}, connect_seconds, read_seconds, clock)
         bucket = CostBucket(monotonic, pause)
         self._token = _source_of(token)
-        self._client = ShopifyClient(self._http, self._token, version, bucket, clock, pause)
+        self._client = ShopifyClient(self._http, self._token, version, bucket, clock, pause, monotonic)
         self._reader = CardReader(self._client, clock)
         self._writer = CardWriter(self._client, self._reader, attaching_notifies=attaching_notifies)
         self._feeds = FeedReader(self._client, clock, look_back)
@@ -162,6 +163,15 @@ class ShopifySide:
     def apply(self, effect: Effect, save: Save) -> Applied:
         """See `Side.apply`. Every effect is one request, so nothing is saved on the way."""
         return self._writer.apply(effect)
+
+    def pack_size(self, threads: int) -> int:
+        """See `PackCreator.pack_size`: as many as the points pay for while the other threads are waiting."""
+        by_points = self._client.limits.restore_points_per_second / operations.CREATE_CARD.points_guess
+        cards = by_points * self._client.change_seconds / max(1, threads)
+        return min(max(1, ceil(cards)), operations.PACK_MAX)
+
+    def create_pack(self, effects: Sequence[Effect]) -> list[Applied | SideError]:
+        return self._writer.create_pack(effects)
 
     def find(self, effect: Effect) -> FindResult:
         return self._writer.find(effect)

@@ -6,6 +6,7 @@ a note, is sent exactly once, and is looked for before it is ever sent again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from connectors.base import (
@@ -86,7 +87,39 @@ class CardWriter:
     def _create(self, effect: Effect) -> Applied:
         """Make the card. A retry is safe: the same code is refused as taken (shopify.md §3.2)."""
         made = create_input(effect, self._client.version)
-        payload = self._client.change(operations.CREATE_CARD, {"input": made})
+        return self._created(effect, self._client.change(operations.CREATE_CARD, {"input": made}))
+
+    def create_pack(self, effects: Sequence[Effect]) -> list[Applied | SideError]:
+        """See `PackCreator.create_pack`."""
+        outcomes: list[Applied | SideError] = []
+        inputs: dict[int, dict[str, object]] = {}
+        for number, effect in enumerate(effects):
+            outcomes.append(InDoubt("Shopify's answer says nothing of this card"))
+            try:
+                inputs[number] = create_input(effect, self._client.version)
+            except Refused as error:
+                outcomes[number] = error
+        if not inputs:
+            return outcomes
+        aliases = [f"c{n}" for n in range(len(inputs))]
+        try:
+            payloads: Sequence[Json | SideError] = self._client.change_all(
+                operations.create_pack(len(inputs)),
+                dict(zip(aliases, inputs.values(), strict=True)),
+                aliases,
+            )
+        except SideError as error:
+            payloads = [error] * len(inputs)
+        for number, payload in zip(inputs, payloads, strict=True):
+            try:
+                outcomes[number] = (
+                    payload if isinstance(payload, SideError) else self._created(effects[number], payload)
+                )
+            except SideError as error:
+                outcomes[number] = error
+        return outcomes
+
+    def _created(self, effect: Effect, payload: Json) -> Applied:
         errors = user_errors(payload)
         card = optional_object(payload, "giftCard")
         if errors:

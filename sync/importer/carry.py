@@ -1,7 +1,8 @@
-"""Carries out the creates of many cards one by one, as fast as their side allows.
+"""Carries out the creates of many cards live, as fast as their side allows.
 
 `sent` is committed for a group, the calls of the group are made by many threads, and the outcomes are
-committed for a group again. Whatever is no plain success is given back, due, to the ordinary work on cards.
+committed for a group again. A side may take several creates with one call; each has its own outcome.
+Whatever is no plain success is given back, due, to the ordinary work on cards.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from connectors.base import EffectKind
-from connectors.errors import InDoubt, NotSent, Refused, SideClosed, Throttled
+from connectors.base import Applied, EffectKind, Side
+from connectors.errors import NotSent, Refused, SideClosed, SideError, Throttled
+from connectors.mass import PackCreator
 from sync import decide
 from sync.crashpoints import crashpoint
 from sync.execute import CLOSED_WAIT_SECONDS, NOT_SENT_WAIT_SECONDS, effect_of
@@ -54,7 +56,7 @@ class Carrier:
     def carry(self, groups: Iterable[list[Held]]) -> None:
         """Carry out every group. Raises SideClosed, BrakeTripped or what the groups raise, at the end."""
         waiting: Iterator[Held] = (held for group in groups for held in group)
-        running: set[Future[Step | None]] = set()
+        running: set[Future[list[Step]]] = set()
         outcomes: list[Step] = []
         flushed_at, more = self.link.clock(), True
         failed: Exception | None = None
@@ -67,10 +69,10 @@ class Carrier:
                         failed, sent = error, []
                         self.halt.set()
                     more = bool(sent)
-                    running |= {pool.submit(self._call, held) for held in sent}
+                    running |= {pool.submit(self._call_pack, pack) for pack in self._packs(sent)}
                 if running:
                     done, running = wait(running, FLUSH_SECONDS, FIRST_COMPLETED)
-                    outcomes += [step for one in done if (step := one.result()) is not None]
+                    outcomes += [step for one in done for step in one.result()]
                 now = self.link.clock()
                 if (
                     len(outcomes) >= GROUP
@@ -111,39 +113,64 @@ class Carrier:
         self.batches.give_back(aside)
         return self.batches.commit(steps, self.link.clock(), self.run_id) if steps else []
 
-    def _call(self, held: Held) -> Step | None:
-        """One call, and what it came to. None when the lease ran out before it was made: then it was not."""
+    def _packs(self, sent: list[Held]) -> Iterator[list[Held]]:
+        """Creates of one side that go in one request; alone where a side takes one at a time."""
+        by_side: dict[str, list[Held]] = {}
+        for held in sent:
+            by_side.setdefault(_create_of(held)[0].side, []).append(held)
+        for name, group in by_side.items():
+            side = self.link.sides[name]
+            size = side.pack_size(self.threads) if isinstance(side, PackCreator) else 1
+            yield from (group[start : start + size] for start in range(0, len(group), size))
+
+    def _call_pack(self, pack: list[Held]) -> list[Step]:
+        """One call, and what each of its creates came to. Those whose lease ran out before are not sent."""
         crashpoint("execute.sent")
-        card = held.card
-        p, intent = next((p, i) for p in card.presences for i in p.open_intents)
-        if self.link.clock() >= self._held_until(held):
-            return None
+        now = self.link.clock()
+        pack = [held for held in pack if now < self._held_until(held)]
+        if not pack:
+            return []
+        side = self.link.sides[_create_of(pack[0])[0].side]
+        if len(pack) > 1 and isinstance(side, PackCreator):
+            effects = [effect_of(held.card, *_create_of(held)) for held in pack]
+            outcomes = side.create_pack(effects)
+        else:
+            outcomes = [self._apply(side, held) for held in pack]
+        crashpoint("execute.called")
+        return [self._step(held, outcome) for held, outcome in zip(pack, outcomes, strict=True)]
+
+    def _apply(self, side: Side, held: Held) -> Applied | SideError:
+        p, intent = _create_of(held)
 
         def save(progress: Mapping[str, str]) -> None:
             self.link.store.save_progress(held.lease, intent.marker, progress)
 
         try:
-            applied = self.link.sides[p.side].apply(effect_of(card, p, intent), save)
-        except NotSent as error:
-            return self._again(held, intent, str(error), NOT_SENT_WAIT_SECONDS)
-        except Throttled as error:
-            return self._again(held, intent, str(error), error.wait_seconds)
-        except SideClosed as error:
-            self.link.on_closed(p.side, error)
-            self._closed = error
-            self.halt.set()
-            return self._again(held, intent, str(error), CLOSED_WAIT_SECONDS)
-        except Refused as error:
-            crashpoint("execute.called")
-            refused = decide.refuse(card, p.side, intent, error.reason, str(error), error.native_id)
-            return Step(held, refused, True, self.link.clock())
-        except InDoubt as error:
-            crashpoint("execute.called")
-            until = self.link.clock() + timedelta(seconds=self.link.quiet_seconds)
-            return Step(held, decide.doubt(card, intent, str(error), until), True, until)
-        crashpoint("execute.called")
-        landed = decide.land(card, p.side, intent, 1, applied.native_id, applied.reference or "")
-        return Step(held, landed, True, after_landing(landed, self.link.clock()))
+            return side.apply(effect_of(held.card, p, intent), save)
+        except SideError as error:
+            return error
+
+    def _step(self, held: Held, outcome: Applied | SideError) -> Step:
+        card = held.card
+        p, intent = _create_of(held)
+        match outcome:
+            case Applied():
+                landed = decide.land(card, p.side, intent, 1, outcome.native_id, outcome.reference or "")
+                return Step(held, landed, True, after_landing(landed, self.link.clock()))
+            case NotSent():
+                return self._again(held, intent, str(outcome), NOT_SENT_WAIT_SECONDS)
+            case Throttled():
+                return self._again(held, intent, str(outcome), outcome.wait_seconds)
+            case SideClosed():
+                self.link.on_closed(p.side, outcome)
+                self._closed = outcome
+                self.halt.set()
+                return self._again(held, intent, str(outcome), CLOSED_WAIT_SECONDS)
+            case Refused():
+                refused = decide.refuse(card, p.side, intent, outcome.reason, str(outcome), outcome.native_id)
+                return Step(held, refused, True, self.link.clock())
+        until = self.link.clock() + timedelta(seconds=self.link.quiet_seconds)
+        return Step(held, decide.doubt(card, intent, str(outcome), until), True, until)
 
     def _again(self, held: Held, intent: Intent, reason: str, seconds: float) -> Step:
         not_before = self.link.clock() + timedelta(seconds=seconds)
@@ -172,6 +199,11 @@ class Carrier:
         if (now - since).total_seconds() > self.batches.lease_seconds / 4:
             self.batches.renew(now)
             self._renewed_at = now
+
+
+def _create_of(held: Held) -> tuple[Presence, Intent]:
+    """The card's only open intent, which is its create."""
+    return next((p, intent) for p in held.card.presences for intent in p.open_intents)
 
 
 def after_landing(landed: Decision, now: datetime) -> datetime | None:

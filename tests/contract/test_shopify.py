@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import requests
 
-from connectors.base import CannotTell, CardRef, Effect, EffectKind, Found, NotFound, Side
-from connectors.errors import InDoubt, SideClosed
+from connectors.base import Applied, CannotTell, CardRef, Effect, EffectKind, Found, NotFound, Side
+from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
 from connectors.shopify import ShopifySide
+from connectors.shopify.operations import PACK_MAX
 from connectors.shopify.reads import FIRST_ENTRIES
 from connectors.shopify.side import VERSIONS
 from mappings.lifecycle import CardStatus
@@ -333,3 +334,90 @@ def test_a_wrong_token_or_shop_closes_the_side(shop: str, token: str) -> None:
 
         assert token not in str(caught.value) + caught.value.remedy
         side.close()
+
+
+# --- Packs --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def packing() -> Iterator[tuple[ShopifyWorld, ShopifySide]]:
+    with opened_shop(behaviour=ShopifyBehaviour(search_lag_s=0)) as world:
+        side = world.side()
+        yield world, side
+        side.close()
+
+
+def a_create(amount_minor: int = 10_000, serial: Serial | None = None) -> Effect:
+    card = CardRef(serial=serial or Serial(uuid.uuid4().hex[:16]))
+    return Effect(marker(), EffectKind.CREATE, card, "NOK", amount_minor)
+
+
+def test_given_several_creates_in_one_request_then_each_has_its_own_outcome(
+    packing: tuple[ShopifyWorld, ShopifySide],
+) -> None:
+    world, side = packing
+    taken, ours = a_create(), a_create()
+    side.apply(taken, Saved())
+    side.apply(ours, Saved())
+    effects = [
+        a_create(),
+        a_create(serial=taken.card.serial),
+        a_create(99_999_900),
+        Effect(marker(), EffectKind.CREATE, CardRef(), "NOK", 10_000),  # It has no serial: it is not sent.
+        ours,  # Sent once more after an unknown outcome.
+        a_create(),
+    ]
+    calls = side.usage().calls
+
+    found = side.create_pack(effects)
+
+    assert [type(one) for one in found] == [Applied, Refused, Refused, Refused, Applied, Applied]
+    reasons = [one.reason for one in found if isinstance(one, Refused)]
+    assert reasons == [Refusal.TAKEN, Refusal.OVER_LIMIT, Refusal.MISSING_DETAIL]
+    # One request for all, and one look at each of the two serials that are taken.
+    assert side.usage().calls - calls == 3
+    assert len(world.cards()) == 4
+
+
+@pytest.mark.parametrize(
+    ("mishap", "error", "made"),
+    [
+        (Mishap.DROP_RESPONSE, InDoubt, 3),
+        (Mishap.DROP_REQUEST, InDoubt, 0),
+        (Mishap.SERVER_ERROR, InDoubt, 3),
+        (Mishap.THROTTLE, Throttled, 0),
+    ],
+)
+def test_given_no_believable_answer_to_a_pack_then_it_holds_for_each_of_its_parts(
+    packing: tuple[ShopifyWorld, ShopifySide], mishap: Mishap, error: type[SideError], made: int
+) -> None:
+    world, side = packing
+    effects = [a_create() for _ in range(3)]
+    world.fail_next(mishap)
+
+    found = side.create_pack(effects)
+
+    assert [type(one) for one in found] == [error] * 3
+    assert len(world.cards()) == made
+    # Sent again, each is found to be made, whichever way it went; nothing is made twice.
+    assert all(isinstance(one, Applied) for one in side.create_pack(effects))
+    assert len(world.cards()) == 3
+
+
+def test_given_no_connection_then_no_part_was_sent(packing: tuple[ShopifyWorld, ShopifySide]) -> None:
+    world, _ = packing
+    side = world.side(f"http://127.0.0.1:{closed_port()}")
+    assert [type(one) for one in side.create_pack([a_create(), a_create()])] == [NotSent] * 2
+    side.close()
+
+
+def test_given_quick_answers_or_many_threads_then_creates_go_alone_and_else_in_packs(
+    packing: tuple[ShopifyWorld, ShopifySide], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, side = packing
+    assert side.pack_size(1) == 1  # Nothing is known yet.
+    monkeypatch.setattr(type(side._client), "change_seconds", 0.5)
+    # A hundred points a second pay for ten creates; one thread sends two requests in that time.
+    assert [side.pack_size(threads) for threads in (1, 2, 4, 5, 32)] == [5, 3, 2, 1, 1]
+    monkeypatch.setattr(type(side._client), "change_seconds", 60.0)
+    assert side.pack_size(1) == PACK_MAX

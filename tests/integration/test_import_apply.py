@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from connectors.base import CardRef
-from connectors.errors import InDoubt, SideClosed
+from connectors.base import Applied, CardRef, Effect, no_save
+from connectors.errors import InDoubt, SideClosed, SideError
 from connectors.memory import MemoryFault
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -58,6 +58,55 @@ def finished(desk: Desk) -> None:
     proof = audit(desk.shop.engine, desk.shop.vault, desk.shop.clock, desk.shop.sides)
     assert list(proof) == []
     assert desk.shop.rows("intents", kind="notify") == []
+
+
+# --- Packs --------------------------------------------------------------------------------------------------
+
+
+class Packing:
+    """Has a side in memory take several creates with one call."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, lost: bool = False) -> None:
+        self.sizes: list[int] = []
+        self.side, self.lost = desk.shop.sides[SHOPIFY], lost
+        monkeypatch.setattr(self.side, "pack_size", lambda threads: 3, raising=False)
+        monkeypatch.setattr(self.side, "create_pack", self.create_pack, raising=False)
+
+    def create_pack(self, effects: Sequence[Effect]) -> list[Applied | SideError]:
+        self.sizes.append(len(effects))
+        outcomes = [self._one(effect) for effect in effects]
+        lost, self.lost = self.lost, False
+        return [InDoubt("no answer")] * len(effects) if lost else outcomes
+
+    def _one(self, effect: Effect) -> Applied | SideError:
+        try:
+            return self.side.apply(effect, no_save)
+        except SideError as error:
+            return error
+
+
+def test_given_a_side_that_takes_packs_then_all_cards_are_made_in_fewer_calls(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, packing = fill(desk), Packing(desk, monkeypatch)
+
+    assert desk.apply(plan, Mode.LIVE)
+
+    finished(desk)
+    assert max(packing.sizes) == 3
+    assert sum(packing.sizes) <= STORE
+
+
+def test_given_a_pack_whose_answer_is_lost_then_each_of_its_cards_is_read_back_and_made_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, packing = fill(desk), Packing(desk, monkeypatch, lost=True)
+
+    desk.apply(plan, Mode.LIVE)
+    desk.apply(plan, Mode.LIVE)
+
+    assert packing.sizes[0] == 3
+    finished(desk)
 
 
 # --- The good day -------------------------------------------------------------------------------------------

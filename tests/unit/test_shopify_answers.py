@@ -13,10 +13,11 @@ from connectors.shopify.answers import (
     cost_of,
     error_of_body,
     error_of_status,
+    parts_of,
     throttle_seconds,
 )
 from connectors.shopify.bucket import ThrottleStatus
-from connectors.shopify.operations import CREDIT_CARD, READ_CARDS
+from connectors.shopify.operations import CREATE_CARD, CREDIT_CARD, READ_CARDS
 from connectors.shopify.shape import text_of
 
 THROTTLED: dict[str, Any] = {
@@ -146,3 +147,35 @@ def test_a_clean_body_is_no_error() -> None:
 
 def test_given_a_nul_in_a_text_then_it_is_left_out_because_no_database_need_hold_it() -> None:
     assert text_of({"name": "Kari\x00 Nordmann"}, "name") == "Kari Nordmann"
+
+
+# --- Packs --------------------------------------------------------------------------------------------------
+
+
+def row(*path: object) -> dict[str, object]:
+    return {"message": "x", "extensions": {"code": "INVALID_FIELD_ARGUMENTS"}, "path": list(path)}
+
+
+def test_an_error_of_a_pack_belongs_to_the_alias_that_it_names() -> None:
+    made = {"giftCard": {"id": "x"}, "userErrors": []}
+    body = {"data": {"c0": made, "c1": None, "c2": made}, "errors": [row("c1")]}
+
+    parts = parts_of(CREATE_CARD, body, ["c0", "c1", "c2"])
+
+    assert [error_of_body(CREATE_CARD, part) is None for part in parts] == [True, False, True]
+    assert isinstance(error_of_body(CREATE_CARD, parts[1]), SideClosed)
+    assert parts[2]["data"] == {"giftCardCreate": made}
+
+
+@pytest.mark.parametrize("stray", [row(), row("elsewhere"), {"message": "x"}, "nonsense"])
+def test_an_error_that_names_no_alias_leaves_every_part_open(stray: object) -> None:
+    made = {"giftCard": {"id": "x"}, "userErrors": []}
+    parts = parts_of(CREATE_CARD, {"data": {"c0": made, "c1": made}, "errors": [stray]}, ["c0", "c1"])
+
+    assert all(isinstance(error_of_body(CREATE_CARD, part), InDoubt) for part in parts)
+
+
+def test_without_data_no_part_was_started() -> None:
+    parts = parts_of(CREATE_CARD, {"errors": [row("c0")]}, ["c0", "c1"])
+
+    assert all(isinstance(error_of_body(CREATE_CARD, part), SideClosed) for part in parts)
