@@ -4,8 +4,8 @@
 
 The import's own way (`sent` for a group, calls by many threads, outcomes for a group) against the emulator in
 another process, with 100 ms before every answer, on two plans. The shop's bucket is empty at the beginning;
-what is measured is the share of the points that it gives out until the last answer. Then a plain loop with the
-ShopifyAPI library makes cards in the same shop for a while.
+what is measured is the share of the points that it gives out until the last answer. Then a plain loop with
+the ShopifyAPI library makes cards in the same shop for a while.
 """
 
 from __future__ import annotations
