@@ -416,8 +416,9 @@ class NoticesSection(Section):
 class WorkerSection(Section):
     """How the background worker works. The defaults suit most shops."""
 
-    threads: Annotated[int, Field(ge=1, le=64), _form("a whole number from 1 to 64")] = 8
-    """How many cards are worked on at the same time."""
+    threads: Annotated[int, Field(ge=1, le=64), _form("a whole number from 1 to 64")] = 16
+    """How many cards are worked on at the same time. A thread mostly waits for answers: divided by the
+    seconds that a card takes, this is how many payments a second reach the other side."""
 
     poll_seconds: Annotated[float | None, Field(gt=0, le=86_400), _form("seconds, up to 86400")] = None
     """How often to look for news on both sides. Left out, each source of news has its own pace."""
