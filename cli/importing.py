@@ -14,6 +14,7 @@ from config.settings import Settings
 from connectors.mass import Lister, MassCreator
 from connectors.shopify import ShopifySide
 from mappings.money import minor_from_decimal
+from mappings.ranges import NumberRange
 from mappings.serials import Serial
 from mappings.sheets.formats import Field, Format, Role
 from mappings.sheets.rows import FileCard, Terms
@@ -66,6 +67,7 @@ def ground_of(settings: Settings, worker: Worker) -> Ground:
         online_limit_minor=limit[0] if limit is not None and limit[1] == link.currency else None,
         card_limit_minor=_minor(settings.link.brakes.money_per_card, link.currency),
         lengthens=settings.link.lengthen_short_numbers,
+        made=NumberRange("shopify_serial_prefix", settings.link.shopify_serial_prefix),
     )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from connectors.base import Capabilities, Seen
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
+from mappings.ranges import NumberRange
 from mappings.serials import Serial, SerialError, lengthened
 from sync.model import FirstContact, LinkRules
 
@@ -74,6 +75,8 @@ class Ground:
     card_limit_minor: int | None = None
     #: Whether numbers that are too short online are lengthened there.
     lengthens: bool = False
+    #: The store numbers that giftsync makes for cards bought online; None: it makes none.
+    made: NumberRange | None = None
 
     def online_serial(self, serial: Serial) -> tuple[Serial, str | None]:
         """The card's serial online, and why it cannot have one, if so."""
@@ -97,6 +100,13 @@ def for_pos_card(card: PosCard, ground: Ground) -> Verdict:
     _, reason = ground.online_serial(card.serial)
     if reason is not None:
         return Verdict(Action.REJECT, f"the number {reason}")
+    if ground.made is not None and card.serial in ground.made:
+        # The hub does not know it, and may not be the ledger that made it: online it would be there twice.
+        return Verdict(
+            Action.REJECT,
+            f"the number begins with {ground.made.prefix}, as those that giftsync makes for cards bought "
+            "online: bring its ledger back, or choose another shopify_serial_prefix",
+        )
     if card.status is CardStatus.CLOSED:
         return Verdict(Action.SKIP, "closed")
     if card.status is CardStatus.INACTIVE and card.balance_minor == 0:

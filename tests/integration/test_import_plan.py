@@ -12,6 +12,7 @@ import pytest
 
 from connectors.memory import CAPABILITIES
 from mappings.lifecycle import CardStatus
+from mappings.ranges import NumberRange
 from sync.importer.files import FileProblem, open_card_file
 from sync.importer.plan import Planner, Stopped
 from sync.importer.planfile import choose_rows, import_id_of
@@ -138,6 +139,19 @@ def test_given_limits_then_cards_above_them_are_rejected(shop: Shop, tmp_path: P
     file = desk.write(*(f"{N.format(n)};{n},00;ACTIVE" for n in (50, 51)), f"{N.format(1)};100,01;ACTIVE")
     plan = desk.plan(file)
     assert [row.action for row in desk.rows(plan)] == ["create_in_shopify", "reject", "reject", "reject"]
+
+
+def test_given_a_number_that_giftsync_could_have_made_then_it_is_rejected_unless_the_hub_knows_it(
+    shop: Shop, tmp_path: Path
+) -> None:
+    desk = Desk(shop, tmp_path, made=NumberRange("shopify_serial_prefix", "9900"))
+    shop.in_step(4_000, "9900000000000002")
+
+    plan = desk.plan(desk.write("9900000000000001;5,00;ACTIVE", "9900000000000002;40,00;ACTIVE"))
+
+    unknown, known = desk.rows(plan)[:2]
+    assert (unknown.action, "begins with 9900" in unknown.reason) == ("reject", True)
+    assert known.action == "known"
 
 
 def test_given_short_numbers_then_the_link_may_lengthen_them(shop: Shop, tmp_path: Path) -> None:
