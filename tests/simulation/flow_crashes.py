@@ -118,7 +118,7 @@ class Stage:
         self._to_rest(reached)
         steps = tuple(script.steps)
         script.land()
-        made_late = self._acts(lambda: self._work_again(card_id))
+        made_late = self._work_again(card_id)
         story = f"{self.name}: {'; then '.join(script.struck) or 'no mishap'}"
         lost_orders = self._check(serial, card_id, story)
         assert made_late == (), f"{story}: the next run did {made_late}"
@@ -198,21 +198,19 @@ class Stage:
             ).all()
         return min((moment for row in rows for moment in row if moment is not None), default=None)
 
-    def _work_again(self, card_id: int) -> None:
+    def _work_again(self, card_id: int) -> tuple[str, ...]:
+        """One more run of the worker; what it wrote, on either side or in the ledger."""
+        before = self._bridge.script.step
+        writes, rows = len(self._shop.sides[SHOPIFY].writes), self._counts(card_id)
         self._shop.intake.make_due([card_id], self._clock())
         self._to_rest(lambda point: None)
-
-    def _acts(self, work: Callable[[], None]) -> tuple[str, ...]:
-        """What a piece of work wrote, on either side or in the ledger."""
-        before = self._bridge.script.step
-        writes, rows = len(self._shop.sides[SHOPIFY].writes), self._counts()
-        work()
         asked = [step for step in self._bridge.script.steps[before:] if not step.startswith("GET ")]
         other = len(self._shop.sides[SHOPIFY].writes) - writes
-        return (*asked, *["a write on the other side"] * other, *(self._counts() - rows).elements())
+        return (*asked, *["a write on the other side"] * other, *(self._counts(card_id) - rows).elements())
 
-    def _counts(self) -> Counter[str]:
-        return Counter({name: len(self._shop.rows(name)) for name in ("movements", "intent_states")})
+    def _counts(self, card_id: int) -> Counter[str]:
+        names = ("movements", "intent_states")
+        return Counter({name: len(self._shop.rows(name, card_id=card_id)) for name in names})
 
     # --- after ----------------------------------------------------------------------------------------------
 
