@@ -88,6 +88,13 @@ def why_not(card: CardRow) -> str:
             return f"no: not on {p.side} yet"
         if p.stale:
             return f"no: {p.side} is to be looked at"
+        # What is under way counts as done here, so this is what is not to be, or cannot be, written.
+        if p.status != card.status:
+            return f"no: {p.status} on {p.side}"
+        if p.shadow_minor != card.balance_minor:
+            return f"no: {format_money(p.shadow_minor, card.currency)} on {p.side}"
+        if p.expires_on != card.expires_on:
+            return f"no: expires {date_words(p.expires_on)} on {p.side}"
     return "no: under way"
 
 

@@ -29,7 +29,8 @@ _MEANINGS = {
         "The two sides say different things about whether the card may be used, or one says what giftsync "
         "does "
         "not know.",
-        "The more restrictive status was taken; with an unknown status nothing is written.",
+        "The more restrictive status was taken, unless the settings ask first; with an unknown status "
+        "nothing is written.",
     ),
     ConflictKind.EXPIRY: Meaning(
         "The expiry was changed on both sides, to two different dates.",
@@ -100,11 +101,18 @@ _ACTIONS = {
 }
 
 
+#: Where an action says something else than elsewhere.
+_OF_KIND = {
+    (ConflictKind.NOTIFICATION, Action.RETRY): "send the message; if it did go out, they get it twice",
+    (ConflictKind.STATUS, Action.ACCEPT): "the status that this side shows is right (--side)",
+}
+
+
 def meaning_of(kind: ConflictKind) -> Meaning:
     """Why such a conflict is there, and what giftsync did already."""
     return _MEANINGS[kind]
 
 
-def words_for(action: Action) -> str:
-    """What a person says with it."""
-    return _ACTIONS[action]
+def words_for(kind: ConflictKind, action: Action) -> str:
+    """What a person says with it about such a conflict."""
+    return _OF_KIND.get((kind, action), _ACTIONS[action])

@@ -175,6 +175,10 @@ class Presence:
     id: int | None = None
 
 
+#: A card that may be closed on a side: it is closed, or suspended where that is for good.
+_ENDED = frozenset({CardStatus.CLOSED, CardStatus.SUSPENDED})
+
+
 @dataclass(frozen=True)
 class Card:
     """The hub's record of one gift card."""
@@ -206,7 +210,8 @@ class Card:
             and p.hold is None
             and not p.open_intents
             and (
-                p.shadow_status is CardStatus.CLOSED
+                # Closed is final there: nothing of it can be brought in step any more.
+                (p.shadow_status is CardStatus.CLOSED and self.status in _ENDED)
                 or (
                     p.shadow_minor == self.balance_minor
                     and (not p.born or p.shadow_status == self.status)

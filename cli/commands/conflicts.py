@@ -89,7 +89,7 @@ def show(conflict_id: ConflictId, config: ConfigOption = None, as_json: JsonOpti
         output.say(f"Proposal: {found.proposal}")
     if found.closed_at is None:
         output.say(f'Settle it: giftsync conflicts resolve {found.id} ACTION --why "..." [--preview], with')
-        output.show(rows(table("Action", "It says"), ((one, words_for(one)) for one in actions)))
+        output.show(rows(table("Action", "It says"), ((one, words_for(kind, one)) for one in actions)))
     else:
         by = f" by {found.resolved_by}" if found.resolved_by else ""
         why = f", because: {found.resolved_why}" if found.resolved_why else ""

@@ -30,6 +30,10 @@ PAGE_SIZE = 500
 _open_intent = exists().where(
     intents.c.card_id == cards.c.id, intents.c.state.in_(("planned", "sent", "in_doubt"))
 )
+_has_ended = and_(
+    presences.c.shadow_status == CardStatus.CLOSED.value,
+    cards.c.status.in_((CardStatus.CLOSED.value, CardStatus.SUSPENDED.value)),
+)
 # A card with nothing on it needs no presence that does not exist yet.
 _differs = exists().where(
     presences.c.card_id == cards.c.id,
@@ -37,7 +41,7 @@ _differs = exists().where(
         presences.c.stale,
         presences.c.hold.is_not(None),
         and_(
-            presences.c.shadow_status != CardStatus.CLOSED.value,
+            not_(_has_ended),
             or_(
                 presences.c.shadow_minor != cards.c.balance_minor,
                 and_(

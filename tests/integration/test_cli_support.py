@@ -129,3 +129,19 @@ def test_a_pool_number_that_giftsync_could_make_itself_is_refused(giftsync: Gift
     code, _, err = giftsync("pool", "add", str(path))
 
     assert (code, "shopify_serial_prefix = 9900" in err) == (3, True)
+
+
+def test_a_card_that_is_not_in_step_says_where_and_how(
+    giftsync: Giftsync, config: Path, flow: Control, shopify: Control
+) -> None:
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace('# balance = "both"', 'balance = "to_shopify"'), encoding="utf-8")
+    number = flow.move("sell", 50_000)["number"]
+    giftsync("sync")
+    shopify.move("checkout", 10_000, code=number)
+
+    assert giftsync("sync")[0] == 1
+
+    assert "no: 500.00 NOK on flow" in giftsync("cards", "list")[1]
+    shown = giftsync("conflicts", "show", "1")[1]
+    assert "flow shows 100.00 NOK too much, and the link does not write there." in shown

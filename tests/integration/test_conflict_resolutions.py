@@ -224,4 +224,4 @@ def test_every_kind_is_explained_and_can_be_answered(kind: ConflictKind) -> None
     assert meaning_of(kind).why.endswith(".")
     assert meaning_of(kind).done.endswith(".")
     assert actions_for(kind)
-    assert all(words_for(action) for action in actions_for(kind))
+    assert all(words_for(kind, action) for action in actions_for(kind))
