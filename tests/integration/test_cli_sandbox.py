@@ -85,7 +85,7 @@ def test_the_settings_agree_with_the_back_office(ready: dict[str, Any]) -> None:
     methods = next(one["payment_methods"] for one in office["stores"] if one["uid"] == flow["store"])
 
     assert values["flow", "debit_product_uid"] == office["online_redemption_product"]
-    assert values["flow", "gift_card_product_uids"] == {b["code"]: b["product"] for b in office["brands"]}
+    assert values["flow", "gift_card_product_uids"] == {b["name"]: b["product"] for b in office["brands"]}
     assert values["flow", "item_number_field"] == office["item_number_key"]
     assert values["flow", "gift_card_payment_method_uid"] == methods["GIFTCARD"]
     assert values["flow", "external_payment_method_uid"] == methods["EXTERNAL_SHOPIFY"]
