@@ -19,13 +19,14 @@ import requests
 from connectors.base import Delivery
 from connectors.notify import MailSender, NotDelivered, Notice, WebhookSender
 from connectors.shopify.webhooks import read_delivery
+from mappings.contact import Contact
 from mappings.serials import Serial
 from sync.conflicts import Action, Resolution, resolve
 from sync.ledger.mailbox import Mailbox
 from sync.ledger.marks import read_mark
 from sync.model import ConflictKind, NewConflict
 from sync.notices import CURSOR, LISTED_MAX, Notices
-from sync.privacy import CUSTOMER_REDACT, DATA_REQUEST, SHOP_REDACT, Privacy, answers, orders_of
+from sync.privacy import CUSTOMER_REDACT, DATA_REQUEST, SHOP_REDACT, Privacy, answers, contacts_of, orders_of
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop, hidden
 
 POOLED = "9900000000000001"
@@ -289,7 +290,7 @@ def test_the_worker_answers_a_stored_delivery(online: Shop, tmp_path: Path) -> N
         (CUSTOMER_REDACT, {"orders_to_redact": None}, []),
     ],
 )
-def test_of_a_delivery_only_the_orders_are_kept(
+def test_of_a_delivery_only_the_orders_and_digests_of_the_contact_are_kept(
     topic: str, body: dict[str, object], orders: list[int]
 ) -> None:
     raw = json.dumps(body).encode()
@@ -306,6 +307,8 @@ def test_of_a_delivery_only_the_orders_are_kept(
     assert delivery is not None
     assert orders_of(delivery) == [f"gid://shopify/Order/{n}" for n in orders]
     assert "kari" not in delivery.subject
+    asked = Contact("kari@example.com").digests() if "customer" in body else frozenset()
+    assert contacts_of(delivery) == asked
 
 
 def test_settling_by_hand_is_not_told_as_closed_by_itself(shop: Shop, inbox: Inbox) -> None:

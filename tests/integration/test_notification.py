@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -217,6 +218,22 @@ def test_given_the_buyer_is_to_be_erased_while_a_message_waits_then_they_are_not
     resolve(shop.link, 1, Resolution(Action.RETRY, "kari", "again"))
     shop.sync()
     assert (told(shop), waiting(shop)) == (0, ["notification"])
+
+
+def test_given_the_buyer_asks_what_is_known_while_a_message_waits_then_they_are_told_of_it(
+    shop: Shop, tmp_path: Path
+) -> None:
+    sell(shop)
+    fails(shop, MemoryFault.REFUSED)
+    shop.sync()
+    subject = json.dumps({"orders": [], "contacts": sorted(BUYER.digests())})
+
+    privacy = Privacy(shop.engine, shop.vault, shop.clock, tmp_path)
+    privacy.answer(SHOPIFY, Delivery("one", "customers/data_request", subject))
+
+    (export,) = tmp_path.glob("*.json")
+    told = {"card": f"••••{SERIAL[-4:]}", "email": BUYER.email, "phone": BUYER.phone}
+    assert json.loads(export.read_text()) == {"cards": [told]}
 
 
 def test_given_a_request_about_somebody_else_then_the_buyer_stays_known(shop: Shop, tmp_path: Path) -> None:
