@@ -321,7 +321,7 @@ class FlowSection(Section):
     debit_product_uid: Annotated[Uid | None, _form("a product uid")] = None
     """The zero-VAT product on which value spent online is booked."""
 
-    gift_card_product_uids: Annotated[dict[str, Uid], _form('a table such as { giftcard = "901" }')] = Field(
+    gift_card_product_uids: Annotated[dict[str, Uid], _form('a table such as { Gavekort = "901" }')] = Field(
         default_factory=dict
     )
     """The GIFTCARD product that sells each brand of cards, by the brand's name as Flow shows it."""
