@@ -209,6 +209,8 @@ class Delivery:
     topic: str
     #: What it is about in the side's own id, such as an order; empty when the topic says all.
     subject: str
+    #: Another delivery tells of the same thing first: this one can wait so long, to be heard with others.
+    wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

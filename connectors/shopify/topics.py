@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+SECOND_CHANCE_SECONDS: Final = 2.0
+
 
 @dataclass(frozen=True)
 class Topic:
@@ -23,6 +25,9 @@ class Topic:
     fields: tuple[str, ...]
     #: The key of the order's number, for topics that tell of an order.
     order_key: str | None = None
+    #: Another topic tells of the same first: this one is a second chance, and waits to be heard together with
+    #: others about the same order.
+    wait_seconds: float = 0.0
 
 
 ORDER_TRANSACTIONS: Final = Topic(
@@ -38,6 +43,7 @@ TENDER_TRANSACTIONS: Final = Topic(
     "payments at a till of Shopify's",
     ("order_id", "payment_method"),
     "order_id",
+    SECOND_CHANCE_SECONDS,
 )
 UNINSTALLED: Final = Topic("app/uninstalled", "APP_UNINSTALLED", "the end of its access", ("id",))
 BULK_FINISHED: Final = Topic(
@@ -50,8 +56,8 @@ _ORDER_FIELDS: Final = ("id", "payment_gateway_names", "line_items")
 WANTED: Final = (
     ORDER_TRANSACTIONS,
     Topic("refunds/create", "REFUNDS_CREATE", "refunds to a card", ("order_id",), "order_id"),
-    Topic("orders/create", "ORDERS_CREATE", "orders", _ORDER_FIELDS, "id"),
-    Topic("orders/paid", "ORDERS_PAID", "cards that are bought", _ORDER_FIELDS, "id"),
+    Topic("orders/create", "ORDERS_CREATE", "orders", _ORDER_FIELDS, "id", SECOND_CHANCE_SECONDS),
+    Topic("orders/paid", "ORDERS_PAID", "cards that are bought", _ORDER_FIELDS, "id", SECOND_CHANCE_SECONDS),
     Topic("orders/fulfilled", "ORDERS_FULFILLED", "cards that are sent to their buyers", _ORDER_FIELDS, "id"),
     Topic("orders/cancelled", "ORDERS_CANCELLED", "orders that are cancelled", _ORDER_FIELDS, "id"),
     TENDER_TRANSACTIONS,

@@ -68,7 +68,7 @@ def read_delivery(
     if topic is None:
         return None
     subject = "" if topic.order_key is None else _subject(topic, topic.order_key, _object(body))
-    return None if subject is None else Delivery(key, header, subject)
+    return None if subject is None else Delivery(key, header, subject, topic.wait_seconds)
 
 
 def _subject(topic: Topic, order_key: str, payload: Json) -> str | None:

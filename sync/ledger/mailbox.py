@@ -42,7 +42,7 @@ class Mailbox:
             "topic": delivery.topic,
             "subject": delivery.subject,
             "received_at": now,
-            "due_at": now,
+            "due_at": now + timedelta(seconds=delivery.wait_seconds),
         }
         with self.engine.begin() as connection:
             added = connection.execute(upsert(connection, deliveries, values).on_conflict_do_nothing())

@@ -152,6 +152,16 @@ def test_given_several_topics_about_one_order_then_it_is_asked_about_once(
     assert sorted(ear.asked) == ["order 7", "order 8"]
 
 
+def test_given_a_delivery_that_may_wait_then_it_is_heard_when_its_time_has_come(
+    shop: Shop, ear: Ear, box: Mailbox
+) -> None:
+    box.store(SHOPIFY, Delivery("1", "orders/paid", "order 7", wait_seconds=2), shop.clock())
+    assert hear(shop).heard == 0
+
+    shop.clock.advance(2)
+    assert hear(shop).heard == 1
+
+
 def test_given_a_side_out_of_reach_then_its_deliveries_wait_longer_each_time_and_others_are_heard(
     shop: Shop, ear: Ear, box: Mailbox
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from connectors.base import Unproved
 from connectors.shopify.subscriptions import Repairs, Subscription, repairs
-from connectors.shopify.topics import ORDER_TRANSACTIONS, WANTED, Topic
+from connectors.shopify.topics import ORDER_TRANSACTIONS, SECOND_CHANCE_SECONDS, WANTED, Topic
 from connectors.shopify.webhooks import read_delivery
 
 SHOP, SECRET, OLD_SECRET = "kaffe.myshopify.com", "the client secret", "the one before"
@@ -87,6 +87,22 @@ def test_given_orders_that_no_gift_card_is_part_of_then_they_are_dropped() -> No
     assert subject("order_transactions/create", {"order_id": 7, "gateway": "bogus"}) is None
     assert subject("tender_transactions/create", {"order_id": 7, "payment_method": "credit_card"}) is None
     assert subject("tender_transactions/create", {"order_id": 7, "payment_method": "gift_card"}) == ORDER
+
+
+def test_given_a_payment_then_it_is_heard_at_once_and_what_its_order_tells_a_little_later() -> None:
+    def waits(topic: str, payload: dict[str, object]) -> float:
+        body = json.dumps(payload).encode()
+        delivery = read_delivery(SHOP, [SECRET], headers(body, topic), body)
+        assert delivery is not None
+        return delivery.wait_seconds
+
+    for topic in ("order_transactions/create", "refunds/create", "app/uninstalled"):
+        assert waits(topic, {"order_id": 7}) == 0
+    for topic in ("orders/fulfilled", "orders/cancelled"):
+        assert waits(topic, {"id": 7}) == 0
+    for topic in ("orders/create", "orders/paid"):
+        assert waits(topic, {"id": 7}) == SECOND_CHANCE_SECONDS
+    assert waits("tender_transactions/create", {"order_id": 7}) == SECOND_CHANCE_SECONDS
 
 
 def test_given_events_without_an_order_then_the_topic_says_all_and_unknown_ones_are_dropped() -> None:
