@@ -21,8 +21,8 @@ from sync.ledger.migrations import upgrade
 from sync.ledger.polls import JOIN_MAX, Look, Polls
 from sync.ledger.tables import cards, presences
 from sync.ledger.vault import Vault, make_key
+from sync.loop import POLL_INTERVAL_SECONDS
 from sync.polling import PollBudget
-from sync.worker import POLL_INTERVAL_SECONDS
 
 SIZES = (1_000, 100_000)
 SLICES = 200

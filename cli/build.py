@@ -46,9 +46,10 @@ from sync.ledger.verdicts import Verdicts
 from sync.match import Matcher
 from sync.model import Closing, FirstContact, LinkRules, Overdraft, SideRules
 from sync.notices import Notices
+from sync.passes import WorkerOptions
 from sync.privacy import Privacy
 from sync.work import Link
-from sync.worker import Worker, WorkerOptions
+from sync.worker import Worker
 
 FLOW = "flow"
 SHOPIFY = "shopify"

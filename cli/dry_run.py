@@ -26,7 +26,7 @@ from sync.ledger.engine import open_engine
 from sync.ledger.migrations import upgrade
 from sync.ledger.replica import replicate
 from sync.ledger.vault import Vault, make_key
-from sync.worker import PassReport, WorkerOptions
+from sync.passes import PassReport, WorkerOptions
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
-from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Engine, func, insert, select, update
 
 from connectors.base import Feed, Listener, Side, Subscriber
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
 from connectors.mass import Catalogue, Limited
 from sync import assign, changed_rules, feeds
-from sync.bell import Bell
 from sync.brakes import BrakeTripped, shut_out, stopped_by
 from sync.hearing import Hearing, Hearsay
 from sync.identity import check_identity
@@ -28,83 +25,26 @@ from sync.ledger.polls import Look, Polls
 from sync.ledger.store import Lease, Store
 from sync.ledger.tables import arrivals, cards, runs
 from sync.listing import ListSweep
+from sync.loop import Loop
 from sync.match import Matched, Matcher
 from sync.missing import add_missing
 from sync.model import Card
 from sync.notices import Notices
+from sync.passes import CLAIMS_PER_THREAD, PassReport, Progress, WorkerOptions, silent
 from sync.poller import Poller
 from sync.polling import PollBudget
 from sync.privacy import Privacy
 from sync.reconcile import prefetch, reconcile
-from sync.subscriptions import SUBSCRIBE_SECONDS, keep_subscribed
+from sync.subscriptions import keep_subscribed
 from sync.work import Link
 
 log = structlog.get_logger(__name__)
 
 ARRIVALS_BATCH = 200
-ERRORS_KEPT_MAX = 20
-#: Cards held per thread, so that one read may look at many.
-CLAIMS_PER_THREAD = 8
-#: Longer than any feed looks back.
-HINTS_KEPT = timedelta(days=3)
 #: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
 DRAIN_SECONDS = 10.0
-#: How often to look at a few cards of a side that is read one card at a time.
-POLL_INTERVAL_SECONDS = 5.0
-#: What becomes due by the clock alone is found this late at most.
-DUE_SECONDS = 0.25
-MATCH_SECONDS = 1.0
-HEAR_SECONDS = 1.0
-#: Deliveries that are asked about at the same time.
-EARS = 4
-#: How often to ask how much one card may hold.
-LIMITS_SECONDS = 3600.0
 #: How often one pass looks whether a list is ready.
 LIST_LOOK_SECONDS = 1.0
-#: How often to go on with what is done in several steps.
-GO_ON_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class WorkerOptions:
-    """How hard the worker works."""
-
-    threads: int = 8
-    #: Presences looked at by one slice of a side's sweep, and how often a slice is due.
-    sweep_slice: int = 200
-    sweep_interval_seconds: float = 10.0
-    #: Cards looked at on a side that is read one card at a time.
-    polls_per_second: float = 5.0
-    #: How long one pass waits for what is in doubt or throttled before it ends with work left.
-    wait_seconds_max: float = 300.0
-    #: Replaces the feeds' own intervals, for tests and trials.
-    feed_interval_seconds: float | None = None
-
-
-@dataclass
-class PassReport:
-    """What one pass did. Counts only; the ledger has the rest."""
-
-    hints: int = 0
-    arrived: int = 0
-    met: int = 0
-    swept: int = 0
-    worked: int = 0
-    #: Cards that a side's trouble, or a person's decision, keeps from being finished.
-    unfinished: int = 0
-    #: What went wrong with a whole side, in words; the newest few.
-    errors: list[str] = field(default_factory=list)
-
-    def add_error(self, words: str) -> None:
-        if words not in self.errors:
-            self.errors = [*self.errors, words][-ERRORS_KEPT_MAX:]
-
-
-Progress = Callable[[str, PassReport], None]
-
-
-def _silent(_: str, __: PassReport) -> None:
-    return
 
 
 @dataclass
@@ -129,7 +69,7 @@ class Worker:
     #: One for each side that is read one card at a time.
     pollers: Mapping[str, Poller] = field(init=False)
     #: The loop under way, if any; a new delivery wakes it.
-    _loop: _Loop | None = field(default=None, init=False)
+    _loop: Loop | None = field(default=None, init=False)
     #: True at the start: another run may have stopped the link.
     _was_stopped: bool = field(default=True, init=False)
 
@@ -172,7 +112,7 @@ class Worker:
     def read_limits(self, report: PassReport) -> None:
         """Ask the sides how much one card may hold, so that nothing is sent that they would refuse."""
         for name in self.limited:
-            self._guarded(report, name, lambda n=name: self._read_limit(n))  # type: ignore[misc]
+            self.guarded(report, name, lambda n=name: self._read_limit(n))  # type: ignore[misc]
 
     def _read_limit(self, side: str) -> None:
         found = self.limited[side].creation_limit()
@@ -188,7 +128,7 @@ class Worker:
         self.intake.make_due_over_limit(side, self.link.clock())
 
     def sync_once(
-        self, progress: Progress = _silent, *, sweep: bool = True, stop: threading.Event | None = None
+        self, progress: Progress = silent, *, sweep: bool = True, stop: threading.Event | None = None
     ) -> PassReport:
         """Read every feed, match every arrival, look at every card, and finish what can be finished.
 
@@ -197,42 +137,42 @@ class Worker:
         stop = stop or threading.Event()
         report = PassReport()
         self.take_over()
-        run_id = self._start_run("sync")
+        run_id = self.start_run("sync")
         self.read_limits(report)
         for side in self.link.sides.values():
             for feed in side.feeds:
-                self._guarded(report, side.name, lambda s=side, f=feed: self._feed_into(report, s, f))  # type: ignore[misc]
+                self.guarded(report, side.name, lambda s=side, f=feed: self.feed_into(report, s, f))  # type: ignore[misc]
                 progress(f"reading {side.name} {feed.name}", report)
         if not self.is_stopped():
-            self._match_all(report, run_id, progress, stop)
+            self.match_all(report, run_id, progress, stop)
         if sweep:
             for side in self.link.sides.values():
-                self._guarded(report, side.name, lambda s=side: self._sweep_all(report, s, progress, stop))  # type: ignore[misc]
+                self.guarded(report, side.name, lambda s=side: self._sweep_all(report, s, progress, stop))  # type: ignore[misc]
         if not self.is_stopped():
-            self._guarded(report, "the link", lambda: self._add_missing(report))
+            self.guarded(report, "the link", lambda: self._add_missing(report))
         self._work_until_quiet(report, run_id, progress, stop)
         if not stop.is_set():
-            self._go_on(report)
+            self.go_on(report)
         for poller in self.pollers.values():
             poller.record((), ())
-        self._end_run(run_id, report)
+        self.end_run(run_id, report)
         return report
 
     def _add_missing(self, report: PassReport) -> None:
         report.unfinished += add_missing(self.matcher)
 
-    def _go_on(self, report: PassReport) -> None:
+    def go_on(self, report: PassReport) -> None:
         """What is done in several steps, and was cut short or could not be finished."""
-        self._guarded(report, "the link", lambda: self._assign(report))
+        self.guarded(report, "the link", lambda: self._assign(report))
         if not self.is_stopped():
-            self._guarded(report, "the link", lambda: self._add_missing(report))
+            self.guarded(report, "the link", lambda: self._add_missing(report))
         if self.notices is not None:
             self.notices.send_due()
 
     def _assign(self, report: PassReport) -> None:
         report.unfinished += assign.go_on(self.link)
 
-    def _feed_into(self, report: PassReport, side: Side, feed: Feed) -> None:
+    def feed_into(self, report: PassReport, side: Side, feed: Feed) -> None:
         read = feeds.read_feed(self.intake, side, feed, self.link.clock)
         report.hints += read.hints
         report.arrived += read.arrived
@@ -288,7 +228,7 @@ class Worker:
         if poller is not None:
             poller.saw(look)
 
-    def _match_all(
+    def match_all(
         self, report: PassReport, run_id: int | None, progress: Progress, stop: threading.Event
     ) -> None:
         with ThreadPoolExecutor(self.options.threads, "match") as pool:
@@ -313,7 +253,7 @@ class Worker:
                 next_due = self._next_due()
                 if next_due is None or next_due > deadline or self._was_stopped:
                     break
-                self._match_all(report, run_id, progress, stop)
+                self.match_all(report, run_id, progress, stop)
                 pause = (next_due - self.link.clock()).total_seconds()
                 if pause > 0:
                     progress("waiting for a quiet period", report)
@@ -335,14 +275,14 @@ class Worker:
             free = self.options.threads * CLAIMS_PER_THREAD - len(running)
             # Claimed by the batch, so that sides that read in batches are asked once for many.
             if not stop.is_set() and free >= len(running):
-                running |= set(self._start_due(pool, free, run_id))
+                running |= set(self.start_due(pool, free, run_id))
             if not running:
                 return worked
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            worked += sum(self._ended_well(future, report) for future in done)
+            worked += sum(self.ended_well(future, report) for future in done)
             progress("bringing cards in step", report)
 
-    def _start_due(
+    def start_due(
         self, pool: ThreadPoolExecutor, limit: int, run_id: int | None
     ) -> dict[Future[Card | None], Lease]:
         """Claim up to `limit` due cards, look at them together, and work on each in a thread."""
@@ -382,7 +322,7 @@ class Worker:
                 select(func.count()).where(cards.c.due_at.is_not(None) | cards.c.lease_until.is_not(None))
             ).scalar_one()
 
-    def _guarded(self, report: PassReport, side: str, action: Callable[[], None]) -> None:
+    def guarded(self, report: PassReport, side: str, action: Callable[[], None]) -> None:
         """One side's trouble does not keep the other from being read."""
         try:
             action()
@@ -404,7 +344,7 @@ class Worker:
         """Whether a brake keeps the link from writing; a person resumes it."""
         return bool(stopped_by(self.engine))
 
-    def _ended_well(self, future: Future[Card | None], report: PassReport) -> bool:
+    def ended_well(self, future: Future[Card | None], report: PassReport) -> bool:
         """Whether the work on a card ended by itself; if not, its lease runs out and it is taken up again."""
         error = future.exception()
         if error is None:
@@ -416,14 +356,14 @@ class Worker:
         report.add_error(f"a card could not be worked on ({type(error).__name__}); see the log")
         return False
 
-    def _start_run(self, kind: str) -> int:
+    def start_run(self, kind: str) -> int:
         with self.engine.begin() as connection:
             run_id: int = connection.execute(
                 insert(runs).values(kind=kind, started_at=self.link.clock(), counts={}).returning(runs.c.id)
             ).scalar_one()
         return run_id
 
-    def _end_run(self, run_id: int, report: PassReport) -> None:
+    def end_run(self, run_id: int, report: PassReport) -> None:
         counts = {name: value for name, value in vars(report).items() if isinstance(value, int)}
         outcome = "failed" if report.errors or report.unfinished else "done"
         with self.engine.begin() as connection:
@@ -457,7 +397,7 @@ class Worker:
     def keep_subscribed(self, report: PassReport) -> None:
         """Have the sides deliver their webhooks to this worker's console."""
         for subscriber, url in self.subscribers:
-            self._guarded(
+            self.guarded(
                 report,
                 subscriber.name,
                 lambda s=subscriber, u=url: keep_subscribed(self.engine, s, u, self.link.clock()),  # type: ignore[misc]
@@ -472,14 +412,14 @@ class Worker:
         next start.
         """
         self.take_over()
-        run_id = self._start_run("run")
-        loop = self._loop = _Loop(self, run_id)
+        run_id = self.start_run("run")
+        loop = self._loop = Loop(self, run_id)
         self.read_limits(loop.report)
         loop.start()
         stop.wait()
         self._loop = None
         drained = loop.drain(DRAIN_SECONDS)
-        self._end_run(run_id, loop.report)
+        self.end_run(run_id, loop.report)
         return drained
 
     def wake(self) -> None:
@@ -487,157 +427,3 @@ class Worker:
         loop = self._loop
         if loop is not None:
             loop.hear.ring()
-
-
-class _Loop:
-    """APScheduler drives what has an interval; what a customer may wait for has a bell. Pools do the work."""
-
-    def __init__(self, worker: Worker, run_id: int) -> None:
-        self.worker, self.run_id = worker, run_id
-        self.report = PassReport()
-        self._pool = ThreadPoolExecutor(worker.options.threads, "card")
-        self._ears = ThreadPoolExecutor(EARS, "hear")
-        self.due = Bell("due", DUE_SECONDS, self._work_due)
-        self.match = Bell("match", MATCH_SECONDS, self._match)
-        self.hear = Bell("hear", HEAR_SECONDS, self._hear)
-        self._running: dict[Future[Card | None], Lease] = {}
-        self._lock = threading.Lock()
-        #: Held while cards are claimed, so that none is claimed after the end.
-        self._claiming = threading.Lock()
-        self._stopping = False
-        self._scheduler = BackgroundScheduler(
-            timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        )
-        self._read: set[tuple[str, str]] = set()
-        self._feeds = {
-            (side.name, feed.name): self._feed_bell(side, feed)
-            for side in worker.link.sides.values()
-            for feed in side.feeds
-        }
-        self._looks = {side.name: self._look_bell(side) for side in worker.link.sides.values()}
-
-    def _feed_bell(self, side: Side, feed: Feed) -> Bell:
-        seconds = self.worker.options.feed_interval_seconds or feed.interval_seconds
-        return Bell(f"feed {side.name} {feed.name}", seconds, lambda: self._read_feed(side, feed))
-
-    def _look_bell(self, side: Side) -> Bell:
-        one_by_one = side.name in self.worker.pollers
-        seconds = POLL_INTERVAL_SECONDS if one_by_one else self.worker.options.sweep_interval_seconds
-        return Bell(f"look {side.name}", seconds, lambda: self._look(side))
-
-    def start(self) -> None:
-        worker = self.worker
-        now = datetime.now(tz=self._scheduler.timezone)
-        self._every(GO_ON_SECONDS, now, "go on", self._go_on)
-        self._every(86_400.0, now, "forget", self._forget)
-        self._every(LIMITS_SECONDS, now, "limits", self._read_limits)
-        if worker.subscribers:
-            self._every(SUBSCRIBE_SECONDS, now, "subscribe", self._subscribe)
-        self._scheduler.start()
-        for bell in self._bells:
-            bell.start()
-
-    @property
-    def _bells(self) -> tuple[Bell, ...]:
-        return self.due, self.match, self.hear, *self._feeds.values(), *self._looks.values()
-
-    def _every(
-        self, seconds: float, first: datetime, name: str, job: Callable[..., None], *args: object
-    ) -> None:
-        self._scheduler.add_job(
-            job, "interval", seconds=seconds, next_run_time=first, id=name, name=name, args=args
-        )
-
-    def drain(self, seconds: float) -> bool:
-        for bell in self._bells:
-            bell.silence()
-        with self._claiming:
-            self._stopping = True
-        # In a thread, since waiting for the jobs that are under way has no limit of its own.
-        jobs = threading.Thread(target=self._scheduler.shutdown, name="shutdown", daemon=True)
-        jobs.start()
-        deadline = time.monotonic() + seconds
-        with self._lock:
-            running = dict(self._running)
-        # What has not begun is given back at once, for whoever works next.
-        given_back = [lease for future, lease in running.items() if future.cancel()]
-        for lease in given_back:
-            self.worker.store.release(lease, self.worker.link.clock())
-        _, unfinished = wait([f for f in running if not f.cancelled()], timeout=seconds)
-        self._pool.shutdown(wait=False)
-        jobs.join(max(deadline - time.monotonic(), 0.0))
-        ended = [bell.join(max(deadline - time.monotonic(), 0.0)) for bell in self._bells]
-        self._ears.shutdown(wait=False, cancel_futures=True)
-        return not unfinished and not jobs.is_alive() and all(ended)
-
-    def _read_feed(self, side: Side, feed: Feed) -> None:
-        before = self.report.hints
-        self.worker._guarded(self.report, side.name, lambda: self.worker._feed_into(self.report, side, feed))
-        self._read.add((side.name, feed.name))
-        if self.report.hints != before:
-            self.due.ring()
-            self.match.ring()
-
-    def _look(self, side: Side) -> None:
-        def look(how: Callable[[], feeds.Swept | None]) -> None:
-            looked = how()
-            if looked is not None:
-                self.report.swept += looked.looked_at
-                if looked.differ:
-                    self.due.ring()
-
-        for how in (
-            lambda: self.worker.look(side),
-            lambda: self.worker.sweep_by_list(side, lambda: self._stopping),
-        ):
-            self.worker._guarded(self.report, side.name, lambda h=how: look(h))  # type: ignore[misc]
-
-    def _hear(self) -> None:
-        told = self.worker.hear(self.report, self._ears, self.due.ring)
-        for feed in told.feeds:
-            self._feeds[feed].ring()
-        for side_name in told.lists:
-            self._looks[side_name].ring()
-        if told.arrived:
-            self.match.ring()
-        if told.heard:
-            # There may be more than one batch.
-            self.hear.ring()
-
-    def _read_limits(self) -> None:
-        self.worker.read_limits(self.report)
-
-    def _subscribe(self) -> None:
-        self.worker.keep_subscribed(self.report)
-
-    def _go_on(self) -> None:
-        self.worker._go_on(PassReport())
-
-    def _forget(self) -> None:
-        now = self.worker.link.clock()
-        self.worker.mailbox.forget_old(now)
-        self.worker.intake.forget_hints(now - HINTS_KEPT)
-
-    def _match(self) -> None:
-        every_feed = {(s.name, f.name) for s in self.worker.link.sides.values() for f in s.feeds}
-        # A card without a serial may belong to one that another feed has not told of yet.
-        if every_feed <= self._read and not self.worker.is_stopped():
-            self.worker._match_all(self.report, self.run_id, _silent, threading.Event())
-
-    def _work_due(self) -> None:
-        with self._claiming:
-            free = self.worker.options.threads * CLAIMS_PER_THREAD - len(self._running)
-            if self._stopping or free <= 0:
-                return
-            started = self.worker._start_due(self._pool, free, self.run_id)
-            with self._lock:
-                self._running.update(started)
-        for future in started:
-            future.add_done_callback(self._done)
-
-    def _done(self, future: Future[Card | None]) -> None:
-        with self._lock:
-            self._running.pop(future, None)
-        if not future.cancelled():
-            self.report.worked += self.worker._ended_well(future, self.report)
-        self.due.ring()

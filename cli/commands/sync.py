@@ -25,7 +25,8 @@ from console.receiver import create_receiver
 from console.server import serve
 from sync.ledger import views
 from sync.ledger.engine import only_worker
-from sync.worker import PassReport, Progress, Worker
+from sync.passes import PassReport, Progress
+from sync.worker import Worker
 
 Yes = Annotated[
     bool, typer.Option("--yes", help="Do not ask when the settings let many cards be created at once.")

@@ -21,9 +21,10 @@ from sync.ledger.store import Lease, Store
 from sync.ledger.vault import Vault
 from sync.match import Matched, Matcher
 from sync.model import Card, FirstContact, LinkRules, SideRules
+from sync.passes import WorkerOptions
 from sync.reconcile import reconcile
 from sync.work import Link
-from sync.worker import Worker, WorkerOptions
+from sync.worker import Worker
 from tests.support import Clock, MovesClock
 
 FLOW, SHOPIFY = "flow", "shopify"

@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from connectors.base import CardRef
 from mappings.serials import Serial
 from sandbox.flow import FlowBehaviour, FlowEmulator
+from sync.loop import POLL_INTERVAL_SECONDS
 from sync.match import Matched
-from sync.worker import POLL_INTERVAL_SECONDS
 from tests.contract.loopback import Loopback, serve
 from tests.flow_shop import TOKEN, FlowShop
 from tests.integration.shop import FLOW

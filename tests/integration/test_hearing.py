@@ -20,7 +20,7 @@ from sync import subscriptions
 from sync.brakes import stopped_by
 from sync.hearing import Hearsay
 from sync.ledger.mailbox import Mailbox
-from sync.worker import PassReport
+from sync.passes import PassReport
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 
 URL = "https://giftsync.example.com/webhooks/shopify"

@@ -21,8 +21,8 @@ from sync import crashpoints
 from sync.ledger.looks import SweepCursor, looks
 from sync.ledger.polls import TAKEN_FOR, Look, Polls
 from sync.ledger.tables import polls as polls_table
+from sync.loop import POLL_INTERVAL_SECONDS
 from sync.polling import PollBudget, PollPopulation, ReadBy
-from sync.worker import POLL_INTERVAL_SECONDS
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 from tests.support import Clock, Crashed
 

@@ -11,7 +11,8 @@ from connectors.errors import SideClosed
 from connectors.memory import MemoryFault
 from sync import crashpoints
 from sync.audit import audit
-from sync.worker import WorkerOptions, _Loop
+from sync.loop import Loop
+from sync.passes import WorkerOptions
 from tests.integration.shop import FLOW, LEASE_SECONDS, SHOPIFY, Shop, effects
 from tests.support import MovesClock
 
@@ -326,7 +327,7 @@ def test_given_a_worker_that_was_stopped_then_the_next_one_makes_no_write(
 def test_given_a_worker_that_is_told_to_stop_then_it_claims_nothing_any_more(shop: Shop) -> None:
     card_id = shop.in_step()
     shop.intake.make_due([card_id], shop.clock())
-    loop = _Loop(shop.worker, shop.worker._start_run("run"))
+    loop = Loop(shop.worker, shop.worker.start_run("run"))
     loop.start()
     loop.drain(1.0)
     shop.intake.make_due([card_id], shop.clock())

@@ -30,8 +30,9 @@ from sync.brakes import Brake, BrakeLimits
 from sync.ledger.vault import Vault
 from sync.match import Matcher
 from sync.model import Closing, FirstContact, LinkRules, Overdraft, SideRules
+from sync.passes import PassReport, WorkerOptions
 from sync.work import Link
-from sync.worker import PassReport, Worker, WorkerOptions
+from sync.worker import Worker
 from tests.integration.shop import FLOW, SHOPIFY, Shop, hidden
 from tests.support import Clock, MovesClock
 
