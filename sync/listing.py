@@ -29,7 +29,8 @@ LIST_FEED = "list"
 LIST_FROM_CARDS = 10_000
 #: From the end of one list to the order of the next.
 LIST_SECONDS = 3600.0
-BATCH = 2_000
+#: Lines compared together: more would only make the look-up of their shadows slower.
+BATCH = 500
 TAG_BYTES = 8
 
 
