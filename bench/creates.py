@@ -18,7 +18,7 @@ from pathlib import Path
 
 import shopify as library
 
-from bench.importing import LATENCY_MS, _emulator, _import, _Timed
+from bench.importing import LATENCY_MS, Timed, emulator, import_cards
 from connectors.shopify import ShopifySide
 from connectors.shopify.side import VERSIONS
 from sync.importer.apply import Mode
@@ -37,9 +37,9 @@ _CREATE = """mutation ($input: GiftCardCreateInput!) {
 def main() -> None:
     """Two lines for each plan: ours, and the plain loop."""
     for plan, count in COUNTS.items():
-        with _emulator(plan, LATENCY_MS) as side, tempfile.TemporaryDirectory() as folder:
-            timed = _Timed(side)
-            _import(Path(folder), timed, count, Mode.LIVE)
+        with emulator(plan, LATENCY_MS) as side, tempfile.TemporaryDirectory() as folder:
+            timed = Timed(side)
+            import_cards(Path(folder), timed, count, Mode.LIVE)
             pace = side.bulk.pace()
             given = timed.points_at_first + pace.restore_points_per_second * timed.seconds
             share, ours = count * pace.create_points / given, count / timed.seconds

@@ -1,6 +1,6 @@
 """The historical import: planning in flat memory, and creating at the rate that the shop allows.
 
-    GIFTSYNC_BENCH_CARDS=1000000 python -m bench importing      # planning at full scale
+    TEST_BENCH_PLANNED=1000000 python -m bench importing      # planning at full scale
 
 Planning runs in a process of its own, so that its peak memory is its own. Creating runs against the emulator
 in another process, with 100 ms before every answer. The bucket of the shop is empty when it starts; what is
@@ -47,7 +47,7 @@ from sync.ledger.vault import KEY_BYTES, Vault
 from sync.model import LinkRules, SideRules
 from sync.work import Link
 
-PLANNED = int(os.environ.get("GIFTSYNC_BENCH_CARDS", "100000"))
+PLANNED = int(os.environ.get("TEST_BENCH_PLANNED", "100000"))
 #: Cards made on each plan: about half a minute at its rate.
 LIVE = {"standard": 300, "plus": 4_000}
 BULK = {"standard": 500, "plus": 3_000}
@@ -126,9 +126,9 @@ def _write_cards(path: Path, count: int) -> None:
 
 
 def _live(plan: str) -> None:
-    with _emulator(plan, LATENCY_MS) as shopify, tempfile.TemporaryDirectory() as folder:
-        timed = _Timed(shopify)
-        _import(Path(folder), timed, LIVE[plan], Mode.LIVE)
+    with emulator(plan, LATENCY_MS) as shopify, tempfile.TemporaryDirectory() as folder:
+        timed = Timed(shopify)
+        import_cards(Path(folder), timed, LIVE[plan], Mode.LIVE)
         pace = shopify.bulk.pace()
         given = timed.points_at_first + pace.restore_points_per_second * timed.seconds
         used = LIVE[plan] * pace.create_points
@@ -142,9 +142,9 @@ def _live(plan: str) -> None:
 def _bulk(plan: str) -> None:
     seconds = {}
     for mode in (Mode.LIVE, Mode.BULK):
-        with _emulator(plan, LATENCY_MS) as shopify, tempfile.TemporaryDirectory() as folder:
+        with emulator(plan, LATENCY_MS) as shopify, tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            _import(Path(folder), shopify, BULK[plan], mode)
+            import_cards(Path(folder), shopify, BULK[plan], mode)
             seconds[mode] = time.perf_counter() - began
     print(
         f"{BULK[plan]} cards on {plan}, {LATENCY_MS} ms: live {seconds[Mode.LIVE]:.1f} s, bulk "
@@ -152,7 +152,7 @@ def _bulk(plan: str) -> None:
     )
 
 
-def _import(folder: Path, shopify: ShopifySide, count: int, mode: Mode) -> None:
+def import_cards(folder: Path, shopify: ShopifySide, count: int, mode: Mode) -> None:
     _write_cards(folder / "cards.csv", count)
     shop = _Shop(folder, shopify)
     for number in range(count):
@@ -162,7 +162,7 @@ def _import(folder: Path, shopify: ShopifySide, count: int, mode: Mode) -> None:
         raise SystemExit("the import was not finished")
 
 
-class _Timed(ShopifySide):
+class Timed(ShopifySide):
     """A side that remembers when its first create was sent and its last one answered."""
 
     def __init__(self, side: ShopifySide) -> None:
@@ -242,7 +242,7 @@ class _Shop:
 
 
 @contextmanager
-def _emulator(plan: str, latency_ms: int) -> Iterator[ShopifySide]:
+def emulator(plan: str, latency_ms: int) -> Iterator[ShopifySide]:
     """The Shopify emulator in a process of its own."""
     command = [sys.executable, "-c", _SERVE, "--plan", plan, "--latency-ms", str(latency_ms)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
