@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -42,9 +43,49 @@ def open_engine(url: str) -> Engine:
     raise LedgerUnavailable(f"{parsed.drivername} is not supported; use sqlite or postgresql+psycopg")
 
 
+class _InLine(sqlite3.Connection):
+    """Writers of one process wait in line. SQLite's own waiting looks ever more seldom, and starves some."""
+
+    line: threading.Lock
+    _is_first = False
+
+    def stand_in_line(self) -> None:
+        if not self.line.acquire(timeout=BUSY_SECONDS):
+            raise sqlite3.OperationalError("database is locked")
+        self._is_first = True
+
+    def commit(self) -> None:
+        try:
+            super().commit()
+        finally:
+            self.step_aside()
+
+    def rollback(self) -> None:
+        try:
+            super().rollback()
+        finally:
+            self.step_aside()
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self.step_aside()
+
+    def step_aside(self) -> None:
+        if self._is_first:
+            self._is_first = False
+            self.line.release()
+
+
 def _open_sqlite(database: str | None) -> Engine:
     in_memory = database in (None, "", ":memory:")
-    connect_args: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_SECONDS}
+    connect_args: dict[str, Any] = {
+        "check_same_thread": False,
+        "timeout": BUSY_SECONDS,
+        "factory": _InLine,
+    }
+    line = threading.Lock()
     if in_memory:
         engine = create_engine("sqlite://", connect_args=connect_args, poolclass=StaticPool)
     else:
@@ -52,7 +93,8 @@ def _open_sqlite(database: str | None) -> Engine:
         engine = create_engine(f"sqlite:///{database}", connect_args=connect_args, pool_size=POOL_SIZE)
 
     @event.listens_for(engine, "connect")
-    def _(connection: sqlite3.Connection, __: object) -> None:
+    def _(connection: _InLine, __: object) -> None:
+        connection.line = line
         # The driver must not begin transactions of its own: its deferred ones lose updates without an error.
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
@@ -64,11 +106,19 @@ def _open_sqlite(database: str | None) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:
-        # A writer takes the lock at once: two that read first and wrote later could only fail.
         options = connection.get_execution_options()
-        if not options.get(_READS):
-            connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if options.get(_LAZY) else 'FULL'}")
-        connection.exec_driver_sql("BEGIN" if options.get(_READS) else "BEGIN IMMEDIATE")
+        if options.get(_READS):
+            connection.exec_driver_sql("BEGIN")
+            return
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if options.get(_LAZY) else 'FULL'}")
+        writer = cast(_InLine, connection.connection.dbapi_connection)
+        writer.stand_in_line()
+        try:
+            # At once: two that read first and wrote later could only fail.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except BaseException:
+            writer.step_aside()
+            raise
 
     return engine
 

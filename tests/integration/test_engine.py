@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from sync.ledger import migrations
 from sync.ledger.engine import (
@@ -223,6 +225,36 @@ def test_given_a_read_on_sqlite_then_it_begins_without_the_write_lock(engine: En
         connection.execute(select(cards.c.id))
 
     assert begun == ["BEGIN", "BEGIN IMMEDIATE"]
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback", "close", "refused"])
+def test_given_a_writer_that_ends_in_any_way_then_the_next_in_line_may_write(
+    engine: Engine, end: str
+) -> None:
+    connection = engine.connect()
+    connection.begin()
+    next_one = threading.Thread(target=add_card, args=(engine,), daemon=True)
+    next_one.start()
+
+    if end == "refused":
+        with pytest.raises(DBAPIError):
+            connection.execute(text("INSERT INTO nowhere VALUES (1)"))
+    getattr(connection, "close" if end == "refused" else end)()
+    next_one.join(20)
+
+    assert not next_one.is_alive()
+    connection.close()
+    add_card(engine)
+    with reading(engine) as again:
+        assert len(again.execute(select(cards.c.id)).all()) == 2
+
+
+def test_given_many_writers_then_each_comes_to_write(engine: Engine) -> None:
+    with ThreadPoolExecutor(12) as writers:
+        list(writers.map(lambda _: add_card(engine), range(120)))
+
+    with reading(engine) as connection:
+        assert len(connection.execute(select(cards.c.id)).all()) == 120
 
 
 def test_given_a_read_connection_goes_back_then_the_next_one_may_write(engine: Engine) -> None:
