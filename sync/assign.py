@@ -41,7 +41,7 @@ from sync.model import (
     MovementKind,
     NewConflict,
     NewIntent,
-    Presence,
+    unborn,
 )
 from sync.reconcile import observe_all, reconcile
 from sync.work import Link, Work
@@ -350,20 +350,7 @@ def given_card(link: Link, old: Card, serial: Serial, amount_minor: int, row: Ma
         0,
         CardStatus.ACTIVE,
         row["expires_on"],
-        tuple(
-            Presence(
-                name,
-                None,
-                serial,
-                serial.last_chars,
-                0,
-                CardStatus.ACTIVE,
-                None,
-                born=False,
-                note=row["note"],
-            )
-            for name in link.rules.sides
-        ),
+        tuple(unborn(name, serial, note=row["note"]) for name in link.rules.sides),
     )
     return resolutions.set_value(
         blank, amount_minor, link.rules, _today(link), f"assigned; from card {old.id}"

@@ -20,7 +20,7 @@ from sync import decide
 from sync.ledger.intake import Arrival, Intake
 from sync.ledger.pool import LOW_WATER, Pool, PoolNumber
 from sync.ledger.store import AlreadyThere
-from sync.model import ConflictKind, Decision, NewConflict, Presence
+from sync.model import ConflictKind, Decision, NewConflict, Presence, unborn
 from sync.work import Link
 
 log = structlog.get_logger(__name__)
@@ -151,7 +151,7 @@ class Matcher:
                 if made is not None:
                     number = number or made[1]
                     note = pos_note(seen.last_chars, arrival.details)
-                    others.append(replace(_unborn(name, made[0], brand), note=note))
+                    others.append(unborn(name, made[0], brand, note))
                 continue
             theirs, reason = self.serial_for(other, serial)
             if reason is not None:
@@ -165,7 +165,7 @@ class Matcher:
             elif self.link.rules.sides[name].creates:
                 brand = self.link.rules.brands.translate(arrival.side, seen.brand, name)
                 contact = self._contact_for(name, arrival)
-                others.append(replace(_unborn(name, theirs, brand), contact=contact))
+                others.append(replace(unborn(name, theirs, brand), contact=contact))
         if self._is_left_out(arrival, shown):
             return Matched.LEFT_OUT
         return self._create(arrival, shown, tuple(others), refused, number, run_id)
@@ -349,12 +349,6 @@ def _with_serial(seen: Seen, serial: Serial | None) -> Seen:
     if serial is None or seen.serial == serial:
         return seen
     return replace(seen, serial=serial)
-
-
-def _unborn(side: str, serial: Serial, brand: str | None) -> Presence:
-    return Presence(
-        side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False, brand=brand
-    )
 
 
 def _bad_serial(side: str, seen: Seen, reason: str) -> NewConflict:

@@ -18,7 +18,7 @@ from sync.ledger.pool import PoolNumber
 from sync.ledger.store import AlreadyThere, Lease, use_up
 from sync.ledger.tables import cards, origins, presences
 from sync.match import Later, Matcher
-from sync.model import Card, ConflictKind, Decision, LeaseLost, NewConflict, Presence
+from sync.model import Card, ConflictKind, Decision, LeaseLost, NewConflict, Presence, unborn
 from sync.work import Link
 
 PAGE_SIZE = 200
@@ -129,19 +129,7 @@ def _add_leased(matcher: Matcher, lease: Lease, card: Card, side: str) -> bool:
         serial, number = found
         note = pos_note(arrival.last_chars, arrival.details)
     # It is looked for before it is created: the side may have had the card all along.
-    p = Presence(
-        side,
-        None,
-        serial,
-        serial.last_chars,
-        0,
-        CardStatus.ACTIVE,
-        None,
-        born=False,
-        stale=True,
-        brand=brand,
-        note=note,
-    )
+    p = replace(unborn(side, serial, brand, note), stale=True)
     with link.store.engine.begin() as connection:
         added = replace(card, presences=(*card.presences, p))
         link.store.write(connection, lease, card, Decision(added), link.clock(), None)

@@ -175,6 +175,13 @@ class Presence:
     id: int | None = None
 
 
+def unborn(side: str, serial: Serial, brand: str | None = None, note: str = "") -> Presence:
+    """A presence that is to be created on the side under this serial."""
+    return Presence(
+        side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False, brand=brand, note=note
+    )
+
+
 #: A card that may be closed on a side: it is closed, or suspended where that is for good.
 _ENDED = frozenset({CardStatus.CLOSED, CardStatus.SUSPENDED})
 

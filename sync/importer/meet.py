@@ -21,7 +21,7 @@ from sync.importer.actions import Action, Ground
 from sync.importer.numbers import Numbers
 from sync.ledger.batches import Batches, Newborn
 from sync.ledger.imports import Imports, Row
-from sync.model import Presence
+from sync.model import Presence, unborn
 from sync.work import Link
 
 KNOWN = "the hub has it already"
@@ -115,7 +115,7 @@ class Meeter:
                 return
             if rules.sides[online].creates:
                 brand = rules.brands.translate(pos, seen.brand, online)
-                others = (_unborn(online, theirs, "", brand),)
+                others = (unborn(online, theirs, brand),)
         decision = decide.meet(shown, others, rules, self._today())
         words = _words(row, row.pos_minor, seen, self.ground.currency)
         met.moved += bool(words)
@@ -151,7 +151,7 @@ class Meeter:
         for (row, seen), (serial, pooled) in zip(ready, numbers, strict=True):
             told = details.get(seen.native_id, {})
             brand = self.ground.rules.brands.translate(online, seen.brand, self.ground.pos)
-            other = _unborn(self.ground.pos, serial, pos_note(seen.last_chars, told), brand)
+            other = unborn(self.ground.pos, serial, brand, pos_note(seen.last_chars, told))
             decision = decide.meet({online: seen}, (other,), self.ground.rules, today)
             words = _words(row, row.online_minor, seen, self.ground.currency)
             met.moved += bool(words)
@@ -185,11 +185,6 @@ def _read(question: Callable[[], Observation]) -> Observation:
 def _serial(seen: Observation, asked: Serial) -> Serial:
     """The number that the card has now: a legacy number leads to the card that replaced it."""
     return seen.serial if isinstance(seen, Seen) and seen.serial is not None else asked
-
-
-def _unborn(side: str, serial: Serial, note: str, brand: str | None) -> Presence:
-    unborn = Presence(side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False)
-    return replace(unborn, note=note, brand=brand)
 
 
 def _expired(seen: Seen, today: date) -> bool:
