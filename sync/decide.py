@@ -184,7 +184,8 @@ def _explain_refusal(draft: Draft, side: str, before: Presence, today: date) -> 
     if changed or inactive:
         if p.hold is Hold.REFUSED:
             draft.causes_gone += [causes.on_side(side, kind) for kind in causes.OF_REFUSALS]
-        p = replace(p, refusal=None, refusals=0, hold=None)
+        refusal = p.refusal if _has_run_out(p, today) else None
+        p = replace(p, refusal=refusal, refusals=0, hold=None)
     elif p.refusal is not None and p.hold is None:
         races = (Refusal.INSUFFICIENT_FUNDS, Refusal.TAKEN)
         limit = UNEXPLAINED_RACES_MAX if p.refusal in races else 1
@@ -334,7 +335,15 @@ def _plan_for(draft: Draft, p: Presence, rules: LinkRules, today: date) -> None:
 
 def _is_spendable(p: Presence, today: date) -> bool:
     expired = p.shadow_expires_on is not None and p.shadow_expires_on < today
-    return p.shadow_status is CardStatus.ACTIVE and not expired
+    return p.shadow_status is CardStatus.ACTIVE and not expired and not _has_run_out(p, today)
+
+
+def _has_run_out(p: Presence, today: date) -> bool:
+    """Whether the card's last day is today and is over for its side, which ends cards at an instant.
+
+    A date cannot tell, so the side's refusal is remembered.
+    """
+    return p.refusal is Refusal.EXPIRED and p.shadow_expires_on == today
 
 
 def _plan_balance(draft: Draft, p: Presence, rules: LinkRules, today: date) -> None:

@@ -286,6 +286,11 @@ def _no_expiry(story: Story, name: str, side: str) -> None:
     story.world.set_expiry(SIDES[side], name, None)
 
 
+@step(rf"{CARD} runs out in the store at this moment")
+def _runs_out(story: Story, name: str) -> None:
+    story.world.run_out(name)
+
+
 @step(rf"{CARD} is gone {SIDE}")
 def _gone(story: Story, name: str, side: str) -> None:
     story.world.remove(SIDES[side], name)

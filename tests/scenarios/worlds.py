@@ -76,6 +76,7 @@ class World(Protocol):
     def refund(self, name: str, minor: int) -> None: ...
     def set_status(self, side: str, name: str, status: str) -> None: ...
     def set_expiry(self, side: str, name: str, expires_on: date | None) -> None: ...
+    def run_out(self, name: str) -> None: ...
     def generate(self, name: str) -> None: ...
     def fail(self, side: str, what: str, times: int) -> None: ...
     def mend(self, side: str) -> None: ...
@@ -235,6 +236,9 @@ class MemoryWorld:
         self.shop.sides[side].cards[native].expires_on = expires_on
         self.shop.sides[side].set(native)
 
+    def run_out(self, name: str) -> None:
+        raise NotImplementedError("sides in memory end cards with a day")
+
     def generate(self, name: str) -> None:
         known = self.cards.setdefault(name, Known())
         known.serials[FLOW] = STORE_NUMBER.format(len(self.cards))
@@ -388,6 +392,9 @@ class SandboxWorld:
         native = self.native(side, serial)
         marker = f"by-hand-{len(self._checkouts)}-{self.writes()}"
         self.link.sides[side].apply(Effect(marker, kind, CardRef(native, serial), NOK, **more), no_save)
+
+    def run_out(self, name: str) -> None:
+        self._flow.call("expire", number=serial_on(self, FLOW, name).reveal())
 
     def generate(self, name: str) -> None:
         (card,) = self._flow.call("pregenerate", count=1)["cards"]

@@ -309,6 +309,19 @@ def test_given_a_card_that_expires_today_then_it_can_still_be_written() -> None:
     assert plans(observe(c, a=seen(80, expires_on=TODAY))) == [(B, "debit", -20)]
 
 
+def test_given_a_card_that_ran_out_earlier_today_then_it_is_expired_until_its_date_changes() -> None:
+    refused = presence(B, stale=True, refusal=Refusal.EXPIRED, refusals=1, shadow_expires_on=TODAY)
+    ends_today = card(presence(A, 80, shadow_expires_on=TODAY), refused, balance_minor=80, expires_on=TODAY)
+
+    looked = observe(ends_today, b=seen(100, expires_on=TODAY))
+    again = observe(looked.card, a=seen(80, expires_on=TODAY), b=seen(100, expires_on=TODAY))
+    extended = observe(looked.card, b=seen(100, expires_on=LATER))
+
+    assert (plans(looked), causes(looked), looked.card.presence(B).hold) == ([], ["not_writable:b"], None)
+    assert plans(again) == []
+    assert (B, "debit", -20) in plans(extended)
+
+
 # --- The second book ----------------------------------------------------------------------------------------
 
 
