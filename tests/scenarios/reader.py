@@ -18,7 +18,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 #: Set to write the conflict logs that come out into the files, to be read and then committed.
 #: One process only: two would write the same file.
-WRITES = "GIFTSYNC_WRITE_SCENARIOS" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ
+WRITES_SWITCH = "TEST_WRITE_SCENARIOS"
+WRITES = WRITES_SWITCH in os.environ and "PYTEST_XDIST_WORKER" not in os.environ
 STEP_WORDS = ("Given ", "When ", "Then ", "And ")
 NO_CONFLICTS = "(empty)"
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from config.keys import ENV_PREFIX
 from sync.ledger.engine import open_engine
 from sync.ledger.vault import Vault
-from tests.scenarios.reader import NO_CONFLICTS, WRITES, Scenario, all_scenarios, write_log
+from tests.scenarios.reader import NO_CONFLICTS, WRITES, WRITES_SWITCH, Scenario, all_scenarios, write_log
 from tests.scenarios.steps import Story, carry_out, log_lines
 from tests.scenarios.worlds import MemoryWorld, World, sandbox_world
 from tests.support import Clock
@@ -62,6 +63,10 @@ def test_there_are_enough_of_them_and_each_has_its_own_name() -> None:
     names = [s.name for s in SCENARIOS]
     assert len(names) == len(set(names)) >= 40
     assert all(s.about and s.steps and s.log for s in SCENARIOS)
+
+
+def test_settings_do_not_take_what_steers_the_tests_for_one_of_theirs() -> None:
+    assert not WRITES_SWITCH.startswith(ENV_PREFIX)
 
 
 def test_a_sentence_that_no_step_knows_is_an_error() -> None:
