@@ -15,11 +15,12 @@ from sqlalchemy.exc import IntegrityError
 from connectors.base import Absent, CardRef, Seen, Unreadable
 from connectors.errors import SideError
 from mappings.lifecycle import CardStatus
-from sync import decide, notification, resolutions
+from sync import decide, first_contact, notification, resolutions
 from sync.ledger.engine import reading
 from sync.ledger.intake import Intake
 from sync.ledger.tables import conflicts
 from sync.model import (
+    IGNORED,
     Card,
     ConflictKind,
     Decision,
@@ -41,7 +42,7 @@ class Action(StrEnum):
     #: I have seen it; nothing is to be done.
     ACKNOWLEDGE = "acknowledge"
     #: I have seen it, and it is not to be told of again while it stays as it is.
-    IGNORE = "ignore"
+    IGNORE = IGNORED
     #: This side's balance is the right one.
     ACCEPT = "accept"
     #: This amount is the right one.
@@ -181,7 +182,7 @@ def _resolve_card(link: Link, card_id: int, about: _About, resolution: Resolutio
         raise NotResolved("that card became another card's just now; look at the conflict again") from None
     finally:
         link.store.release(work.lease, now + timedelta(0))
-    opened = tuple(conflict.summary for conflict in decision.conflicts)
+    opened = tuple(conflict.summary for conflict in decision.conflicts if conflict.settled is None)
     looks = tuple(p.side for p in decision.card.presences if p.stale)
     return Resolved(
         False, before.balance_minor, after.balance_minor, decision.intents, opened, looks, preview
@@ -318,11 +319,12 @@ def _value_of(resolution: Resolution, shown: dict[str, int]) -> int:
 def _first_contact(card: Card, work: Work, resolution: Resolution) -> Decision:
     """Take what both sides show now, then set the balance that the person chose."""
     shown = observe_all(replace(card, held=False), work)
-    adopted = resolutions.adopt_shown(card, shown)
-    value = _value_of(resolution, {p.side: p.shadow_minor for p in adopted.card.presences if p.born})
+    adopted = resolutions.adopt_shown(card, shown, work.link.rules)
+    value = _value_of(resolution, first_contact.values(adopted.card))
     today = work.clock().astimezone(work.link.timezone).date()
     said = f"{resolution.by}: {resolution.why}"
-    return resolutions.resolve_first_contact(adopted, value, work.link.rules, today, said)
+    side = resolution.side if resolution.action is Action.ACCEPT else None
+    return resolutions.resolve_first_contact(adopted, value, side, work.link.rules, today, said)
 
 
 def _intent_in_doubt(card: Card, marker: str) -> tuple[Presence, Intent]:

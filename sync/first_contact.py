@@ -23,7 +23,9 @@ def opened(shown: Mapping[str, Seen], others: tuple[Presence, ...], rules: LinkR
     counting = {side: seen for side, seen in shown.items() if _counts(seen, rules)} or shown
     # Where no side's word counts, each keeps its own, and the hub has one of them.
     of_status = [s for side, s in counting.items() if rules.side(side).tells_status] or [first]
-    of_expiry = [s for side, s in shown.items() if rules.side(side).tells_expiry] or [first]
+    # The date of a closed card says nothing of the card's own.
+    dated = {side: s for side, s in shown.items() if s.status is not CardStatus.CLOSED} or shown
+    of_expiry = [s for side, s in dated.items() if rules.side(side).tells_expiry] or [*dated.values()][:1]
     status = max((s.status or CardStatus.SUSPENDED for s in of_status), key=lambda s: s.restriction)
     expires_on = None
     for seen in of_expiry:
@@ -63,7 +65,7 @@ def joined(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None:
     if seen.status is not draft.card.status and seen.status is not None and side_rules.tells_status:
         status = max(draft.card.status, seen.status, key=lambda s: s.restriction)
         draft.card = replace(draft.card, status=status)
-    if side_rules.tells_expiry:
+    if side_rules.tells_expiry and seen.status is not CardStatus.CLOSED:
         draft.card = replace(draft.card, expires_on=fields.earlier(draft.card.expires_on, seen.expires_on))
     if value_of(seen) != draft.card.balance_minor:
         compare(draft, rules)
@@ -71,11 +73,7 @@ def joined(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None:
 
 def compare(draft: Draft, rules: LinkRules) -> None:
     """The sides disagree: the link's policy says what the card is worth, or the card is held."""
-    shadows = {
-        p.side: 0 if p.shadow_status is CardStatus.CLOSED else p.shadow_minor
-        for p in draft.card.presences
-        if p.born
-    }
+    shadows = values(draft.card)
     winner = {"lower": min(shadows.values()), "higher": max(shadows.values()), "ask": None}[
         rules.first_contact
     ]
@@ -87,6 +85,15 @@ def compare(draft: Draft, rules: LinkRules) -> None:
     elif winner != draft.card.balance_minor:
         change = winner - draft.card.balance_minor
         draft.move(MovementKind.RESOLUTION, None, change, 0, {"policy": "first_contact", **shadows})
+
+
+def values(card: Card) -> dict[str, int]:
+    """What the card is worth on each side that has it, in minor units."""
+    return {
+        p.side: 0 if p.shadow_status is CardStatus.CLOSED else p.shadow_minor
+        for p in card.presences
+        if p.born
+    }
 
 
 def _counts(seen: Seen, rules: LinkRules) -> bool:

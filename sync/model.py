@@ -74,6 +74,10 @@ class ConflictKind(StrEnum):
     BRAKE = "brake"
 
 
+#: How a conflict was settled that is not told of again while it stays as it is.
+IGNORED = "ignore"
+
+
 class Closing(StrEnum):
     """What follows when one side closes a card for good."""
 
@@ -281,8 +285,9 @@ class NewConflict:
     amount_minor: int = 0
     proposal: str = ""
     evidence: Mapping[str, object] = field(default_factory=dict)
-    #: A setting has settled it already: what it came to.
+    #: It is settled already, by a setting or by the resolution that raised it: what it came to.
     settled: str | None = None
+    settled_by_person: bool = False
 
 
 @dataclass(frozen=True)

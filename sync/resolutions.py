@@ -8,9 +8,10 @@ from datetime import date
 from connectors.base import Seen
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync import causes, decide, evidence, first_contact
+from sync import causes, decide, evidence, fields, first_contact
 from sync.draft import Draft
 from sync.model import (
+    IGNORED,
     Card,
     ConflictKind,
     Decision,
@@ -21,26 +22,49 @@ from sync.model import (
 )
 
 
-def adopt_shown(card: Card, observations: Observations) -> Decision:
-    """While a card is held its sides may have moved: their shadows follow, the hub's balance does not."""
+def adopt_shown(card: Card, observations: Observations, rules: LinkRules) -> Decision:
+    """While a card is held its sides may have moved: their shadows follow, the hub's balance does not.
+
+    One that was closed meanwhile was closed before the person's word, which is said of it, too.
+    """
     draft = Draft(card)
     for side, seen in observations.items():
         p = draft.presence(side)
-        if isinstance(seen, Seen) and p.born and not p.open_intents and seen.balance_minor != p.shadow_minor:
+        if not isinstance(seen, Seen) or not p.born or p.open_intents:
+            continue
+        if seen.balance_minor != p.shadow_minor:
             draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - p.shadow_minor)
+        if seen.status is CardStatus.CLOSED:
+            if fields.closes_card(draft.card, side, rules):
+                draft.card = replace(draft.card, status=CardStatus.CLOSED)
+            draft.put(replace(draft.presence(side), shadow_status=CardStatus.CLOSED))
     return draft.decision()
 
 
 def resolve_first_contact(
-    adopted: Decision, balance_minor: int, rules: LinkRules, today: date, why: str
+    adopted: Decision, balance_minor: int, side: str | None, rules: LinkRules, today: date, why: str
 ) -> Decision:
-    """A person said what the card is worth: the hub takes it, and the sides follow."""
+    """A person said what the card is worth, by an amount or by the `side` that is right: the sides follow.
+
+    Where a side has closed it, their word says as well whether it is closed; no closed side is opened.
+    """
     draft = Draft(replace(adopted.card, held=False), list(adopted.movements))
+    still_open = [p for p in draft.card.presences if p.born and p.shadow_status is not CardStatus.CLOSED]
+    goes_on = balance_minor > 0 if side is None else side in {p.side for p in still_open}
+    if draft.card.status is CardStatus.CLOSED and still_open and goes_on:
+        status = max((p.shadow_status for p in still_open), key=lambda s: s.restriction)
+        draft.card = replace(draft.card, status=status)
     change = balance_minor - draft.card.balance_minor
     if change:
         draft.move(MovementKind.RESOLUTION, None, change, 0, {"why": why})
     draft.causes_gone.append(causes.FIRST_CONTACT)
     decide.settle_into(draft, rules, today)
+    # That it goes on elsewhere is what they have just said.
+    alone = {causes.alone(p.side) for p in draft.card.presences}
+    draft.conflicts = [
+        replace(c, settled=IGNORED, settled_by_person=True) if c.cause in alone else c
+        for c in draft.conflicts
+    ]
     return draft.decision()
 
 

@@ -12,7 +12,16 @@ from sync.ledger import chain, statements
 from sync.ledger.rows import planned_intent, value_of
 from sync.ledger.tables import conflicts, intent_states, movements
 from sync.ledger.vault import Vault
-from sync.model import Card, Decision, Intent, IntentChange, IntentState, NewConflict, NewIntent
+from sync.model import (
+    Card,
+    Decision,
+    Intent,
+    IntentChange,
+    IntentState,
+    NewConflict,
+    NewIntent,
+    NewResolution,
+)
 
 
 class Appender:
@@ -158,7 +167,8 @@ def write_conflicts(
             "last_seen_at": now,
         }
         if c.settled is not None:
-            _log_settled(connection, card_id, card, c, now)
+            person = decision.resolution if c.settled_by_person else None
+            _log_settled(connection, card_id, card, c, person, now)
             continue
         seen_before = connection.execute(
             statements.SEE_CONFLICT, {"card": card_id, "which": c.cause, **words}
@@ -181,9 +191,14 @@ def write_conflicts(
 
 
 def _log_settled(
-    connection: Connection, card_id: int, card: Card, conflict: NewConflict, now: datetime
+    connection: Connection,
+    card_id: int,
+    card: Card,
+    conflict: NewConflict,
+    person: NewResolution | None,
+    now: datetime,
 ) -> None:
-    """What a setting has settled stands in the log like everything else; nobody has to act."""
+    """What is settled already stands in the log like everything else; nobody has to act."""
     connection.execute(
         statements.INSERT[conflicts],
         {
@@ -201,6 +216,7 @@ def _log_settled(
             "seen": 1,
             "closed_at": now,
             "resolution": conflict.settled,
-            "resolved_by": "settings",
+            "resolved_by": "settings" if person is None else person.by,
+            "resolved_why": None if person is None else person.why,
         },
     )

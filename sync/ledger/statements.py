@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Integer, and_, bindparam, case, func, insert, or_, select, text, update
 
 from sync.ledger.tables import cards, conflicts, intent_states, intents, movements, presences
+from sync.model import IGNORED
 
 SELECT_CARD = select(cards).where(cards.c.id == bindparam("card"))
 SELECT_PRESENCES = select(presences).where(presences.c.card_id == bindparam("card")).order_by(presences.c.id)
@@ -19,7 +20,7 @@ SELECT_DOUBTED_SIDES = (
 # A person may have said that a cause is not to be told of again while it stays as it is.
 SELECT_CAUSES = select(conflicts.c.cause, conflicts.c.amount_minor).where(
     conflicts.c.card_id == bindparam("card"),
-    or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == "ignore"),
+    or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == IGNORED),
 )
 LEASED = and_(
     cards.c.id == bindparam("lease_card"),
@@ -125,7 +126,7 @@ END_IGNORING = (
     .where(
         conflicts.c.card_id == bindparam("card"),
         conflicts.c.cause == bindparam("which"),
-        conflicts.c.resolution == "ignore",
+        conflicts.c.resolution == IGNORED,
     )
     .values(resolution="ignored")
 )

@@ -732,14 +732,34 @@ def test_given_a_pool_number_that_is_somebodys_card_then_it_is_held() -> None:
 def test_given_a_person_who_said_what_a_held_card_is_worth_then_the_sides_follow() -> None:
     held = meet({A: seen(100), B: seen(70)}).card
 
-    adopted = resolutions.adopt_shown(held, {A: seen(90), B: seen(70)})
-    decision = resolutions.resolve_first_contact(adopted, 80, RULES, TODAY, "kari: I looked")
+    adopted = resolutions.adopt_shown(held, {A: seen(90), B: seen(70)}, RULES)
+    decision = resolutions.resolve_first_contact(adopted, 80, None, RULES, TODAY, "kari: I looked")
 
     assert moves(adopted) == [("adopted", A, 0, -10, 100)]
     assert moves(decision)[1:] == [("resolution", None, -20, 0, 80)]
     assert plans(decision) == [(A, "debit", -10), (B, "credit", 10)]
     assert decision.card.held is False
     assert MovementKind.RESOLUTION in {m.kind for m in decision.movements}
+
+
+@pytest.mark.parametrize(
+    ("worth", "of", "ends_as"),
+    [(100, A, ACTIVE), (0, A, ACTIVE), (80, None, ACTIVE), (0, B, CLOSED), (0, None, CLOSED)],
+)
+def test_given_one_side_had_closed_the_card_then_the_persons_word_says_whether_it_is_closed(
+    worth: int, of: str | None, ends_as: CardStatus
+) -> None:
+    held = meet({B: seen(70, status=CLOSED, expires_on=SOON), A: seen(100, expires_on=LATER)}).card
+
+    adopted = resolutions.adopt_shown(held, {}, RULES)
+    decision = resolutions.resolve_first_contact(adopted, worth, of, RULES, TODAY, "kari: I looked")
+
+    assert held.held
+    assert (decision.card.status, decision.card.balance_minor) == (ends_as, worth)
+    assert [p for p in plans(decision) if p[0] == B] == []
+    assert ((A, "set_status", 0) in plans(decision)) is (ends_as is CLOSED)
+    assert (decision.card.expires_on, decision.card.presence(A).shadow_expires_on) == (LATER, LATER)
+    assert {c.settled for c in decision.conflicts} <= {"ignore"}
 
 
 # --- Conflicts are said once --------------------------------------------------------------------------------
