@@ -29,6 +29,7 @@ from connectors.flow import FlowSettings, FlowSide
 from connectors.flow.inferred import with_proved
 from connectors.notify import MailSender, Sender, WebhookSender
 from connectors.shopify import ShopifySide
+from connectors.shopify.bulk import ShopifyBulk
 from mappings.brands import Brands
 from mappings.lifecycle import CardStatus
 from mappings.money import minor_from_decimal
@@ -312,14 +313,18 @@ def build_worker(
     worker.listeners = {
         name: side for name, side in sides.items() if isinstance(side, ShopifySide | FlowSide)
     }
-    bulk = {name: side.bulk for name, side in sides.items() if isinstance(side, ShopifySide)}
-    worker.catalogues, worker.limited = bulk, bulk
+    worker.catalogues = worker.limited = bulk_of(sides)
     worker.subscribers = [
         (side, webhook_url(settings, name)) for name, side in sides.items() if isinstance(side, ShopifySide)
     ]
     worker.notices = notices_of(settings, ledger)
     worker.privacy = Privacy(ledger.engine, ledger.vault, now, _privacy_folder(ledger.engine))
     return worker
+
+
+def bulk_of(sides: Mapping[str, Side]) -> dict[str, ShopifyBulk]:
+    """What lists the cards of a side, and tells how much one may hold, by the sides that have it."""
+    return {name: side.bulk for name, side in sides.items() if isinstance(side, ShopifySide)}
 
 
 def webhook_url(settings: Settings, side: str) -> str | None:

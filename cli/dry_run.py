@@ -13,20 +13,35 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from cli.build import Ledger, build_worker, open_ledger, worker_options
+from cli.build import Ledger, build_worker, bulk_of, open_ledger, worker_options
 from cli.output import ExitCode, Output, plural, rows, table
 from cli.session import check_sides, opened_sides, report_closed
 from cli.show import signed
 from config.settings import Settings
 from connectors.base import Effect, EffectKind, Side
 from connectors.rehearsal import RehearsedSide
+from mappings.money import format_money
 from mappings.serials import mask
 from sync.ledger import views
 from sync.ledger.engine import open_engine
 from sync.ledger.migrations import upgrade
 from sync.ledger.replica import replicate
 from sync.ledger.vault import Vault, make_key
+from sync.ledger.views import ConflictRow
 from sync.passes import PassReport, WorkerOptions
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A conflict that would be opened."""
+
+    kind: str
+    side: str | None
+    #: The card's last characters on each side, masked.
+    card: str
+    amount_minor: int
+    currency: str | None
+    summary: str
 
 
 @dataclass(frozen=True)
@@ -46,13 +61,18 @@ def dry_run(settings: Settings, output: Output, stop: threading.Event) -> int:
     """Print every effect that would follow; nothing is written to the sides or to the ledger."""
     with opened_sides(settings, stop) as sides, _scratch_ledger(settings) as ledger:
         rehearsed = {name: RehearsedSide(side) for name, side in sides.items()}
-        report, conflicts = _rehearse(settings, ledger, rehearsed, stop)
+        known = max((c.id for c in views.list_conflicts(ledger.engine, include_closed=True)), default=0)
+        report = _rehearse(settings, ledger, sides, rehearsed, stop)
+        waiting = list(views.list_conflicts(ledger.engine))
+        asked = [_asked(ledger, conflict) for conflict in waiting if conflict.id > known]
     planned = [_planned(name, effect) for name, side in rehearsed.items() for effect in side.effects]
     if planned:
         output.show(_table(planned))
     output.say(f"A dry run: {plural(len(planned), 'effect')} would follow; nothing was written.")
-    if conflicts:
-        output.say(f"{plural(conflicts, 'conflict')} would wait for a person.")
+    if asked:
+        output.show(_conflicts_table(asked))
+    if waiting:
+        output.say(f"{plural(len(waiting), 'conflict')} would wait for a person, {len(asked)} of them new.")
     for error in report.errors:
         output.note(f"error: {error}")
     code = ExitCode.FAILED if report.errors or stop.is_set() else ExitCode.IN_STEP
@@ -60,7 +80,8 @@ def dry_run(settings: Settings, output: Output, stop: threading.Event) -> int:
         {
             "dry_run": True,
             "effects": planned,
-            "conflicts": conflicts,
+            "conflicts": len(waiting),
+            "opened": asked,
             "report": report,
             "exit_code": int(code),
         }
@@ -69,15 +90,33 @@ def dry_run(settings: Settings, output: Output, stop: threading.Event) -> int:
 
 
 def _rehearse(
-    settings: Settings, ledger: Ledger, sides: Mapping[str, Side], stop: threading.Event
-) -> tuple[PassReport, int]:
-    """One pass; its report, and how many conflicts are open after it."""
+    settings: Settings,
+    ledger: Ledger,
+    sides: Mapping[str, Side],
+    rehearsed: Mapping[str, Side],
+    stop: threading.Event,
+) -> PassReport:
+    """One pass over the copy. What only reads is asked of the sides themselves."""
     # What waits for a quiet period in a real pass would wait here for nothing.
     options = WorkerOptions(threads=worker_options(settings).threads, wait_seconds_max=0.0)
-    worker = build_worker(settings, ledger, sides, report_closed, options)
+    worker = build_worker(settings, ledger, rehearsed, report_closed, options)
+    worker.limited = bulk_of(sides)
     check_sides(worker)
-    report = worker.sync_once(stop=stop)
-    return report, sum(1 for _ in views.list_conflicts(ledger.engine))
+    return worker.sync_once(stop=stop)
+
+
+def _asked(ledger: Ledger, conflict: ConflictRow) -> Asked:
+    card = None
+    if conflict.card_id is not None:
+        card = next(views.list_cards(ledger.engine, card_id=conflict.card_id), None)
+    return Asked(
+        conflict.kind,
+        conflict.side,
+        "" if card is None else " ".join(dict.fromkeys(mask(p.last_chars) for p in card.presences)),
+        conflict.amount_minor,
+        conflict.currency,
+        conflict.summary,
+    )
 
 
 def _planned(side: str, effect: Effect) -> Planned:
@@ -97,6 +136,22 @@ def _planned(side: str, effect: Effect) -> Planned:
 def _table(planned: Iterable[Planned]) -> object:
     made = table("Side", "Card", "Effect", "Amount", right=["Amount"])
     return rows(made, ((p.side, p.card, _words(p), signed(p.amount_minor, p.currency)) for p in planned))
+
+
+def _conflicts_table(asked: Iterable[Asked]) -> object:
+    made = table("Card", "Conflict", "At stake", "What would be asked", right=["At stake"])
+    return rows(
+        made,
+        (
+            (
+                one.card,
+                one.kind.replace("_", " "),
+                format_money(one.amount_minor, one.currency) if one.amount_minor and one.currency else "",
+                one.summary,
+            )
+            for one in asked
+        ),
+    )
 
 
 def _words(planned: Planned) -> str:

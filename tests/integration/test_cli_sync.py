@@ -88,6 +88,23 @@ def test_a_dry_run_tells_and_does_nothing(
     assert [path.name for path in config.parent.iterdir()] == ["giftsync.toml"]
 
 
+def test_given_more_than_the_shop_allows_on_one_card_then_a_dry_run_says_so_instead(
+    giftsync: Giftsync, flow: Control
+) -> None:
+    number = flow.move("sell", 3_000_000)["number"]
+
+    answer = answer_of(giftsync("sync", "--dry-run", "--json"))
+    _, out, _ = giftsync("sync", "--dry-run")
+    giftsync("sync")
+
+    (opened,) = answer["opened"]
+    assert (answer["effects"], answer["conflicts"]) == ([], 1)
+    assert (opened["kind"], opened["card"]) == ("over_limit", f"••••{number[-4:]}")
+    assert (opened["amount_minor"], opened["currency"]) == (3_000_000, "NOK")
+    assert "1 conflict would wait for a person, 1 of them new." in out
+    assert answer_of(giftsync("sync", "--dry-run", "--json"))["opened"] == []
+
+
 def test_after_a_sync_a_dry_run_has_nothing_to_tell(giftsync: Giftsync, flow: Control) -> None:
     number = flow.move("sell", 9_900)["number"]
     giftsync("sync")
