@@ -8,10 +8,12 @@ from datetime import date, timedelta
 from rich.table import Table
 
 from cli.output import ExitCode, Output, facts, plural, rows, table, when
+from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import mask
 from sync.ledger.pool import LOW_WATER
-from sync.ledger.views import CardRow, ConflictRow, IntentRow, MovementRow, Status
+from sync.ledger.views import CardRow, ConflictRow, IntentRow, MovementRow, PresenceRow, Status
+from sync.merge import MERGED
 
 
 def exit_code_of(status: Status, *, failed: bool) -> ExitCode:
@@ -110,11 +112,18 @@ def presences_table(card: CardRow) -> Table:
                 format_money(p.shadow_minor, card.currency),
                 p.status,
                 when(p.expires_on),
-                p.hold or ("to be looked at" if p.stale else "" if p.born else "to be created"),
+                p.hold or _state(card, p),
             )
             for p in card.presences
         ),
     )
+
+
+def _state(card: CardRow, p: PresenceRow) -> str:
+    if p.stale:
+        return "to be looked at"
+    # Of a closed card nothing is made any more; what a merged one had, another card has.
+    return "" if p.born else "not there" if card.status == CardStatus.CLOSED else "to be created"
 
 
 def movements_table(movements: Iterable[MovementRow], currency: str) -> Table:
@@ -126,13 +135,18 @@ def movements_table(movements: Iterable[MovementRow], currency: str) -> Table:
             (
                 when(m.at),
                 m.side or "",
-                m.kind.replace("_", " "),
+                _movement_words(m),
                 signed(m.amount_minor, currency),
                 format_money(m.balance_after_minor, currency),
             )
             for m in movements
         ),
     )
+
+
+def _movement_words(m: MovementRow) -> str:
+    others = [f", {key.replace('_', ' ')} card {m.evidence[key]}" for key in MERGED if key in m.evidence]
+    return m.kind.replace("_", " ") + "".join(others)
 
 
 def intents_table(intents: Iterable[IntentRow], currency: str) -> Table:

@@ -5,8 +5,9 @@ Each action is safe to give twice: a conflict that is closed already is left as 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from enum import StrEnum
 
 from sqlalchemy import select, update
@@ -15,9 +16,10 @@ from sqlalchemy.exc import IntegrityError
 from connectors.base import Absent, CardRef, Seen, Unreadable
 from connectors.errors import SideError
 from mappings.lifecycle import CardStatus
-from sync import decide, first_contact, notification, resolutions
+from sync import decide, first_contact, merge, notification, resolutions
 from sync.ledger.engine import reading
 from sync.ledger.intake import Intake
+from sync.ledger.merging import Half, commit_merge
 from sync.ledger.tables import conflicts
 from sync.model import (
     IGNORED,
@@ -160,33 +162,52 @@ class _About:
 
 
 def _resolve_card(link: Link, card_id: int, about: _About, resolution: Resolution, preview: bool) -> Resolved:
-    now = link.clock()
-    seconds = min(link.lease_seconds, LEASE_SECONDS_MAX)
-    lease = link.store.claim(card_id, f"{link.owner}:resolve", now, seconds)
-    if lease is None:
-        raise NotResolved("the worker has this card right now; say it again in a moment")
-    work = Work(link, lease)
-    try:
+    with _claimed(link, card_id, "this card") as work:
         # Only now can nobody else settle it: what they decided must not be decided a second time.
         if not _is_open(link, about.id):
             return Resolved(already_closed=True)
         before = link.store.load(card_id)
-        said = NewResolution(about.id, resolution.action.value, resolution.by, resolution.why)
-        decision = _decision(before, work, about, resolution)
-        after = decision.card
-        if not preview:
-            after = work.commit(before, replace(decision, resolution=said))
-    except LeaseLost:
-        raise NotResolved("the worker has this card right now; say it again in a moment") from None
-    except IntegrityError:
-        raise NotResolved("that card became another card's just now; look at the conflict again") from None
-    finally:
-        link.store.release(work.lease, now + timedelta(0))
+        decision = _carried_out(before, work, about, resolution, preview=preview)
     opened = tuple(conflict.summary for conflict in decision.conflicts if conflict.settled is None)
     looks = tuple(p.side for p in decision.card.presences if p.stale)
     return Resolved(
-        False, before.balance_minor, after.balance_minor, decision.intents, opened, looks, preview
+        False, before.balance_minor, decision.card.balance_minor, decision.intents, opened, looks, preview
     )
+
+
+def _carried_out(card: Card, work: Work, about: _About, resolution: Resolution, *, preview: bool) -> Decision:
+    """What follows for the card, committed with the resolution unless it is only a preview."""
+    said = NewResolution(about.id, resolution.action.value, resolution.by, resolution.why)
+    if resolution.action is Action.LINK:
+        named = _named(card, work, about.side or "", resolution.card)
+        if named.owner is not None and named.owner != card.id:
+            with _claimed(work.link, named.owner, f"card {named.owner}") as other:
+                return _merged(card, work, other, named, said, preview=preview)
+        decision = _link(card, work, named)
+    else:
+        decision = _decision(card, work, about, resolution)
+    if not preview:
+        work.commit(card, replace(decision, resolution=said))
+    return decision
+
+
+@contextmanager
+def _claimed(link: Link, card_id: int, what: str) -> Iterator[Work]:
+    """The card in our hands alone. Raises NotResolved when somebody else has it, before or meanwhile."""
+    now = link.clock()
+    seconds = min(link.lease_seconds, LEASE_SECONDS_MAX)
+    lease = link.store.claim(card_id, f"{link.owner}:resolve", now, seconds)
+    if lease is None:
+        raise NotResolved(f"the worker has {what} right now; say it again in a moment")
+    work = Work(link, lease)
+    try:
+        yield work
+    except LeaseLost:
+        raise NotResolved(f"the worker has {what} right now; say it again in a moment") from None
+    except IntegrityError:
+        raise NotResolved("that card became another card's just now; look at the conflict again") from None
+    finally:
+        link.store.release(work.lease, now)
 
 
 def _is_open(link: Link, conflict_id: int) -> bool:
@@ -196,6 +217,7 @@ def _is_open(link: Link, conflict_id: int) -> bool:
 
 
 def _decision(card: Card, work: Work, about: _About, resolution: Resolution) -> Decision:
+    """Of every action but link, which may concern a second card."""
     if about.kind is ConflictKind.NOTIFICATION:
         return _notification(card, about.side or "", resolution.action)
     match resolution.action:
@@ -213,10 +235,8 @@ def _decision(card: Card, work: Work, about: _About, resolution: Resolution) -> 
             if resolution.action is Action.LANDED:
                 return decide.land(card, p.side, intent, 1, p.native_id or "", f"said by {resolution.by}")
             return decide.absent(card, p.side, intent)
-        case Action.RETRY:
+        case _:  # Retry.
             return Decision(_tried_again(card, about.side))
-        case Action.LINK:
-            return _link(card, work, about.side or "", resolution.card)
 
 
 def _notification(card: Card, side: str, action: Action) -> Decision:
@@ -245,40 +265,87 @@ def _set_value(card: Card, work: Work, resolution: Resolution) -> Decision:
     return resolutions.set_value(card, value, work.link.rules, today, said)
 
 
-def _link(card: Card, work: Work, side: str, ref: CardRef | None) -> Decision:
-    """The card goes on with the one that the person named; with a number that nobody has, it is made."""
+@dataclass(frozen=True)
+class _Named:
+    """The card on a side that a person named."""
+
+    side: str
+    ref: CardRef
+    #: None: there is none.
+    seen: Seen | None
+    #: The hub's card that has it, if any.
+    owner: int | None
+
+
+def _named(card: Card, work: Work, side: str, ref: CardRef | None) -> _Named:
     link = work.link
     if ref is None:
         raise NotResolved(f"say which card on {side} it is")
     if any(p.side == side and p.open_intents for p in card.presences):
         raise NotResolved(f"something is still under way on {side}; `giftsync cards show {card.id}`")
-    today = work.clock().astimezone(link.timezone).date()
     seen = _look(work, side, ref)
     named = ref if seen is None else CardRef(seen.native_id, seen.serial or ref.serial)
-    owner = Intake(link.store.engine, link.store.vault).card_of(side, named)
-    if owner not in (None, card.id):
-        raise NotResolved(f"that one belongs to card {owner} already: `giftsync cards show {owner}`")
-    if seen is not None:
-        if any(p.side == side and p.born and p.native_id == seen.native_id for p in card.presences):
+    return _Named(side, named, seen, Intake(link.store.engine, link.store.vault).card_of(side, named))
+
+
+def _link(card: Card, work: Work, named: _Named) -> Decision:
+    """The card goes on with the one that the person named; with a number that nobody has, it is made."""
+    link, side, serial = work.link, named.side, named.ref.serial
+    today = work.clock().astimezone(link.timezone).date()
+    if named.seen is not None:
+        if any(p.side == side and p.born and p.native_id == named.seen.native_id for p in card.presences):
             raise NotResolved("that is the card that it has there already; say retry")
-        return resolutions.linked(card, side, seen, named.serial, link.rules, today)
-    if ref.serial is None:
+        return resolutions.linked(card, side, named.seen, serial, link.rules, today)
+    if serial is None:
         raise NotResolved(f"{side} has no such card")
-    reason = work.side(side).capabilities.accepts_serial(ref.serial)
+    reason = work.side(side).capabilities.accepts_serial(serial)
     if reason is not None:
         raise NotResolved(f"{side} has no such card, and none can be made there: the number {reason}")
     if not link.rules.side(side).creates:
         raise NotResolved(f"{side} has no such card, and giftsync does not make cards there")
-    return resolutions.renumbered(card, side, ref.serial, link.rules, today)
+    return resolutions.renumbered(card, side, serial, link.rules, today)
 
 
-def _look(work: Work, side: str, ref: CardRef) -> Seen | None:
+def _merged(
+    kept: Card, work: Work, other: Work, named: _Named, said: NewResolution, *, preview: bool
+) -> Decision:
+    """The card goes on with what another card of the hub has on the side, and that one ends."""
+    link, side = work.link, named.side
+    ended = link.store.load(other.lease.card_id)
+    reason, seen = merge.why_not(kept, ended, side, link.store.doubted_sides(other.lease.card_id)), None
+    if reason is None:
+        p = ended.presence(side)
+        # Looked at again, now that no work of ours can move it, with everything that stands on it so far.
+        seen = _look(other, side, CardRef(p.native_id, p.serial or named.ref.serial), entries=True)
+        if seen is None or (seen.native_id, seen.balance_minor, seen.status) != (
+            p.native_id,
+            p.shadow_minor,
+            p.shadow_status,
+        ):
+            reason = f"it has just changed on {side}; run `giftsync sync`, then say it again"
+    if reason is not None or seen is None:
+        raise NotResolved(f"that one is card {ended.id} already (`giftsync cards show {ended.id}`): {reason}")
+    today = work.clock().astimezone(link.timezone).date()
+    merged = merge.merge(
+        kept, ended, side, seen, named.ref.serial, link.rules, today, f"{said.by}: {said.why}"
+    )
+    if not preview:
+        commit_merge(
+            link.store,
+            Half(work.lease, kept, replace(merged.kept, resolution=said)),
+            Half(other.lease, ended, merged.ended),
+            work.clock(),
+        )
+    return merged.kept
+
+
+def _look(work: Work, side: str, ref: CardRef, *, entries: bool = False) -> Seen | None:
     """What the named card shows; None: there is none. Raises NotResolved for one that cannot be it."""
     try:
         if ref.native_id is None and ref.serial is not None:
             found = work.side(side).lookup(ref.serial)
         else:
-            found = next(iter(work.side(side).observe([ref])))
+            found = next(iter(work.side(side).observe([ref], entries=entries)))
     except SideError as error:
         raise NotResolved(f"{side} cannot be asked now: {error}") from None
     match found:

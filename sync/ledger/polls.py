@@ -260,6 +260,19 @@ class Polls:
         return updates
 
 
+def leave_queue(connection: Connection, presence_id: int, now: datetime) -> None:
+    """Take a presence out, in a transaction of the caller's: there is nothing to look at any more."""
+    row = connection.execute(select(polls).where(polls.c.presence_id == presence_id)).mappings().one_or_none()
+    if row is None:
+        return
+    its_side = poll_populations.c.side == row["side"]
+    query = select(poll_populations.c.population).where(its_side).with_for_update()
+    population = PollPopulation.from_json(connection.execute(query).scalar_one())
+    if connection.execute(delete(polls).where(polls.c.presence_id == presence_id)).rowcount:
+        population = population.absorb([forgotten(_history(row))], now.timestamp())
+        connection.execute(update(poll_populations).where(its_side).values(population=population.to_json()))
+
+
 def _after(
     population: PollPopulation, budget: PollBudget, history: PollHistory, look: Look
 ) -> tuple[PollHistory, PollUpdate]:

@@ -156,11 +156,11 @@ def test_given_a_card_that_cannot_be_it_then_it_says_why_and_nothing_changes(
     assert waiting(shop) == ["missing"]
 
 
-def test_given_a_card_of_somebody_else_then_it_is_refused(shop: Shop) -> None:
+def test_given_another_card_that_is_on_both_sides_then_it_is_refused(shop: Shop) -> None:
     other = shop.in_step(5_000, OTHER.reveal())
     gone_online(shop)
 
-    with pytest.raises(NotResolved, match=f"belongs to card {other} already"):
+    with pytest.raises(NotResolved, match=f"card {other} already .*: the two are different cards on flow"):
         link(shop, CardRef(shop.native(SHOPIFY, OTHER.reveal())))
 
 
