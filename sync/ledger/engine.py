@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 BUSY_SECONDS = 30
 POOL_SIZE = 16
 _READS = "giftsync_reads"
 _LAZY = "giftsync_lazy"
+_SYNC_FULLY, _SYNC_LAZILY = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
 
 
 class LedgerUnavailable(Exception):
@@ -49,30 +50,38 @@ class _InLine(sqlite3.Connection):
     line: threading.Lock
     _is_first = False
 
-    def stand_in_line(self) -> None:
+    def begin_writing(self, *, lazily: bool) -> None:
+        """Raises sqlite3.OperationalError when others have not let it have its turn for BUSY_SECONDS."""
+        self.execute(_SYNC_LAZILY if lazily else _SYNC_FULLY)
         if not self.line.acquire(timeout=BUSY_SECONDS):
             raise sqlite3.OperationalError("database is locked")
         self._is_first = True
+        try:
+            # At once: two that read first and wrote later could only fail.
+            self.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self._step_aside()
+            raise
 
     def commit(self) -> None:
         try:
             super().commit()
         finally:
-            self.step_aside()
+            self._step_aside()
 
     def rollback(self) -> None:
         try:
             super().rollback()
         finally:
-            self.step_aside()
+            self._step_aside()
 
     def close(self) -> None:
         try:
             super().close()
         finally:
-            self.step_aside()
+            self._step_aside()
 
-    def step_aside(self) -> None:
+    def _step_aside(self) -> None:
         if self._is_first:
             self._is_first = False
             self.line.release()
@@ -107,18 +116,16 @@ def _open_sqlite(database: str | None) -> Engine:
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:
         options = connection.get_execution_options()
-        if options.get(_READS):
-            connection.exec_driver_sql("BEGIN")
-            return
-        connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if options.get(_LAZY) else 'FULL'}")
-        writer = cast(_InLine, connection.connection.dbapi_connection)
-        writer.stand_in_line()
+        # On the driver's connection: a movement begins a dozen transactions, and by way of SQLAlchemy these
+        # statements cost more than those that follow.
+        driver = cast(_InLine, connection.connection.dbapi_connection)
         try:
-            # At once: two that read first and wrote later could only fail.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        except BaseException:
-            writer.step_aside()
-            raise
+            if options.get(_READS):
+                driver.execute("BEGIN")
+            else:
+                driver.begin_writing(lazily=bool(options.get(_LAZY)))
+        except sqlite3.OperationalError as error:
+            raise OperationalError("BEGIN", None, error) from error
 
     return engine
 

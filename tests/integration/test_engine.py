@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -209,22 +210,20 @@ def test_given_a_reader_in_the_middle_then_a_writer_does_not_wait_and_the_reader
         assert connection.execute(select(cards.c.balance_minor)).scalar_one() == 7
 
 
-def test_given_a_read_on_sqlite_then_it_begins_without_the_write_lock(engine: Engine) -> None:
+def test_given_a_read_on_sqlite_then_it_begins_without_the_write_lock_and_a_write_with_it(
+    engine: Engine,
+) -> None:
     if engine.dialect.name != "sqlite":
         pytest.skip("PostgreSQL has no lock on the whole database")
-    begun: list[str] = []
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def _(_: object, __: object, statement: str, *___: object) -> None:
-        if statement.startswith("BEGIN"):
-            begun.append(statement)
+    other = sqlite3.connect(str(engine.url.database), timeout=0, isolation_level=None)
 
     with reading(engine) as connection:
         connection.execute(select(cards.c.id))
-    with engine.begin() as connection:
-        connection.execute(select(cards.c.id))
-
-    assert begun == ["BEGIN", "BEGIN IMMEDIATE"]
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+    with engine.begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback", "close", "refused"])
