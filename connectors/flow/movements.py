@@ -186,16 +186,18 @@ class Movements:
                 # never learnt has it already. Nothing is settled there; the settlement carries the plain
                 # marker.
                 continue
-            # A crash before this line leaves an empty order behind, which nobody owes anything for.
-            save({ORDER_UID: order_uid, WAY: draft.way.value})
+            # A crash before this line leaves an empty order behind, which nobody owes anything for. Its item
+            # is sent next.
+            save({ORDER_UID: order_uid, WAY: draft.way.value, ITEM: instant_text(self._clock())})
             return order_uid
         raise Refused("Flow refuses every number for a new order")
 
     def _fill(self, draft: Draft, order_uid: str, order: FlowOrder | None, save: Save) -> None:
         """Make sure that the order holds exactly our item. Raises Refused when it cannot be settled."""
         if order is None or not order.items:
-            self._check_no_item_on_its_way(draft)
-            save({ITEM: instant_text(self._clock())})
+            if order is not None:
+                self._check_no_item_on_its_way(draft)
+                save({ITEM: instant_text(self._clock())})
             try:
                 self._client.add_item(order_uid, draft.item)
             except Rejected as rejected:

@@ -58,7 +58,16 @@ _DUE_AGAIN = bindparam("again_at", type_=cards.c.due_at.type)
 RELEASE_CARD_DUE = RELEASE_CARD.values(
     due_at=case((cards.c.due_at < _DUE_AGAIN, cards.c.due_at), else_=_DUE_AGAIN), due_for=None
 )
-LOCK_LEASED = select(cards.c.id).where(LEASED).with_for_update()
+# The card's row is locked with it, so that whoever takes the card over sees what is saved.
+SELECT_PROGRESS = (
+    select(intents.c.progress)
+    .join(cards, cards.c.id == intents.c.card_id)
+    .where(LEASED, intents.c.marker == bindparam("of_marker"))
+    .with_for_update(of=cards)
+)
+UPDATE_PROGRESS = (
+    update(intents).where(intents.c.marker == bindparam("of_marker")).values(progress=bindparam("progress"))
+)
 SELECT_MARKED = select(intents.c.marker, intents.c.amount_minor, intents.c.landings, intents.c.card_id).where(
     intents.c.marker.in_(bindparam("markers", expanding=True))
 )

@@ -30,7 +30,6 @@ from sync.ledger.rows import card_after, intent_of, presence_columns
 from sync.ledger.tables import (
     arrivals,
     cards,
-    intents,
     origins,
     pool_numbers,
 )
@@ -283,14 +282,11 @@ class Store:
         """Remember what the next call of a multi-call effect depends on. Raises LeaseLost."""
         crashpoint("progress.before")
         with self.engine.begin() as connection:
-            if connection.execute(statements.LOCK_LEASED, _lease_params(lease)).first() is None:
+            of = {"of_marker": marker}
+            row = connection.execute(statements.SELECT_PROGRESS, {**_lease_params(lease), **of}).first()
+            if row is None:
                 raise LeaseLost
-            row = connection.execute(
-                select(intents.c.progress).where(intents.c.marker == marker)
-            ).scalar_one()
-            connection.execute(
-                update(intents).where(intents.c.marker == marker).values(progress={**row, **progress})
-            )
+            connection.execute(statements.UPDATE_PROGRESS, {**of, "progress": {**row.progress, **progress}})
         crashpoint("progress.after")
 
     def create(
