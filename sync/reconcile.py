@@ -114,10 +114,12 @@ def observe_all(
             continue
         if work.lease.due_for not in (None, p.side) and not p.stale:
             continue  # A hint was about another side; whoever moves this one will be told of too.
-        observation = (looked or {}).get(p.side) or _ask(p, work, entries=False)
-        _tell(p, observation, work)
         lists_entries = p.born and work.side(p.side).capabilities.lists_entries
-        if lists_entries and isinstance(observation, Seen):
+        # Where a hint told of this side, the balance has mostly moved: one read is enough.
+        entries = lists_entries and work.lease.due_for == p.side
+        observation = (looked or {}).get(p.side) or _ask(p, work, entries=entries)
+        _tell(p, observation, work)
+        if lists_entries and isinstance(observation, Seen) and observation.entries is None:
             if doubted is None:
                 doubted = work.link.store.doubted_sides(work.lease.card_id)
             if observation.balance_minor != p.shadow_minor or p.side in doubted:
