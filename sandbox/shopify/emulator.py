@@ -102,6 +102,14 @@ class ShopifyEmulator(Emulator):
         self._delivering = False
         self._ticking = False
 
+    def application(self) -> web.Application:
+        app = super().application()
+        app.on_cleanup.append(self._close)
+        return app
+
+    async def _close(self, _: web.Application) -> None:
+        await self.webhooks.close()
+
     # What the shared part asks for.
 
     def name_operation(self, request: web.Request, body: bytes) -> Operation:
@@ -252,9 +260,12 @@ class ShopifyEmulator(Emulator):
             self._start(self._tick_bulk())
         if self.webhooks.waiting:
             self._wake.set()
-            if not self._delivering:
-                self._delivering = True
-                self._start(self._deliver())
+        self._look_after_webhooks()
+
+    def _look_after_webhooks(self) -> None:
+        if self.webhooks.waiting and not self._delivering:
+            self._delivering = True
+            self._start(self._deliver())
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -270,6 +281,11 @@ class ShopifyEmulator(Emulator):
             self._ticking = False
         self._run_background()
 
+    async def _deliver_due(self) -> None:
+        await self.webhooks.deliver_due()
+        # What failed waits for its retry.
+        self._look_after_webhooks()
+
     async def _deliver(self) -> None:
         """Deliver what is due, then wait for the next retry or for something new."""
         try:
@@ -281,7 +297,9 @@ class ShopifyEmulator(Emulator):
                         await asyncio.wait_for(self._wake.wait(), wait_s)
                     except TimeoutError:
                         continue
-                await self.webhooks.deliver_due()
+                # What comes meanwhile need not wait for slow receivers.
+                self._start(self._deliver_due())
+                await asyncio.sleep(0)
         finally:
             self._delivering = False
 

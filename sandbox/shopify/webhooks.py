@@ -14,6 +14,7 @@ import json
 import random
 import re
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,8 @@ from sandbox.shopify.webhook_payloads import payload_of, topic_header
 
 CONNECT_TIMEOUT_S = 1.0
 TIMEOUT_S = 5.0
+#: Shorter than receivers keep an idle connection, so that none is closed under a delivery.
+KEPT_ALIVE_S = 2.0
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _SHOPIFY_HOSTS = ("shopify.com", "myshopify.com")
@@ -92,7 +95,9 @@ class Webhooks:
     def __post_init__(self) -> None:
         self._subscriptions: dict[int, Subscription] = {}
         self._queue: list[Delivery] = []
-        self._delivering = asyncio.Lock()
+        #: By subscription: whoever holds it delivers.
+        self._turns: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._session: aiohttp.ClientSession | None = None
         self._chance = random.Random(f"webhooks {self.state.seed}")
 
     def get(self, number: int) -> Subscription | None:
@@ -228,32 +233,38 @@ class Webhooks:
     async def deliver_due(self) -> None:
         """Try every delivery whose time has come, once; returns when no attempt is under way.
 
-        One subscription's deliveries go one after the other, those of different ones at the same time.
+        One subscription's deliveries go one after the other; nobody waits for those of another.
         """
-        async with self._delivering:
-            now = self.state.monotonic()
-            due: dict[int, list[Delivery]] = {}
-            for delivery in self._queue:
-                if delivery.due <= now:
-                    due.setdefault(delivery.subscription.number, []).append(delivery)
-            if not due:
-                return
-            self._queue = [delivery for delivery in self._queue if delivery.due > now]
-            timeout = aiohttp.ClientTimeout(total=TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-            async with aiohttp.ClientSession(timeout=timeout) as session:
-                await asyncio.gather(*(self._attempts(session, deliveries) for deliveries in due.values()))
+        now = self.state.monotonic()
+        due: dict[int, list[Delivery]] = {number: [] for number in self._turns}
+        for delivery in self._queue:
+            if delivery.due <= now:
+                due.setdefault(delivery.subscription.number, []).append(delivery)
+        self._queue = [delivery for delivery in self._queue if delivery.due > now]
+        await asyncio.gather(*(self._attempts(number, deliveries) for number, deliveries in due.items()))
 
-    async def _attempts(self, session: aiohttp.ClientSession, deliveries: list[Delivery]) -> None:
-        for delivery in deliveries:
-            await self._attempt(session, delivery)
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
-    async def _attempt(self, session: aiohttp.ClientSession, delivery: Delivery) -> None:
+    async def _attempts(self, number: int, deliveries: list[Delivery]) -> None:
+        async with self._turns[number]:
+            for delivery in deliveries:
+                await self._attempt(delivery)
+
+    async def _attempt(self, delivery: Delivery) -> None:
         subscription = delivery.subscription
         if not is_loopback(urlsplit(subscription.uri).hostname):
             self.counts.skipped += 1
             return
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+            connector = aiohttp.TCPConnector(keepalive_timeout=KEPT_ALIVE_S)
+            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
         try:
-            async with session.post(
+            async with self._session.post(
                 subscription.uri,
                 data=delivery.body,
                 headers=self._headers(delivery),
