@@ -42,8 +42,11 @@ UPDATES_PER_PAGE: Final = 50
 PAGES_MAX: Final = 2_000
 #: Paging may stop at 25,000 rows (shopify.md §6), so a walk starts anew from a date before that.
 ROWS_PER_WALK_MAX: Final = 20_000
-#: Updates may become visible a little after the time that they carry.
-OVERLAP: Final = timedelta(minutes=2)
+#: Updates may become visible a little after the time that they carry: a walk meets some of the rows of the
+#: last one again. A longer way back costs a busy shop hundreds of rows each time, so it is gone now and then.
+OVERLAP: Final = timedelta(seconds=30)
+LONG_OVERLAP: Final = timedelta(minutes=2)
+LONG_WALKS: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,31 @@ class BackwardCursor:
     newest: str | None = None
     #: While a walk is under way: Shopify's own cursor of the last row; opaque.
     after: str | None = None
+    #: While a walk is under way: it ends below this instant.
+    floor: str | None = None
+    #: When the last long walk began, by our clock.
+    long_at: str | None = None
+    #: The newest update that it met; the next long walk goes back to this instant, and the overlap.
+    long_newest: str | None = None
+
+    @property
+    def instants(self) -> Iterator[datetime]:
+        """Every instant in it. Raises ValueError or TypeError for what is none."""
+        texts = (self.watermark, self.newest, self.floor, self.long_at, self.long_newest)
+        return (datetime.fromisoformat(text) for text in texts if text is not None)
+
+    def begun(self, now: datetime) -> BackwardCursor:
+        """At the beginning of a walk. What becomes visible within LONG_OVERLAP is met by a long one."""
+        watermark = datetime.fromisoformat(self.watermark)
+        if self.long_at is not None and now - datetime.fromisoformat(self.long_at) < LONG_WALKS:
+            return replace(self, floor=(watermark - OVERLAP).isoformat())
+        from_ = watermark if self.long_newest is None else datetime.fromisoformat(self.long_newest)
+        floor = from_ - LONG_OVERLAP
+        return replace(self, floor=floor.isoformat(), long_at=now.isoformat(), long_newest=None)
+
+    def ended(self, newest: str) -> BackwardCursor:
+        """At the end of a walk; the watermark is the newest update that it met."""
+        return BackwardCursor(newest, long_at=self.long_at, long_newest=self.long_newest or newest)
 
 
 class FeedReader:
@@ -116,12 +144,14 @@ class FeedReader:
     def _updates(
         self, operation: Operation, cursor: BackwardCursor, hints_of: Callable[[Json], Sequence[Hint]]
     ) -> Iterator[HintPage]:
-        """Rows from the newest update down to the watermark.
+        """Rows from the newest update down to the watermark, and a little below it.
 
         The cursor of a page in the middle keeps the old watermark, so that a walk that is cut short goes on
         downwards and never skips the rest.
         """
-        cutoff = datetime.fromisoformat(cursor.watermark) - OVERLAP
+        if cursor.after is None or cursor.floor is None:
+            cursor = cursor.begun(self._clock())
+        cutoff = datetime.fromisoformat(cursor.floor or cursor.watermark)
         for _ in range(PAGES_MAX):
             variables = {"first": UPDATES_PER_PAGE, "after": cursor.after}
             connection = object_of(self._client.read(operation, variables), operation.root)
@@ -130,7 +160,7 @@ class FeedReader:
             newest = max([*updated, datetime.fromisoformat(cursor.newest or cursor.watermark)])
             after = next_page(connection)
             if after is None or _is_below(updated, cutoff):
-                cursor = BackwardCursor(watermark=newest.isoformat())
+                cursor = cursor.ended(newest.isoformat())
             else:
                 cursor = replace(cursor, newest=newest.isoformat(), after=after)
             fresh = [row for row, at in zip(rows, updated, strict=True) if at >= cutoff]
@@ -144,10 +174,9 @@ class FeedReader:
         stored = _stored(text)
         try:
             cursor = replace(start, **stored)
-            # Either field may hold what a damaged cursor left there.
-            for at in (cursor.watermark, cursor.newest or cursor.watermark):
-                if datetime.fromisoformat(at).tzinfo is None:
-                    return start
+            # Any field may hold what a damaged cursor left there.
+            if any(at.tzinfo is None for at in cursor.instants):
+                return start
         except (TypeError, ValueError):
             return start
         return cursor

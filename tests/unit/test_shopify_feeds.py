@@ -14,7 +14,8 @@ from connectors.base import Hint, HintPage
 from connectors.shopify.bucket import Priority
 from connectors.shopify.feeds import (
     CARDS_PER_PAGE,
-    OVERLAP,
+    LONG_OVERLAP,
+    LONG_WALKS,
     ROWS_PER_WALK_MAX,
     UPDATES_PER_PAGE,
     FeedReader,
@@ -69,8 +70,14 @@ def shop() -> Shop:
 
 
 @pytest.fixture
-def feeds(shop: Shop) -> FeedReader:
-    return FeedReader(shop, lambda: NOW, timedelta(days=1))  # type: ignore[arg-type]
+def now() -> list[datetime]:
+    """What the clock says."""
+    return [NOW]
+
+
+@pytest.fixture
+def feeds(shop: Shop, now: list[datetime]) -> FeedReader:
+    return FeedReader(shop, lambda: now[0], timedelta(days=1))  # type: ignore[arg-type]
 
 
 def ids(pages: list[HintPage]) -> list[str]:
@@ -184,10 +191,31 @@ def test_the_next_walk_ends_below_the_watermark(shop: Shop, feeds: FeedReader) -
 
     pages = list(feeds.hints("updated_cards", last.cursor))
 
-    # The overlap shows the newest ones of the last walk once more.
-    assert ids(pages) == ["999", "0", "1", "2"]
+    # The overlap shows the newest one of the last walk once more.
+    assert ids(pages) == ["999", "0"]
     assert len(shop.asked) == 1
-    assert OVERLAP.total_seconds() == 120
+
+
+def test_given_what_became_visible_late_then_a_long_walk_meets_it(
+    shop: Shop, feeds: FeedReader, now: list[datetime]
+) -> None:
+    shop.rows = newest_first(3, step=timedelta(minutes=10))
+    *_, last = feeds.hints("updated_cards", None)
+    # It carries a time of just before the first walk, and was not visible then.
+    shop.rows.insert(1, card(999, NOW - LONG_OVERLAP))
+    # Meanwhile other cards move the watermark on.
+    shop.rows.insert(0, card(998, NOW + timedelta(minutes=4)))
+    now[0] = NOW + LONG_WALKS - timedelta(seconds=1)
+    *_, short = feeds.hints("updated_cards", last.cursor)
+    assert ids([short]) == ["998", "0"]
+
+    now[0] = NOW + LONG_WALKS
+    *_, long = feeds.hints("updated_cards", short.cursor)
+
+    assert ids([long]) == ["998", "0", "999"]
+    now[0] += timedelta(seconds=15)
+    *_, again = feeds.hints("updated_cards", long.cursor)
+    assert ids([again]) == ["998"]
 
 
 def test_a_walk_that_is_cut_short_goes_on_downwards(shop: Shop, feeds: FeedReader) -> None:
@@ -198,7 +226,8 @@ def test_a_walk_that_is_cut_short_goes_on_downwards(shop: Shop, feeds: FeedReade
 
     assert ids([first, *rest]) == [str(number) for number in range(3 * UPDATES_PER_PAGE)]
     # Only now is everything known up to the newest update that the first page met.
-    assert json.loads(rest[-1].cursor) == {"watermark": NOW.isoformat(), "newest": None, "after": None}
+    cursor = json.loads(rest[-1].cursor)
+    assert (cursor["watermark"], cursor["newest"], cursor["after"]) == (NOW.isoformat(), None, None)
 
 
 def test_a_page_out_of_order_does_not_end_the_walk(shop: Shop, feeds: FeedReader) -> None:
@@ -220,7 +249,15 @@ def test_nothing_updated_keeps_the_watermark(feeds: FeedReader) -> None:
 
 @pytest.mark.parametrize(
     "cursor",
-    ["{", "[]", '{"watermark": "soon"}', '{"watermark": 7}', '{"watermark": "2026-11-23"}', '{"other": 1}'],
+    [
+        "{",
+        "[]",
+        '{"watermark": "soon"}',
+        '{"watermark": 7}',
+        '{"watermark": "2026-11-23"}',
+        '{"other": 1}',
+        '{"long_at": "soon"}',
+    ],
 )
 def test_a_damaged_watermark_is_as_good_as_none(shop: Shop, feeds: FeedReader, cursor: str) -> None:
     shop.rows = newest_first(2)
