@@ -4,35 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Protocol
 
 from connectors.base import Absent, CardRef, Feed, Observation, Seen, Side, Unreadable
-from mappings.lifecycle import CardStatus
 from sync.brakes import check_not_empty
+from sync.glance import unchanged
 from sync.ledger.intake import Intake
 from sync.ledger.looks import SWEEP_FEED, SweepCursor
 from sync.ledger.polls import Look
 from sync.ledger.views import SweptPresence, presences_after
 from sync.polling import ReadBy
+from sync.shadow import as_shadowed
 from sync.work import Link
 
 PAGE_SIZE = 250
 #: A limit on every page walk; what is left is read the next time, from the cursor.
 PAGES_MAX = 100_000
-
-
-class Shadowed(Protocol):
-    """What a sweep compares."""
-
-    @property
-    def shadow_minor(self) -> int: ...
-
-    @property
-    def shadow_status(self) -> CardStatus: ...
-
-    @property
-    def shadow_expires_on(self) -> date | None: ...
 
 
 @dataclass(frozen=True)
@@ -54,12 +40,15 @@ class Swept:
     finished: bool
 
 
-def read_feed(intake: Intake, side: Side, feed: Feed, clock: Callable[[], datetime]) -> FeedRead:
+def read_feed(link: Link, intake: Intake, side: Side, feed: Feed) -> FeedRead:
     """Read a side's feed from its cursor to its end, and store every page."""
     hints = arrived = 0
     pages = side.hints(feed.name, intake.cursor(side.name, feed.name))
     for _, page in zip(range(PAGES_MAX), pages, strict=False):
-        taken = intake.take_in(side.name, feed.name, page, clock(), tells_changes=feed.tells_changes)
+        same = unchanged(link, intake, side, page.hints) if feed.tells_changes else ()
+        taken = intake.take_in(
+            side.name, feed.name, page, link.clock(), tells_changes=feed.tells_changes, unchanged=same
+        )
         hints += len(page.hints)
         arrived += taken.arrived
     return FeedRead(hints, arrived)
@@ -116,15 +105,3 @@ def differs(side: Side, p: SweptPresence, observation: Observation) -> bool:
 
 def look_of(p: SweptPresence, observation: Observation, by: ReadBy) -> Look:
     return Look.of(p.id, p.shadow_minor, p.shadow_status, observation, by, in_flight=p.in_flight)
-
-
-def as_shadowed(p: Shadowed, seen: Seen, suspends_by_date: bool) -> bool:
-    """Whether the side shows what the presence's shadow says."""
-    if seen.status is CardStatus.CLOSED or p.shadow_status is CardStatus.CLOSED:
-        return seen.status is p.shadow_status
-    suspended_by_date = suspends_by_date and seen.status is CardStatus.SUSPENDED
-    return (
-        seen.balance_minor == p.shadow_minor
-        and seen.status is p.shadow_status
-        and (suspended_by_date or seen.expires_on == p.shadow_expires_on)
-    )

@@ -19,9 +19,10 @@ from connectors.errors import InDoubt
 from connectors.mass import Catalogue, Listed, ListState
 from sync.brakes import check_not_empty
 from sync.crashpoints import crashpoint
-from sync.feeds import Swept, as_shadowed
+from sync.feeds import Swept
 from sync.ledger.intake import Intake
 from sync.ledger.shadows import born_ids, newest_presence, nth_presence, shadows_of
+from sync.shadow import as_shadowed
 from sync.work import Link
 
 LIST_FEED = "list"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -69,18 +69,27 @@ class Intake:
                 select(feed_cursors.c.cursor).where(feed_cursors.c.side == side, feed_cursors.c.feed == feed)
             ).scalar_one_or_none()
 
-    def take_in(self, side: str, feed: str, page: HintPage, now: datetime, *, tells_changes: bool) -> Taken:
-        """Store a page's hints and then move the cursor past them, in one transaction: none is ever lost."""
+    def take_in(
+        self,
+        side: str,
+        feed: str,
+        page: HintPage,
+        now: datetime,
+        *,
+        tells_changes: bool,
+        unchanged: Collection[int] = (),
+    ) -> Taken:
+        """Store a page's hints and then move the cursor past them, in one transaction: none is ever lost.
+
+        `unchanged` are cards that were looked at for these hints already, and need no work.
+        """
         with writing_lazily(self.engine) as connection:
-            known = self._known(connection, side, page.hints)
-            if tells_changes:
-                news = self._news(connection, side, page.hints, now)
-                write_due(connection, [k for k, new in zip(known, news, strict=True) if new], now, side)
-            fresh = [hint for hint, card_id in zip(page.hints, known, strict=True) if card_id is None]
-            arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
+            taken = self.write_hints(
+                connection, side, page.hints, now, tells_changes=tells_changes, unchanged=unchanged
+            )
             _save_cursor(connection, side, feed, page.cursor, now)
             crashpoint("intake.inside")
-        return Taken(len(known) - len(fresh), arrived)
+        return taken
 
     def _news(self, connection: Connection, side: str, hints: Sequence[Hint], now: datetime) -> list[bool]:
         """Whether each hint is worth a look: feeds overlap, and tell of one event again and again.
@@ -90,23 +99,34 @@ class Intake:
         """
         keys = [self._key_of(hint) for hint in hints]
         wanted = {key for key in keys if key is not None}
-        seen = {
-            row.key: row.looks
-            for row in connection.execute(
-                select(hints_seen.c.key, hints_seen.c.looks).where(
-                    hints_seen.c.side == side, hints_seen.c.key.in_(wanted)
-                )
+        fresh = self._fresh(connection, side, wanted)
+        if fresh:
+            # In an order of their own, so that two who write the same ones do not wait for each other.
+            rows = [{"side": side, "key": key, "looks": 1, "seen_at": now} for key in sorted(fresh)]
+            add = upsert(connection, hints_seen).on_conflict_do_update(
+                index_elements=["side", "key"], set_={"looks": hints_seen.c.looks + 1, "seen_at": now}
             )
-        }
-        fresh = {key for key in wanted if seen.get(key, 0) < LOOKS_PER_EVENT}
-        for key in fresh:
-            values = {"side": side, "key": key, "looks": 1, "seen_at": now}
-            connection.execute(
-                upsert(connection, hints_seen, values).on_conflict_do_update(
-                    index_elements=["side", "key"], set_={"looks": hints_seen.c.looks + 1, "seen_at": now}
-                )
-            )
+            connection.execute(add, rows)
         return [key is None or key in fresh for key in keys]
+
+    def _fresh(self, connection: Connection, side: str, keys: set[str]) -> set[str]:
+        """The keys of events that were not looked at often enough."""
+        looks = dict.fromkeys(keys, 0)
+        for row in connection.execute(
+            select(hints_seen.c.key, hints_seen.c.looks).where(
+                hints_seen.c.side == side, hints_seen.c.key.in_(keys)
+            )
+        ):
+            looks[row.key] = row.looks
+        return {key for key, count in looks.items() if count < LOOKS_PER_EVENT}
+
+    def to_look_at(self, side: str, hints: Sequence[Hint]) -> set[int]:
+        """The known cards that `hint` would make due for these hints."""
+        keys = [self._key_of(hint) for hint in hints]
+        with reading(self.engine) as connection:
+            fresh = self._fresh(connection, side, {key for key in keys if key is not None})
+            news = [hint for hint, key in zip(hints, keys, strict=True) if key is None or key in fresh]
+            return {card_id for card_id in self._known(connection, side, news) if card_id is not None}
 
     def _key_of(self, hint: Hint) -> str | None:
         if hint.at is None:
@@ -121,14 +141,31 @@ class Intake:
         with self.engine.begin() as connection:
             return connection.execute(delete(hints_seen).where(hints_seen.c.seen_at < before)).rowcount
 
-    def hint(self, side: str, hints: Sequence[Hint], now: datetime) -> Taken:
+    def hint(
+        self, side: str, hints: Sequence[Hint], now: datetime, *, unchanged: Collection[int] = ()
+    ) -> Taken:
         """Store hints that come from no feed, such as a webhook's. A feed may have told of them already."""
         with writing_lazily(self.engine) as connection:
-            known = self._known(connection, side, hints)
+            return self.write_hints(connection, side, hints, now, unchanged=unchanged)
+
+    def write_hints(
+        self,
+        connection: Connection,
+        side: str,
+        hints: Sequence[Hint],
+        now: datetime,
+        *,
+        tells_changes: bool = True,
+        unchanged: Collection[int] = (),
+    ) -> Taken:
+        """`hint` in a transaction of the caller's; hints that tell no changes only make new cards arrive."""
+        known = self._known(connection, side, hints)
+        if tells_changes:
             news = self._news(connection, side, hints, now)
-            write_due(connection, [k for k, new in zip(known, news, strict=True) if new], now, side)
-            fresh = [hint for hint, card_id in zip(hints, known, strict=True) if card_id is None]
-            arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
+            due = {card_id for card_id, is_new in zip(known, news, strict=True) if is_new}
+            write_due(connection, due.difference(unchanged), now, side)
+        fresh = [hint for hint, card_id in zip(hints, known, strict=True) if card_id is None]
+        arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
         return Taken(len(known) - len(fresh), arrived)
 
     def save_cursor(self, side: str, feed: str, cursor: str, now: datetime) -> None:

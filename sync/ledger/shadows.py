@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import NamedTuple
 
-from sqlalchemy import Engine, bindparam, func, select
+from sqlalchemy import Engine, bindparam, exists, func, not_, select
 
 from mappings.lifecycle import CardStatus
 from sync.ledger.engine import reading
-from sync.ledger.tables import presences
+from sync.ledger.tables import cards, conflicts, intents, presences
+from sync.ledger.vault import Vault
+from sync.ledger.views import SweptPresence, select_swept, swept_presence
 
 
 class Shadow(NamedTuple):
@@ -31,6 +33,27 @@ _SHADOWS = select(
     presences.c.shadow_status,
     presences.c.shadow_expires_on,
 ).where(presences.c.side == bindparam("side"), presences.c.native_id.in_(bindparam("ids", expanding=True)))
+_DOUBTED = (
+    exists()
+    .where(intents.c.card_id == presences.c.card_id, intents.c.side == presences.c.side, intents.c.doubted)
+    .label("was_doubted")
+)
+_CONFLICT = exists().where(conflicts.c.card_id == presences.c.card_id, conflicts.c.closed_at.is_(None))
+_AT_REST = (
+    select_swept.add_columns(cards.c.version, _DOUBTED)
+    .join(cards, cards.c.id == presences.c.card_id)
+    .where(
+        presences.c.side == bindparam("of_side"),
+        presences.c.card_id.in_(bindparam("of_cards", expanding=True)),
+        presences.c.born,
+        not_(presences.c.stale),
+        # A look may find the cause of these gone, though the card shows nothing new.
+        presences.c.hold.is_(None),
+        presences.c.refusal.is_(None),
+        not_(_CONFLICT),
+    )
+)
+_VERSIONS = select(cards.c.id, cards.c.version).where(cards.c.id.in_(bindparam("of_cards", expanding=True)))
 _STATUSES = {status.value: status for status in CardStatus}
 
 
@@ -42,6 +65,30 @@ def shadows_of(engine: Engine, side: str, native_ids: Sequence[str]) -> dict[str
         native: Shadow(row_id, card_id, minor, _STATUSES[status], expires_on)
         for native, row_id, card_id, minor, status, expires_on in rows
     }
+
+
+class AtRest(NamedTuple):
+    """A presence whose shadow is what the side should show now, until its card has another version."""
+
+    presence: SweptPresence
+    version: int
+
+
+def at_rest(engine: Engine, vault: Vault, side: str, card_ids: Collection[int]) -> list[AtRest]:
+    """Those of these cards' presences about which nothing is open and no request was ever in doubt."""
+    with reading(engine) as connection:
+        rows = connection.execute(_AT_REST, {"of_side": side, "of_cards": list(card_ids)}).all()
+    return [
+        AtRest(swept_presence(row, vault), row.version)
+        for row in rows
+        if not row.in_flight and not row.was_doubted
+    ]
+
+
+def versions_of(engine: Engine, card_ids: Collection[int]) -> dict[int, int]:
+    """The cards' versions: each commit makes a new one."""
+    with reading(engine) as connection:
+        return {row.id: row.version for row in connection.execute(_VERSIONS, {"of_cards": list(card_ids)})}
 
 
 def nth_presence(engine: Engine, side: str, n: int) -> int | None:
