@@ -28,8 +28,10 @@ from connectors.shopify import ShopifySide
 from console.receiver import create_receiver
 from console.server import serve
 from sync.ledger.engine import open_engine
+from sync.ledger.intake import Intake
 from sync.ledger.mailbox import Mailbox
 from sync.ledger.migrations import upgrade
+from sync.ledger.vault import Vault, make_key
 
 SHOP, SECRET = "bench.myshopify.com", "of-no-worth"
 STEADY, PER_SECOND = 600, 40.0
@@ -48,7 +50,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         engine = open_engine(f"sqlite:///{Path(folder) / 'ledger.db'}")
         upgrade(engine)
-        app = create_receiver({"shopify": side}, Mailbox(engine), lambda: datetime.now(UTC), lambda: None)
+        mailbox = Mailbox(Intake(engine, Vault(make_key())))
+        app = create_receiver({"shopify": side}, mailbox, lambda: datetime.now(UTC), lambda side, kept: None)
         with serve(app, "127.0.0.1", 0) as port:
             url = f"http://127.0.0.1:{port}"
             local = threading.local()

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from connectors.errors import SideClosed
+from connectors.errors import SideClosed, SideError
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -211,6 +211,8 @@ class Delivery:
     subject: str
     #: Another delivery tells of the same thing first: this one can wait so long, to be heard with others.
     wait_seconds: float = 0.0
+    #: The card that it is about, when it names one: then nothing has to be asked.
+    card: CardRef | None = None
 
 
 @dataclass(frozen=True)
@@ -355,8 +357,11 @@ class Listener(Protocol):
         """
         ...
 
-    def hear(self, delivery: Delivery) -> Heard:
-        """Ask the side about what a delivery tells. Raises like every read."""
+    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[Heard | SideError]:
+        """Ask the side about what deliveries tell that name no card; an answer or an error for each.
+
+        Raises like every read when the error is one for all.
+        """
         ...
 
 

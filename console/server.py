@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
@@ -19,7 +19,7 @@ class ConsoleUnavailable(Exception):
 
 
 @contextmanager
-def serve(app: FastAPI, host: str, port: int) -> Iterator[int]:
+def serve(app: Starlette, host: str, port: int) -> Iterator[int]:
     """Serve the application until the block ends; gives the port, which is chosen when it was 0."""
     listening = _listen(host, port)
     config = uvicorn.Config(

@@ -1,17 +1,18 @@
-"""Hears the webhook deliveries that were stored: asks the sides about them, and makes cards due."""
+"""Hears the webhook deliveries that were stored: asks a side about them, and makes cards due."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from connectors.base import Heard, Listener
+from connectors.base import Heard, Hint, Listener
 from connectors.errors import SideClosed, SideError
+from sync.glance import unchanged
 from sync.ledger.intake import Intake
 from sync.ledger.mailbox import Letter, Mailbox
 from sync.privacy import Privacy
+from sync.work import Link
 
 LETTERS_BATCH = 100
 LETTER_AGAIN_SECONDS = 2.0
@@ -25,6 +26,8 @@ class Hearsay:
 
     #: Deliveries that need not be heard again.
     heard: int = 0
+    #: There may be more of them.
+    more: bool = False
     hints: int = 0
     arrived: int = 0
     #: Feeds that are worth reading now, as (side, feed).
@@ -39,65 +42,74 @@ class Hearsay:
 
 @dataclass(frozen=True)
 class Hearing:
-    """Hears with many threads at once: one slow answer keeps no other delivery waiting."""
+    """Hears one side's deliveries, many with few calls: while these are answered, the next ones gather."""
 
     mailbox: Mailbox
-    intake: Intake
+    link: Link
     listeners: Mapping[str, Listener]
     privacy: Privacy | None
-    clock: Callable[[], datetime]
 
-    def hear(self, threads: Executor, on_due: Callable[[], None]) -> Hearsay:
-        """Hear what is due; `on_due` is called each time that cards have become due."""
+    @property
+    def intake(self) -> Intake:
+        return self.mailbox.intake
+
+    def hear(self, side: str) -> Hearsay:
+        """Hear what of the side is due."""
         told = Hearsay()
-        asked: dict[Future[Heard | SideError], list[Letter]] = {}
-        for letters in _by_subject(self.mailbox.due(self.clock(), LETTERS_BATCH)):
-            first = letters[0]
-            listener = self.listeners.get(first.side)
-            if self.privacy is not None and self.privacy.concerns(first.delivery):
+        asked: list[list[Letter]] = []
+        due = self.mailbox.due(side, self.link.clock(), LETTERS_BATCH)
+        told.more = len(due) == LETTERS_BATCH
+        for letters in _by_subject(due):
+            if self.privacy is not None and self.privacy.concerns(letters[0].delivery):
                 self._answer(self.privacy, letters, told)
-            elif listener is None:
-                self._settle(letters, told)
             else:
-                asked[threads.submit(_ask, listener, first)] = letters
-        waiting = set(asked)
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            self._take_in([(asked[future], future.result()) for future in done], told, on_due)
+                asked.append(letters)
+        if asked:
+            answers = self._ask(side, asked)
+            self._take_in(side, list(zip(asked, answers, strict=True)), told)
         return told
 
+    def _ask(self, side: str, asked: Sequence[list[Letter]]) -> Sequence[Heard | SideError]:
+        try:
+            return self.listeners[side].hear([letters[0].delivery for letters in asked])
+        except SideError as error:
+            return [error] * len(asked)
+
     def _take_in(
-        self,
-        answers: Sequence[tuple[list[Letter], Heard | SideError]],
-        told: Hearsay,
-        on_due: Callable[[], None],
+        self, side: str, answers: Sequence[tuple[list[Letter], Heard | SideError]], told: Hearsay
     ) -> None:
         """Store the hints, and only then that the deliveries were heard."""
-        heard: list[Letter] = []
+        heard = [(letters, answer) for letters, answer in answers if isinstance(answer, Heard)]
         for letters, answer in answers:
-            side = letters[0].side
             if isinstance(answer, SideError):
-                told.errors.append(f"{side}: {answer}.")
-                self._postpone(letters)
-                continue
-            if answer.hints:
-                told.arrived += self.intake.hint(side, answer.hints, self.clock()).arrived
-                told.hints += len(answer.hints)
-                on_due()
+                self._fail(letters, answer, told)
+        hints = [hint for _, answer in heard for hint in answer.hints]
+        try:
+            self._hint(side, hints, told)
+        except SideError as error:
+            for letters, _ in heard:
+                self._fail(letters, error, told)
+            return
+        for _, answer in heard:
             told.feeds |= {(side, feed): None for feed in answer.feeds}
             if answer.list_ready:
                 told.lists.add(side)
             if answer.closed is not None:
                 told.closed[side] = answer.closed
-            heard += letters
-        self._settle(heard, told)
+        self._settle([letter for letters, _ in heard for letter in letters], told)
+
+    def _hint(self, side: str, hints: Sequence[Hint], told: Hearsay) -> None:
+        if hints:
+            same = unchanged(self.link, self.intake, self.link.sides[side], hints)
+            told.arrived += self.intake.hint(side, hints, self.link.clock(), unchanged=same).arrived
+            told.hints += len(hints)
 
     def _answer(self, privacy: Privacy, letters: Sequence[Letter], told: Hearsay) -> None:
         for letter in letters:
             if privacy.answer(letter.side, letter.delivery):
                 self._settle([letter], told)
             else:
-                again_at = self.clock() + timedelta(seconds=LETTER_AGAIN_SECONDS_MAX)
+                again_at = self.link.clock() + timedelta(seconds=LETTER_AGAIN_SECONDS_MAX)
                 self.mailbox.postpone([letter], again_at)
 
     def _settle(self, letters: Sequence[Letter], told: Hearsay) -> None:
@@ -105,10 +117,13 @@ class Hearing:
             self.mailbox.heard(letters)
             told.heard += len(letters)
 
-    def _postpone(self, letters: Sequence[Letter]) -> None:
+    def _fail(self, letters: Sequence[Letter], error: SideError, told: Hearsay) -> None:
+        words = f"{letters[0].side}: {error}."
+        if words not in told.errors:
+            told.errors.append(words)
         doublings = min(letters[0].attempts, DOUBLINGS_MAX)
         seconds = min(LETTER_AGAIN_SECONDS * 2**doublings, LETTER_AGAIN_SECONDS_MAX)
-        self.mailbox.postpone(letters, self.clock() + timedelta(seconds=seconds))
+        self.mailbox.postpone(letters, self.link.clock() + timedelta(seconds=seconds))
 
 
 def _by_subject(letters: Sequence[Letter]) -> list[list[Letter]]:
@@ -116,16 +131,8 @@ def _by_subject(letters: Sequence[Letter]) -> list[list[Letter]]:
 
     A privacy request's subject is no thing to ask about, so each stands for itself.
     """
-    groups: dict[tuple[str, str], list[Letter]] = {}
+    groups: dict[str, list[Letter]] = {}
     for letter in letters:
         is_thing = letter.delivery.subject and not letter.delivery.subject.startswith("{")
-        subject = letter.delivery.subject if is_thing else letter.delivery.key
-        groups.setdefault((letter.side, subject), []).append(letter)
+        groups.setdefault(letter.delivery.subject if is_thing else letter.delivery.key, []).append(letter)
     return list(groups.values())
-
-
-def _ask(listener: Listener, letter: Letter) -> Heard | SideError:
-    try:
-        return listener.hear(letter.delivery)
-    except SideError as error:
-        return error

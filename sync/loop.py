@@ -14,6 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from connectors.base import Feed, Side
 from sync import feeds
 from sync.bell import Bell
+from sync.ledger.mailbox import Kept
 from sync.ledger.store import Lease
 from sync.model import Card
 from sync.passes import CLAIMS_PER_THREAD, PassReport, silent
@@ -30,8 +31,6 @@ POLL_INTERVAL_SECONDS = 5.0
 DUE_SECONDS = 0.25
 MATCH_SECONDS = 1.0
 HEAR_SECONDS = 1.0
-#: Deliveries that are asked about at the same time.
-EARS = 4
 #: How often to ask how much one card may hold.
 LIMITS_SECONDS = 3600.0
 #: How often to go on with what is done in several steps.
@@ -45,10 +44,9 @@ class Loop:
         self.worker, self.run_id = worker, run_id
         self.report = PassReport()
         self._pool = ThreadPoolExecutor(worker.options.threads, "card")
-        self._ears = ThreadPoolExecutor(EARS, "hear")
         self.due = Bell("due", DUE_SECONDS, self._work_due)
         self.match = Bell("match", MATCH_SECONDS, self._match)
-        self.hear = Bell("hear", HEAR_SECONDS, self._hear)
+        self._hears = {side: self._hear_bell(side) for side in worker.listeners}
         self._running: dict[Future[Card | None], Lease] = {}
         self._lock = threading.Lock()
         #: Held while cards are claimed, so that none is claimed after the end.
@@ -68,6 +66,9 @@ class Loop:
     def _feed_bell(self, side: Side, feed: Feed) -> Bell:
         seconds = self.worker.options.feed_interval_seconds or feed.interval_seconds
         return Bell(f"feed {side.name} {feed.name}", seconds, lambda: self._read_feed(side, feed))
+
+    def _hear_bell(self, side: str) -> Bell:
+        return Bell(f"hear {side}", HEAR_SECONDS, lambda: self._hear(side))
 
     def _look_bell(self, side: Side) -> Bell:
         one_by_one = side.name in self.worker.pollers
@@ -89,7 +90,13 @@ class Loop:
 
     @property
     def _bells(self) -> tuple[Bell, ...]:
-        return self.due, self.match, self.hear, *self._feeds.values(), *self._looks.values()
+        return (
+            self.due,
+            self.match,
+            *self._hears.values(),
+            *self._feeds.values(),
+            *self._looks.values(),
+        )
 
     def _every(
         self, seconds: float, first: datetime, name: str, job: Callable[..., None], *args: object
@@ -118,7 +125,6 @@ class Loop:
         self._pool.shutdown(wait=False)
         jobs.join(max(deadline - time.monotonic(), 0.0))
         ended = [bell.join(max(deadline - time.monotonic(), 0.0)) for bell in self._bells]
-        self._ears.shutdown(wait=False, cancel_futures=True)
         return not unfinished and not jobs.is_alive() and all(ended)
 
     def _read_feed(self, side: Side, feed: Feed) -> None:
@@ -143,17 +149,27 @@ class Loop:
         ):
             self.worker.guarded(self.report, side.name, lambda h=how: look(h))  # type: ignore[misc]
 
-    def _hear(self) -> None:
-        told = self.worker.hear(self.report, self._ears, self.due.ring)
+    def wake(self, side: str, kept: Kept) -> None:
+        """Go on with a delivery that was just stored. Safe from any thread."""
+        if kept.due:
+            self.due.ring()
+        if kept.arrived:
+            self.match.ring()
+        if kept.to_hear and side in self._hears:
+            self._hears[side].ring()
+
+    def _hear(self, side: str) -> None:
+        told = self.worker.hear(self.report, side)
+        if told.hints:
+            self.due.ring()
         for feed in told.feeds:
             self._feeds[feed].ring()
         for side_name in told.lists:
             self._looks[side_name].ring()
         if told.arrived:
             self.match.ring()
-        if told.heard:
-            # There may be more than one batch.
-            self.hear.ring()
+        if told.more:
+            self._hears[side].ring()
 
     def _read_limits(self) -> None:
         self.worker.read_limits(self.report)
@@ -166,7 +182,7 @@ class Loop:
 
     def _forget(self) -> None:
         now = self.worker.link.clock()
-        self.worker.mailbox.forget_old(now)
+        self.worker.mailbox.forget_old(now, self.worker.listeners)
         self.worker.intake.forget_hints(now - HINTS_KEPT)
 
     def _match(self) -> None:

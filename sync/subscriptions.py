@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Engine
 
 from connectors.base import Subscriber
-from sync.ledger.mailbox import Mailbox
+from sync.ledger.mailbox import last_received
 from sync.ledger.marks import read_mark, save_mark
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ def words(engine: Engine, side: str) -> str | None:
     found = standing(engine, side)
     if found is None or found.url is None:
         return None
-    last = Mailbox(engine).last_received(side)
+    last = last_received(engine, side)
     came = "none has come yet" if last is None else f"the last came {last:%Y-%m-%d %H:%M:%S} UTC"
     parts = [f"{len(found.topics)} topics to {found.url}, {came}"]
     if found.dropped:

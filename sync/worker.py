@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ from sync.hearing import Hearing, Hearsay
 from sync.identity import check_identity
 from sync.ledger.engine import reading
 from sync.ledger.intake import Intake
-from sync.ledger.mailbox import Mailbox
+from sync.ledger.mailbox import Kept, Mailbox
 from sync.ledger.polls import Look, Polls
 from sync.ledger.store import Lease, Store
 from sync.ledger.tables import arrivals, cards, runs
@@ -173,7 +173,7 @@ class Worker:
         report.unfinished += assign.go_on(self.link)
 
     def feed_into(self, report: PassReport, side: Side, feed: Feed) -> None:
-        read = feeds.read_feed(self.intake, side, feed, self.link.clock)
+        read = feeds.read_feed(self.link, self.intake, side, feed)
         report.hints += read.hints
         report.arrived += read.arrived
 
@@ -375,12 +375,9 @@ class Worker:
 
     # --- webhooks -------------------------------------------------------------------------------------------
 
-    def hear(
-        self, report: PassReport, threads: Executor, on_due: Callable[[], None] = lambda: None
-    ) -> Hearsay:
-        """Ask the sides about the deliveries that came."""
-        hearing = Hearing(self.mailbox, self.intake, self.listeners, self.privacy, self.link.clock)
-        told = hearing.hear(threads, on_due)
+    def hear(self, report: PassReport, side: str) -> Hearsay:
+        """Ask a side about its deliveries that came."""
+        told = Hearing(self.mailbox, self.link, self.listeners, self.privacy).hear(side)
         report.hints += told.hints
         report.arrived += told.arrived
         for error in told.errors:
@@ -392,7 +389,7 @@ class Worker:
 
     @property
     def mailbox(self) -> Mailbox:
-        return Mailbox(self.engine)
+        return Mailbox(self.intake)
 
     def keep_subscribed(self, report: PassReport) -> None:
         """Have the sides deliver their webhooks to this worker's console."""
@@ -422,8 +419,8 @@ class Worker:
         self.end_run(run_id, loop.report)
         return drained
 
-    def wake(self) -> None:
-        """A delivery was stored: hear it now. Safe from any thread, and when nothing runs."""
+    def wake(self, side: str, kept: Kept) -> None:
+        """A delivery was stored: go on with it now. Safe from any thread, and when nothing runs."""
         loop = self._loop
         if loop is not None:
-            loop.hear.ring()
+            loop.wake(side, kept)

@@ -28,7 +28,7 @@ from connectors.base import (
     Unreadable,
     Usage,
 )
-from connectors.errors import InDoubt, Refusal, Refused
+from connectors.errors import InDoubt, Refusal, Refused, SideError
 from connectors.findings import Bench, Examination, Finding, Wanted
 from connectors.flow import webhooks
 from connectors.flow.changes import Changes
@@ -191,8 +191,15 @@ class FlowSide:
             self._settings.tenant, self._settings.webhook_token, headers, body, minute
         )
 
-    def hear(self, delivery: Delivery) -> Heard:
-        return Heard(self.hints_of_order(delivery.subject))
+    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[Heard | SideError]:
+        """One read for each order, a few at a time."""
+        return list(in_order(self._hear, deliveries, READS_AT_ONCE))
+
+    def _hear(self, delivery: Delivery) -> Heard | SideError:
+        try:
+            return Heard(self.hints_of_order(delivery.subject))
+        except SideError as error:
+            return error
 
     @property
     def known_as(self) -> str:

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from connectors.base import CardRef, Feed, Hint, HintPage
+from connectors.errors import SideError
 from connectors.shopify import operations
 from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient
@@ -22,6 +23,9 @@ from connectors.shopify.mapping import GATEWAY, instant_of, marker_of, paid_card
 from connectors.shopify.operations import Operation
 from connectors.shopify.shape import (
     Json,
+    Misshapen,
+    as_object,
+    list_of,
     next_page,
     object_of,
     objects_of,
@@ -38,6 +42,8 @@ FEEDS: Final = (Feed(NEW_CARDS, 30.0, tells_changes=False), Feed(UPDATED_CARDS, 
 
 CARDS_PER_PAGE: Final = operations.PAGE_MAX
 UPDATES_PER_PAGE: Final = 50
+#: Orders that deliveries name, read together.
+ORDERS_PER_READ: Final = 50
 #: One call of `hints` reads no more; the next call goes on from the cursor.
 PAGES_MAX: Final = 2_000
 #: Paging may stop at 25,000 rows (shopify.md §6), so a walk starts anew from a date before that.
@@ -117,6 +123,20 @@ class FeedReader:
         if feed == ORDERS:
             return self._updates(operations.UPDATED_ORDERS, self._backward(cursor), payment_hints)
         raise ValueError(f"Shopify has no feed {feed!r}")
+
+    def hints_of_orders(self, ids: Sequence[str]) -> dict[str, Sequence[Hint] | SideError]:
+        """By order, the cards that it was paid with or refunded to; nothing for one that is gone."""
+        found: dict[str, Sequence[Hint] | SideError] = {}
+        for batch in (ids[n : n + ORDERS_PER_READ] for n in range(0, len(ids), ORDERS_PER_READ)):
+            nodes = list_of(self._client.read(operations.READ_ORDERS, {"ids": list(batch)}), "nodes")
+            if len(nodes) != len(batch):
+                raise Misshapen("Shopify answered with another number of orders than was asked for")
+            for one, node in zip(batch, nodes, strict=True):
+                try:
+                    found[one] = [] if node is None else payment_hints(as_object(node, "nodes"))
+                except Misshapen as error:
+                    found[one] = error
+        return found
 
     def _new_cards(self, cursor: ForwardCursor) -> Iterator[HintPage]:
         """Cards in the order of their ids.

@@ -178,20 +178,21 @@ query GiftsyncUpdatedOrders($first: Int!, $after: String) {
     points_guess=25,
 )
 
-READ_ORDER: Final = Operation(
-    "GiftsyncReadOrder",
-    "order",
+READ_ORDERS: Final = Operation(
+    "GiftsyncReadOrders",
+    "nodes",
     """
-query GiftsyncReadOrder($id: ID!) {
-  order(id: $id) {
-    id
-    name
-    updatedAt
-    transactions { id gateway processedAt receiptJson }
+query GiftsyncReadOrders($ids: [ID!]!) {
+  nodes(ids: $ids) {
+    ... on Order {
+      id
+      name
+      transactions { id gateway processedAt receiptJson }
+    }
   }
 }
 """,
-    points_guess=2,
+    points_guess=10,
 )
 
 _CREATE: Final = """giftCardCreate(input: ${variable}) {{
@@ -618,7 +619,7 @@ OPERATIONS: Final = (
     NEW_CARDS,
     UPDATED_CARDS,
     UPDATED_ORDERS,
-    READ_ORDER,
+    READ_ORDERS,
     CREATE_CARD,
     CREDIT_CARD,
     DEBIT_CARD,

@@ -35,12 +35,11 @@ from connectors.shopify.bucket import CostBucket, Priority
 from connectors.shopify.bulk import ShopifyBulk
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.doctor import ShopifyDoctor
-from connectors.shopify.feeds import FEEDS, NEW_CARDS, ORDERS, FeedReader, payment_hints
-from connectors.shopify.mapping import is_card_id
+from connectors.shopify.feeds import FEEDS, NEW_CARDS, FeedReader
 from connectors.shopify.probe import ShopifyProbe
 from connectors.shopify.reads import CODE_LENGTH_MAX, CODE_LENGTH_MIN, CardReader
 from connectors.shopify.scopes import missing_scopes, needed_scopes
-from connectors.shopify.shape import Json, flag_of, object_of, objects_of, optional_object, text_of
+from connectors.shopify.shape import Json, flag_of, object_of, objects_of, text_of
 from connectors.shopify.subscriptions import subscribe
 from connectors.shopify.topics import BULK_FINISHED, UNINSTALLED
 from connectors.shopify.writes import CardWriter
@@ -182,16 +181,23 @@ class ShopifySide:
     def read_delivery(self, headers: Mapping[str, str], body: bytes) -> Delivery | None:
         return webhooks.read_delivery(self._shop, self._secrets, headers, body)
 
-    def hear(self, delivery: Delivery) -> Heard:
-        """The cards that an order was paid with; a sold card shows in `new_cards` once it is fulfilled."""
-        if is_card_id(delivery.subject):
-            return Heard([Hint(CardRef(delivery.subject), ORDERS)])
+    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[Heard | SideError]:
+        """The cards that orders were paid with; a sold card shows in `new_cards` once it is fulfilled."""
+        hints = self._feeds.hints_of_orders([one.subject for one in deliveries if one.subject])
+        return [self._heard(delivery, hints) for delivery in deliveries]
+
+    def _heard(
+        self, delivery: Delivery, hints: Mapping[str, Sequence[Hint] | SideError]
+    ) -> Heard | SideError:
         if delivery.topic == UNINSTALLED.header:
-            return Heard(closed=self._shut_out())
+            try:
+                return Heard(closed=self._shut_out())
+            except SideError as error:
+                return error
         if delivery.topic == BULK_FINISHED.header:
             return Heard(list_ready=True)
-        order = optional_object(self._client.read(operations.READ_ORDER, {"id": delivery.subject}), "order")
-        return Heard([] if order is None else payment_hints(order), [NEW_CARDS])
+        found = hints.get(delivery.subject, ())
+        return found if isinstance(found, SideError) else Heard(found, [NEW_CARDS])
 
     def _shut_out(self) -> SideClosed | None:
         """What Shopify says to an app that it says was uninstalled; None when it was installed again."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from connectors.base import Delivery, Unproved
+from connectors.base import CardRef, Delivery, Unproved
 from connectors.shopify.mapping import GATEWAY, paid_card, receipt_of
 from connectors.shopify.shape import Json
 from connectors.shopify.topics import BY_HEADER, ORDER_TRANSACTIONS, TENDER_TRANSACTIONS, Topic
@@ -67,21 +67,23 @@ def read_delivery(
     topic = BY_HEADER.get(header)
     if topic is None:
         return None
-    subject = "" if topic.order_key is None else _subject(topic, topic.order_key, _object(body))
-    return None if subject is None else Delivery(key, header, subject, topic.wait_seconds)
+    if topic.order_key is None:
+        return Delivery(key, header, "")
+    payload = _object(body)
+    card = paid_card(receipt_of(payload.get("receipt"))) if topic is ORDER_TRANSACTIONS else None
+    if card is not None and payload.get("gateway", GATEWAY) == GATEWAY:
+        return Delivery(key, header, card, card=CardRef(card))
+    order = _order(topic, topic.order_key, payload)
+    return None if order is None else Delivery(key, header, order, topic.wait_seconds)
 
 
-def _subject(topic: Topic, order_key: str, payload: Json) -> str | None:
-    """What is worth asking about: a card that the payload names, else its order; None for neither.
+def _order(topic: Topic, order_key: str, payload: Json) -> str | None:
+    """The order that is worth asking about, if any.
 
     What the payload leaves out is asked for, because a subscription may be older than this release.
     """
-    if topic is ORDER_TRANSACTIONS:
-        if payload.get("gateway", GATEWAY) != GATEWAY:
-            return None
-        card = paid_card(receipt_of(payload.get("receipt")))
-        if card is not None:
-            return card
+    if topic is ORDER_TRANSACTIONS and payload.get("gateway", GATEWAY) != GATEWAY:
+        return None
     if topic is TENDER_TRANSACTIONS and payload.get("payment_method", GATEWAY) != GATEWAY:
         return None
     if not _concerns_cards(payload):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, or_, select, update
 
-from connectors.base import Delivery
+from connectors.base import Delivery, Hint
 from sync.crashpoints import crashpoint
 from sync.ledger.engine import reading, writing_lazily
+from sync.ledger.intake import Intake, Taken
 from sync.ledger.tables import deliveries
 from sync.ledger.upsert import upsert
 
@@ -29,32 +30,57 @@ class Letter:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What deliveries came to when they were stored; nothing, if they had come before."""
+
+    #: The side is to be asked about some of them now.
+    to_hear: bool = False
+    #: Cards that they name have become due.
+    due: bool = False
+    #: Cards that they name are ones that the hub does not know.
+    arrived: bool = False
+
+
+@dataclass(frozen=True)
 class Mailbox:
     """Every method is one transaction."""
 
-    engine: Engine
+    intake: Intake
 
-    def store(self, side: str, delivery: Delivery, now: datetime) -> bool:
-        """Keep a delivery; False when it came before. Once this returns, it is not lost."""
+    @property
+    def engine(self) -> Engine:
+        return self.intake.engine
+
+    def store(self, side: str, came: Sequence[Delivery], now: datetime) -> Kept:
+        """Keep deliveries, and have the cards that they name looked at. Once this returns, none is lost."""
+        with self.engine.begin() as connection:
+            # In an order of their own, so that two who store the same ones do not wait for each other.
+            ordered = sorted(came, key=lambda one: one.key)
+            new = [one for one in ordered if self._is_added(connection, side, one, now)]
+            crashpoint("mailbox.inside")
+            hints = [Hint(one.card, one.topic) for one in new if one.card is not None]
+            taken = self.intake.write_hints(connection, side, hints, now) if hints else Taken(0, 0)
+        to_hear = any(one.card is None and not one.wait_seconds for one in new)
+        return Kept(to_hear, taken.known > 0, taken.arrived > 0)
+
+    def _is_added(self, connection: Connection, side: str, delivery: Delivery, now: datetime) -> bool:
         values = {
             "side": side,
             "key": delivery.key,
             "topic": delivery.topic,
             "subject": delivery.subject,
             "received_at": now,
-            "due_at": now + timedelta(seconds=delivery.wait_seconds),
+            "due_at": None if delivery.card is not None else now + timedelta(seconds=delivery.wait_seconds),
         }
-        with self.engine.begin() as connection:
-            added = connection.execute(upsert(connection, deliveries, values).on_conflict_do_nothing())
-            crashpoint("mailbox.inside")
-            return bool(added.rowcount)
+        added = connection.execute(upsert(connection, deliveries, values).on_conflict_do_nothing())
+        return bool(added.rowcount)
 
-    def due(self, now: datetime, limit: int) -> list[Letter]:
-        """The oldest deliveries that are to be heard."""
+    def due(self, side: str, now: datetime, limit: int) -> list[Letter]:
+        """The side's oldest deliveries that are to be heard."""
         with reading(self.engine) as connection:
             rows = connection.execute(
                 select(deliveries)
-                .where(deliveries.c.due_at <= now)
+                .where(deliveries.c.side == side, deliveries.c.due_at <= now)
                 .order_by(deliveries.c.due_at, deliveries.c.id)
                 .limit(limit)
             ).all()
@@ -74,16 +100,18 @@ class Mailbox:
                 .values(due_at=due_at, attempts=deliveries.c.attempts + 1)
             )
 
-    def last_received(self, side: str) -> datetime | None:
-        """When the newest delivery of the side came, of those that are still kept."""
-        with reading(self.engine) as connection:
-            newest = select(deliveries.c.received_at).where(deliveries.c.side == side)
-            newest = newest.order_by(deliveries.c.received_at.desc()).limit(1)
-            return connection.execute(newest).scalar_one_or_none()
-
-    def forget_old(self, now: datetime) -> int:
-        """Drop what was heard and cannot come again."""
+    def forget_old(self, now: datetime, listeners: Collection[str]) -> int:
+        """Drop what cannot come again and was heard, or will not be: its side is no listener any more."""
+        done = or_(deliveries.c.due_at.is_(None), deliveries.c.side.not_in(listeners))
         with self.engine.begin() as connection:
             return connection.execute(
-                delete(deliveries).where(deliveries.c.due_at.is_(None), deliveries.c.received_at < now - KEPT)
+                delete(deliveries).where(done, deliveries.c.received_at < now - KEPT)
             ).rowcount
+
+
+def last_received(engine: Engine, side: str) -> datetime | None:
+    """When the newest delivery of the side came, of those that are still kept."""
+    newest = select(deliveries.c.received_at).where(deliveries.c.side == side)
+    with reading(engine) as connection:
+        newest = newest.order_by(deliveries.c.received_at.desc()).limit(1)
+        return connection.execute(newest).scalar_one_or_none()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,16 +11,17 @@ import requests
 from sqlalchemy.exc import OperationalError
 
 from connectors.base import CardRef, Delivery, Heard, Hint, Subscribed, Unproved
-from connectors.errors import InDoubt, SideClosed, SideError
+from connectors.errors import InDoubt, NotSent, SideClosed, SideError
 from console.receiver import create_receiver
 from console.server import serve
 from sync import subscriptions
 from sync.brakes import stopped_by
 from sync.hearing import Hearsay
-from sync.ledger.mailbox import Mailbox
+from sync.ledger.mailbox import Kept, Mailbox
 from sync.passes import PassReport
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 
+PAYMENT = "order_transactions/create"
 URL = "https://giftsync.example.com/webhooks/shopify"
 
 
@@ -33,19 +32,22 @@ class Ear:
     name: str = SHOPIFY
     answers: dict[str, Heard | SideError] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    #: Met by every question.
+    error: SideError | None = None
 
     def read_delivery(self, headers: Mapping[str, str], body: bytes) -> Delivery | None:
         if headers.get("signed") != "yes":
             raise Unproved("the signature is wrong")
         key, topic, subject = json.loads(body)
-        return Delivery(key, topic, subject) if topic else None
+        card = CardRef(subject) if topic == PAYMENT else None
+        return Delivery(key, topic, subject, card=card) if topic else None
 
-    def hear(self, delivery: Delivery) -> Heard:
-        self.asked.append(delivery.subject or delivery.topic)
-        answer = self.answers.get(delivery.subject or delivery.topic, Heard())
-        if isinstance(answer, SideError):
-            raise answer
-        return answer
+    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[Heard | SideError]:
+        subjects = [one.subject or one.topic for one in deliveries]
+        self.asked += subjects
+        if self.error is not None:
+            raise self.error
+        return [self.answers.get(subject, Heard()) for subject in subjects]
 
 
 @pytest.fixture
@@ -57,30 +59,36 @@ def ear(shop: Shop) -> Ear:
 
 @pytest.fixture
 def box(shop: Shop) -> Mailbox:
-    return Mailbox(shop.engine)
+    return Mailbox(shop.intake)
 
 
 def hear(shop: Shop, report: PassReport | None = None) -> Hearsay:
-    with ThreadPoolExecutor(2) as threads:
-        return shop.worker.hear(report or PassReport(), threads)
+    return shop.worker.hear(report or PassReport(), SHOPIFY)
+
+
+def raising(error: SideError) -> Callable[..., object]:
+    def ask(*_: object, **__: object) -> object:
+        raise error
+
+    return ask
 
 
 def come(shop: Shop, box: Mailbox, *deliveries: tuple[str, str, str]) -> None:
     for one in deliveries:
-        box.store(SHOPIFY, Delivery(*one), shop.clock())
+        box.store(SHOPIFY, [Delivery(*one)], shop.clock())
 
 
 # --- The receiver -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def rung() -> list[int]:
+def rung() -> list[Kept]:
     return []
 
 
 @pytest.fixture
-def console(shop: Shop, ear: Ear, box: Mailbox, rung: list[int]) -> Iterator[str]:
-    app = create_receiver(shop.worker.listeners, box, shop.clock, lambda: rung.append(1))
+def console(shop: Shop, ear: Ear, box: Mailbox, rung: list[Kept]) -> Iterator[str]:
+    app = create_receiver(shop.worker.listeners, box, shop.clock, lambda side, kept: rung.append(kept))
     with serve(app, "127.0.0.1", 0) as port:
         yield f"http://127.0.0.1:{port}"
 
@@ -91,12 +99,12 @@ def post(console: str, *delivery: str, signed: str = "yes", side: str = SHOPIFY)
 
 
 def test_given_a_delivery_then_it_is_stored_before_it_is_answered_and_rung_for_once(
-    console: str, box: Mailbox, shop: Shop, rung: list[int]
+    console: str, box: Mailbox, shop: Shop, rung: list[Kept]
 ) -> None:
     assert post(console, "1", "orders/paid", "order 7") == 202
-    assert [letter.delivery.subject for letter in box.due(shop.clock(), 10)] == ["order 7"]
+    assert [letter.delivery.subject for letter in box.due(SHOPIFY, shop.clock(), 10)] == ["order 7"]
     assert post(console, "1", "orders/paid", "order 7") == 202  # A retry of the same one.
-    assert (len(box.due(shop.clock(), 10)), rung) == (1, [1])
+    assert (len(box.due(SHOPIFY, shop.clock(), 10)), rung) == (1, [Kept(to_hear=True)])
 
 
 def test_given_what_is_not_proved_or_means_nothing_then_nothing_is_stored(
@@ -105,13 +113,13 @@ def test_given_what_is_not_proved_or_means_nothing_then_nothing_is_stored(
     assert post(console, "1", "orders/paid", "order 7", signed="no") == 401
     assert post(console, "1", "", "order 7") == 202
     assert post(console, "1", "orders/paid", "order 7", side="elsewhere") == 404
-    assert box.due(shop.clock(), 10) == []
+    assert box.due(SHOPIFY, shop.clock(), 10) == []
 
 
 def test_given_a_ledger_that_cannot_store_then_the_side_is_told_to_come_again(
     console: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> bool:
+    def fail(*_: object) -> Kept:
         raise OperationalError("", {}, Exception())
 
     monkeypatch.setattr(Mailbox, "store", fail)
@@ -121,20 +129,44 @@ def test_given_a_ledger_that_cannot_store_then_the_side_is_told_to_come_again(
 # --- Hearing ------------------------------------------------------------------------------------------------
 
 
-def test_given_a_payment_then_its_card_is_due_for_that_side_and_comes_in_step(
+def test_given_a_delivery_that_names_a_card_then_it_is_due_when_the_delivery_is_stored_and_nobody_is_asked(
+    shop: Shop, ear: Ear, console: str, rung: list[Kept]
+) -> None:
+    card_id = shop.in_step()
+    native = shop.native(SHOPIFY)
+    shop.sides[SHOPIFY].cards[native].balance_minor -= 3_000
+
+    assert post(console, "1", PAYMENT, native) == 202
+
+    row = shop.row("cards", id=card_id)
+    assert (row["due_at"], row["due_for"], rung) == (shop.clock(), SHOPIFY, [Kept(due=True)])
+    assert (hear(shop).heard, ear.asked) == (0, [])
+    shop.work_until_quiet(card_id)
+    assert shop.shown() == {FLOW: 7_000, SHOPIFY: 7_000}
+    assert post(console, "1", PAYMENT, native) == 202  # A retry of the same one.
+    assert (shop.row("cards", id=card_id)["due_at"], len(rung)) == (None, 1)
+
+
+def test_given_a_delivery_that_names_a_card_which_the_hub_does_not_know_then_it_arrives(
+    shop: Shop, console: str, rung: list[Kept]
+) -> None:
+    assert post(console, "1", PAYMENT, "shopify-9") == 202
+
+    assert (shop.row("arrivals")["native_id"], rung) == ("shopify-9", [Kept(arrived=True)])
+
+
+def test_given_an_order_then_the_card_that_it_was_paid_with_is_due_for_that_side(
     shop: Shop, ear: Ear, box: Mailbox
 ) -> None:
     card_id = shop.in_step()
     native = shop.native(SHOPIFY)
     shop.sides[SHOPIFY].cards[native].balance_minor -= 3_000
-    ear.answers = {native: Heard([Hint(CardRef(native), "orders")])}
-    come(shop, box, ("1", "order_transactions/create", native))
-    kicked: list[int] = []
+    ear.answers = {"order 7": Heard([Hint(CardRef(native), "orders")])}
+    come(shop, box, ("1", "orders/paid", "order 7"))
 
-    with ThreadPoolExecutor(1) as threads:
-        told = shop.worker.hear(PassReport(), threads, lambda: kicked.append(1))
+    told = hear(shop)
 
-    assert (told.heard, told.hints, kicked) == (1, 1, [1])
+    assert (told.heard, told.hints) == (1, 1)
     row = shop.row("cards", id=card_id)
     assert (row["due_at"], row["due_for"]) == (shop.clock(), SHOPIFY)
     shop.work_until_quiet(card_id)
@@ -155,7 +187,7 @@ def test_given_several_topics_about_one_order_then_it_is_asked_about_once(
 def test_given_a_delivery_that_may_wait_then_it_is_heard_when_its_time_has_come(
     shop: Shop, ear: Ear, box: Mailbox
 ) -> None:
-    box.store(SHOPIFY, Delivery("1", "orders/paid", "order 7", wait_seconds=2), shop.clock())
+    box.store(SHOPIFY, [Delivery("1", "orders/paid", "order 7", wait_seconds=2)], shop.clock())
     assert hear(shop).heard == 0
 
     shop.clock.advance(2)
@@ -185,28 +217,35 @@ def test_given_a_side_out_of_reach_then_its_deliveries_wait_longer_each_time_and
     assert hear(shop).heard == 1
 
 
-def test_given_a_slow_answer_then_another_delivery_is_not_kept_waiting(
-    shop: Shop, ear: Ear, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+def test_given_no_answer_at_all_then_every_delivery_waits(shop: Shop, ear: Ear, box: Mailbox) -> None:
+    ear.error = InDoubt("no answer")
+    come(shop, box, ("1", "orders/paid", "order 7"), ("2", "orders/paid", "order 8"))
+    report = PassReport()
+
+    assert (hear(shop, report).heard, report.errors) == (0, ["shopify: no answer."])
+
+    ear.error = None
+    shop.clock.advance(2)
+    assert hear(shop).heard == 2
+
+
+def test_given_a_look_at_the_cards_that_fails_then_the_delivery_waits_and_the_card_is_due_later(
+    shop: Shop, ear: Ear, box: Mailbox
 ) -> None:
     card_id = shop.in_step()
     native = shop.native(SHOPIFY)
-    due = threading.Event()
-    waited: list[bool] = []
+    shop.sides[SHOPIFY].cards[native].balance_minor -= 3_000
+    ear.answers = {"order 7": Heard([Hint(CardRef(native), "orders")])}
+    come(shop, box, ("1", "orders/paid", "order 7"))
 
-    def answer(delivery: Delivery) -> Heard:
-        if delivery.subject == native:
-            return Heard([Hint(CardRef(native), "orders")])
-        waited.append(due.wait(30))  # This one is answered only when the other's card is due.
-        return Heard()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shop.sides[SHOPIFY], "observe", raising(NotSent("no connection")))
+        assert hear(shop).heard == 0
+    assert shop.row("cards", id=card_id)["due_at"] is None
 
-    monkeypatch.setattr(ear, "hear", answer)
-    come(shop, box, ("1", "orders/paid", "order 7"), ("2", "order_transactions/create", native))
-
-    with ThreadPoolExecutor(2) as threads:
-        shop.worker.hear(PassReport(), threads, due.set)
-
-    assert waited == [True]
-    assert shop.row("cards", id=card_id)["due_at"] is not None
+    shop.clock.advance(2)
+    assert hear(shop).heard == 1
+    assert shop.row("cards", id=card_id)["due_at"] == shop.clock()
 
 
 def test_given_what_it_tells_beside_cards_then_that_is_passed_on(shop: Shop, ear: Ear, box: Mailbox) -> None:

@@ -8,7 +8,6 @@ import hmac
 import json
 import smtplib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -271,13 +270,12 @@ def test_a_folder_that_cannot_be_written_keeps_the_request_waiting(online: Shop,
 
 def test_the_worker_answers_a_stored_delivery(online: Shop, tmp_path: Path) -> None:
     online.worker.privacy = privacy_of(online, tmp_path)
-    box = Mailbox(online.engine)
-    box.store(SHOPIFY, request(CUSTOMER_REDACT, 7), online.clock())
+    box = Mailbox(online.intake)
+    box.store(SHOPIFY, [request(CUSTOMER_REDACT, 7)], online.clock())
 
     report = online.sync()
-    with ThreadPoolExecutor(1) as threads:
-        assert online.worker.hear(report, threads).heard == 1
-    assert box.due(online.clock() + timedelta(days=1), 10) == []
+    assert online.worker.hear(report, SHOPIFY).heard == 1
+    assert box.due(SHOPIFY, online.clock() + timedelta(days=1), 10) == []
     assert "Kari" not in everything_said(online)
 
 
