@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -121,6 +122,9 @@ def run(config: ConfigOption = None, yes: Yes = False, as_json: JsonOption = Fal
             check_sides_patiently(worker, stop)
             agree_to_creates(worker.link, output, yes=yes)
             with _console(settings, worker, output):
+                # What was loaded by now stays, and to search it for garbage would stop every thread at once.
+                gc.collect()
+                gc.freeze()
                 output.note("Working; Ctrl-C stops.")
                 drained = worker.run(stop)
         status = views.status(ledger.engine, now())
