@@ -35,7 +35,7 @@ from cli.session import opened_worker
 from config.load import load
 from config.template import render_toml
 from sync.ledger.engine import open_engine, reading
-from sync.ledger.tables import intent_states, intents, presences
+from sync.ledger.tables import cards, feed_cursors, intent_states, intents, presences
 from sync.reconcile import reconcile
 
 SECONDS = float(os.environ.get("TEST_BENCH_SECONDS", "15"))
@@ -66,7 +66,10 @@ def main() -> None:
         with ThreadPoolExecutor(16) as tills:
             codes = list(tills.map(lambda _: flow.move("sell", CARD_MINOR)["number"], range(count + ALONE)))
         calls, alone = _alone(folder, shopify, codes[:ALONE])
+        began_at = datetime.now(UTC)
         with _worker(folder) as worker:
+            # It has read what was there before it started.
+            _until(lambda: _is_idle(folder, began_at), DONE_SECONDS_MAX)
             started, cpu_began = time.monotonic(), _cpu_seconds(worker)
             with ThreadPoolExecutor(64) as shoppers:
                 paid = [
@@ -148,6 +151,16 @@ def _debits(folder: Path) -> int:
     with reading(_engine(folder)) as connection:
         query = select(intents.c.marker).where(intents.c.kind == "debit", intents.c.state == "applied")
         return len(connection.execute(query).all())
+
+
+def _is_idle(folder: Path, since: datetime) -> bool:
+    """Whether every feed was read since then, and no card is due."""
+    busy = select(cards.c.id).where(cards.c.due_at.is_not(None) | cards.c.lease_until.is_not(None))
+    unread = select(feed_cursors.c.feed).where(
+        feed_cursors.c.read_at < since, feed_cursors.c.feed.in_(("new_cards", "updated_cards", "receipts"))
+    )
+    with reading(_engine(folder)) as connection:
+        return all(connection.execute(query.limit(1)).first() is None for query in (busy, unread))
 
 
 @cache
