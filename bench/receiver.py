@@ -27,11 +27,13 @@ import requests
 from connectors.shopify import ShopifySide
 from console.receiver import create_receiver
 from console.server import serve
-from sync.ledger.engine import open_engine
+from sync.bell import Bell
+from sync.ledger.engine import checkpoint, open_engine
 from sync.ledger.intake import Intake
 from sync.ledger.mailbox import Mailbox
 from sync.ledger.migrations import upgrade
 from sync.ledger.vault import Vault, make_key
+from sync.loop import CHECKPOINT_SECONDS
 
 SHOP, SECRET = "bench.myshopify.com", "of-no-worth"
 STEADY, PER_SECOND = 600, 40.0
@@ -62,12 +64,17 @@ def main() -> None:
             def ask(_: int) -> float:
                 return _timed(lambda: _session(local).get(f"{url}/health", timeout=10))
 
+            # As in the worker's process, where the receiver is.
+            keeper = Bell("checkpoint", CHECKPOINT_SECONDS, lambda: checkpoint(engine))
+            keeper.start()
             with ThreadPoolExecutor(SENDERS) as senders:
                 steady = list(senders.map(lambda n: _at(n, deliver), _paced(STEADY)))
                 began = time.perf_counter()
                 burst = list(senders.map(deliver, range(STEADY, STEADY + BURST)))
                 rate = BURST / (time.perf_counter() - began)
                 health = list(senders.map(ask, range(BURST)))
+            keeper.silence()
+            keeper.join(CHECKPOINT_SECONDS)
     side.close()
     print(
         f"{STEADY} deliveries at {PER_SECOND:g} a second: p50 {_ms(median(steady))}, p99 "

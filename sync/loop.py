@@ -14,6 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from connectors.base import Feed, Side
 from sync import feeds
 from sync.bell import Bell
+from sync.ledger.engine import checkpoint
 from sync.ledger.mailbox import Kept
 from sync.ledger.store import Lease
 from sync.model import Card
@@ -33,6 +34,8 @@ MATCH_SECONDS = 1.0
 HEAR_SECONDS = 1.0
 #: How often to ask how much one card may hold.
 LIMITS_SECONDS = 3600.0
+#: How often SQLite's log is moved into the database.
+CHECKPOINT_SECONDS = 2.0
 #: How often to go on with what is done in several steps.
 GO_ON_SECONDS = 5.0
 
@@ -81,6 +84,7 @@ class Loop:
         now = datetime.now(tz=self._scheduler.timezone)
         self._every(GO_ON_SECONDS, now, "go on", self._go_on)
         self._every(86_400.0, now, "forget", self._forget)
+        self._every(CHECKPOINT_SECONDS, now, "checkpoint", checkpoint, worker.engine)
         self._every(LIMITS_SECONDS, now, "limits", self._read_limits)
         if worker.subscribers:
             self._every(SUBSCRIBE_SECONDS, now, "subscribe", self._subscribe)

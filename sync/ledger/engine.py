@@ -15,11 +15,14 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import StaticPool
 
+from sync.ledger.flush import LogFlush
+
 BUSY_SECONDS = 30
 POOL_SIZE = 16
+#: Of 4 KiB. `checkpoint` keeps SQLite's log far shorter while a worker runs.
+LOG_PAGES_MAX = 16_384
 _READS = "giftsync_reads"
 _LAZY = "giftsync_lazy"
-_SYNC_FULLY, _SYNC_LAZILY = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
 
 
 class LedgerUnavailable(Exception):
@@ -48,11 +51,14 @@ class _InLine(sqlite3.Connection):
     """Writers of one process wait in line. SQLite's own waiting looks ever more seldom, and starves some."""
 
     line: threading.Lock
+    #: None: a database in memory.
+    log_flush: LogFlush | None = None
     _is_first = False
+    _lazily = False
 
     def begin_writing(self, *, lazily: bool) -> None:
         """Raises sqlite3.OperationalError when others have not let it have its turn for BUSY_SECONDS."""
-        self.execute(_SYNC_LAZILY if lazily else _SYNC_FULLY)
+        self._lazily = lazily
         if not self.line.acquire(timeout=BUSY_SECONDS):
             raise sqlite3.OperationalError("database is locked")
         self._is_first = True
@@ -64,10 +70,17 @@ class _InLine(sqlite3.Connection):
             raise
 
     def commit(self) -> None:
+        has_written = self._is_first
         try:
             super().commit()
         finally:
             self._step_aside()
+        # Out of the line: others may write while the disk takes its time.
+        if has_written and not self._lazily and self.log_flush is not None:
+            try:
+                self.log_flush.wait()
+            except OSError as error:
+                raise sqlite3.OperationalError(f"disk I/O error: {error.strerror}") from None
 
     def rollback(self) -> None:
         try:
@@ -95,6 +108,7 @@ def _open_sqlite(database: str | None) -> Engine:
         "factory": _InLine,
     }
     line = threading.Lock()
+    log_flush = None if in_memory else LogFlush(Path(str(database)))
     if in_memory:
         engine = create_engine("sqlite://", connect_args=connect_args, poolclass=StaticPool)
     else:
@@ -103,14 +117,16 @@ def _open_sqlite(database: str | None) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _(connection: _InLine, __: object) -> None:
-        connection.line = line
+        connection.line, connection.log_flush = line, log_flush
         # The driver must not begin transactions of its own: its deferred ones lose updates without an error.
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
         if not in_memory:
             connection.execute("PRAGMA journal_mode = WAL")
-            # `sent` must survive a power cut before the call is made.
-            connection.execute("PRAGMA synchronous = FULL")
+            # `sent` must survive a power cut before the call is made: its commit waits for `log_flush`.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            # Else every thousandth page has its writer copy all of them, and everybody in line waits for it.
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX}")
             _opened_here.add(_file_id(Path(str(database))))
 
     @event.listens_for(engine, "begin")
@@ -157,6 +173,14 @@ def writing_lazily(engine: Engine) -> Iterator[Connection]:
             if engine.dialect.name == "postgresql":
                 lazy.execute(text("SET LOCAL synchronous_commit = off"))
             yield lazy
+
+
+def checkpoint(engine: Engine) -> None:
+    """Move what SQLite's log holds into the database, while others go on reading and writing."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            # Outside any transaction, and so not in line with the writers.
+            cast(_InLine, connection.connection.dbapi_connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 #: Database files that this process has connections to.
