@@ -558,7 +558,9 @@ def test_many_threads_share_one_pace() -> None:
         side = world.side(calls_per_second=5)
         card = world.sell(100_00)
 
-        with ThreadPoolExecutor(8) as pool:
+        # No more than the limit lets through at once: time here moves only when somebody waits, so calls
+        # that the machine holds up after their turn all come at the same one.
+        with ThreadPoolExecutor(5) as pool:
             observations = list(pool.map(lambda _: observe(side, card), range(40)))
 
         assert {o.balance_minor for o in observations if isinstance(o, Seen)} == {100_00}
