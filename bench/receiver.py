@@ -20,10 +20,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 import requests
 
+from bench.pace import p99, wait_until
 from connectors.shopify import ShopifySide
 from console.receiver import create_receiver
 from console.server import serve
@@ -78,11 +79,11 @@ def main() -> None:
     side.close()
     print(
         f"{STEADY} deliveries at {PER_SECOND:g} a second: p50 {_ms(median(steady))}, p99 "
-        f"{_ms(_p99(steady))}, {_p99(steady) * 1000 / ANSWER_MS_MAX:.2f} of the bound of {ANSWER_MS_MAX} ms"
+        f"{_ms(p99(steady))}, {p99(steady) * 1000 / ANSWER_MS_MAX:.2f} of the bound of {ANSWER_MS_MAX} ms"
     )
     print(
         f"{BURST} as fast as {SENDERS} can send, {rate:.0f} a second: p50 {_ms(median(burst))}, p99 "
-        f"{_ms(_p99(burst))}; {median(burst) / median(health):.1f} times as long as storing nothing"
+        f"{_ms(p99(burst))}; {median(burst) / median(health):.1f} times as long as storing nothing"
     )
 
 
@@ -115,7 +116,7 @@ def _paced(count: int) -> list[tuple[int, float]]:
 
 def _at(one: tuple[int, float], send: Callable[[int], float]) -> float:
     number, moment = one
-    threading.Event().wait(max(0.0, moment - time.monotonic()))
+    wait_until(moment)
     return send(number)
 
 
@@ -124,10 +125,6 @@ def _session(local: threading.local) -> requests.Session:
         local.session = requests.Session()
     session: requests.Session = local.session
     return session
-
-
-def _p99(seconds: list[float]) -> float:
-    return quantiles(seconds, n=100)[98]
 
 
 def _ms(seconds: float) -> str:

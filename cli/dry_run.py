@@ -61,7 +61,7 @@ def dry_run(settings: Settings, output: Output, stop: threading.Event) -> int:
     """Print every effect that would follow; nothing is written to the sides or to the ledger."""
     with opened_sides(settings, stop) as sides, _scratch_ledger(settings) as ledger:
         rehearsed = {name: RehearsedSide(side) for name, side in sides.items()}
-        known = max((c.id for c in views.list_conflicts(ledger.engine, include_closed=True)), default=0)
+        known = views.newest_conflict(ledger.engine)
         report = _rehearse(settings, ledger, sides, rehearsed, stop)
         waiting = list(views.list_conflicts(ledger.engine))
         asked = [_asked(ledger, conflict) for conflict in waiting if conflict.id > known]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from connectors.base import Absent, CardRef, Feed, Observation, Seen, Side, Unreadable
-from sync.brakes import check_not_empty
 from sync.glance import unchanged
 from sync.ledger.intake import Intake
 from sync.ledger.looks import SWEEP_FEED, SweepCursor
@@ -75,8 +74,7 @@ def sweep(link: Link, intake: Intake, side: Side, limit: int, record: Record | N
         absent = sum(isinstance(observation, Absent) for _, observation in seen)
         finished = len(batch) < size
         swept = Swept(swept.looked_at + len(batch), swept.differ + len(due), swept.absent + absent, finished)
-        engine, limits = link.store.engine, link.brake.limits
-        check_not_empty(engine, side.name, swept.looked_at, swept.absent, limits, link.clock())
+        link.check_not_empty(side.name, swept.looked_at, swept.absent)
         cursor = cursor.moved(began_at, 0 if finished else batch[-1].id)
         if record is None:
             intake.make_due(due, link.clock(), side.name)

@@ -118,9 +118,7 @@ class Hearing:
             told.heard += len(letters)
 
     def _fail(self, letters: Sequence[Letter], error: SideError, told: Hearsay) -> None:
-        words = f"{letters[0].side}: {error}."
-        if words not in told.errors:
-            told.errors.append(words)
+        told.errors.append(f"{letters[0].side}: {error}.")
         doublings = min(letters[0].attempts, DOUBLINGS_MAX)
         seconds = min(LETTER_AGAIN_SECONDS * 2**doublings, LETTER_AGAIN_SECONDS_MAX)
         self.mailbox.postpone(letters, self.link.clock() + timedelta(seconds=seconds))

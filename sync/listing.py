@@ -17,7 +17,6 @@ from itertools import islice
 from connectors.base import CardRef, Hint
 from connectors.errors import InDoubt
 from connectors.mass import Catalogue, Listed, ListState
-from sync.brakes import check_not_empty
 from sync.crashpoints import crashpoint
 from sync.feeds import Swept
 from sync.ledger.intake import Intake
@@ -164,8 +163,7 @@ class ListSweep:
         for page in self._pages(cursor):
             looked_at += len(page)
             absent += sum(row_id not in seen for row_id, _ in page)
-        link = self.link
-        check_not_empty(link.store.engine, self.side, looked_at, absent, link.brake.limits, link.clock())
+        self.link.check_not_empty(self.side, looked_at, absent)
         for page in self._pages(cursor) if absent else ():
             missing = {card_id for row_id, card_id in page if row_id not in seen}
             self.intake.make_due(missing, self.link.clock(), self.side)

@@ -10,6 +10,11 @@ ERRORS_KEPT_MAX = 20
 CLAIMS_PER_THREAD = 8
 
 
+def with_error(errors: list[str], words: str) -> list[str]:
+    """The newest few errors, each once."""
+    return errors if words in errors else [*errors, words][-ERRORS_KEPT_MAX:]
+
+
 @dataclass(frozen=True)
 class WorkerOptions:
     """How hard the worker works."""
@@ -41,8 +46,7 @@ class PassReport:
     errors: list[str] = field(default_factory=list)
 
     def add_error(self, words: str) -> None:
-        if words not in self.errors:
-            self.errors = [*self.errors, words][-ERRORS_KEPT_MAX:]
+        self.errors = with_error(self.errors, words)
 
 
 Progress = Callable[[str, PassReport], None]

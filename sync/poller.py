@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from connectors.base import Absent
 from connectors.errors import SideError
-from sync.brakes import check_not_empty
 from sync.crashpoints import crashpoint
 from sync.feeds import Swept, differs, look_of, observe
 from sync.ledger.polls import Look, Polls
@@ -55,8 +54,7 @@ class Poller:
         except SideError as error:
             trouble = error
         crashpoint("poller.observed")
-        link = self.link
-        check_not_empty(link.store.engine, side.name, len(looks), absent, link.brake.limits, link.clock())
+        self.link.check_not_empty(side.name, len(looks), absent)
         if turns or self._waiting:
             self.polls.record([*self._heard(), *looks], due, self.link.clock(), ends_slice=bool(turns))
         if trouble is not None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.base import Side
 from connectors.errors import SideClosed
-from sync.brakes import Brake
+from sync.brakes import Brake, check_not_empty
 from sync.ledger.polls import Look
 from sync.ledger.store import Lease, Store
 from sync.model import Card, Decision, InvariantBroken, LeaseLost, LinkRules
@@ -42,6 +42,10 @@ class Link:
     lease_seconds: float = LEASE_SECONDS
     #: Told when a side needs a person: its name and the error.
     on_closed: Callable[[str, SideClosed], None] = lambda side, error: None
+
+    def check_not_empty(self, side: str, looked_at: int, absent: int) -> None:
+        """Raises BrakeTripped when a side suddenly lacks so many of the cards that it had."""
+        check_not_empty(self.store.engine, side, looked_at, absent, self.brake.limits, self.clock())
 
 
 @dataclass

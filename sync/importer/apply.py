@@ -20,7 +20,7 @@ from sqlalchemy import insert, update
 
 from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
 from connectors.mass import Lister, MassCreator
-from sync.brakes import BrakeTripped, check_not_empty, stopped_by
+from sync.brakes import BrakeTripped, stopped_by
 from sync.importer.actions import Action, Ground
 from sync.importer.carry import Carrier, ready_create
 from sync.importer.estimate import Estimate, estimate
@@ -177,8 +177,7 @@ class Importer:
             after = rows[-1].id
             met = meeter.meet(rows)
             looked, absent = looked + met.looked, absent + met.absent
-            limits, engine = self.link.brake.limits, self.link.store.engine
-            check_not_empty(engine, self.ground.pos, looked, absent, limits, self.link.clock())
+            self.link.check_not_empty(self.ground.pos, looked, absent)
             self.imports.settle_rows(met.settled)
             held = self._create(batches, met.born)
             for reason in met.unread[:1]:

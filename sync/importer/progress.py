@@ -6,8 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-#: Reasons why a side could not be read that are kept for the end.
-ERRORS_KEPT_MAX = 20
+from sync.passes import with_error
 
 
 @dataclass
@@ -57,6 +56,5 @@ class ImportProgress:
 
     def fail(self, words: str) -> None:
         with self._lock:
-            if words not in self.errors:
-                self.errors = [*self.errors, words][-ERRORS_KEPT_MAX:]
+            self.errors = with_error(self.errors, words)
         self.told(self)

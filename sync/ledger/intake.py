@@ -24,7 +24,7 @@ from sync.ledger.tables import (
 )
 from sync.ledger.upsert import upsert
 from sync.ledger.vault import Vault
-from sync.model import ConflictKind, NewConflict
+from sync.model import IGNORED, ConflictKind, NewConflict
 
 #: How often one event that feeds tell of again is looked at.
 LOOKS_PER_EVENT = 2
@@ -351,7 +351,7 @@ class Intake:
                 select(conflicts.c.id).where(
                     conflicts.c.card_id.is_(None),
                     conflicts.c.cause == conflict.cause,
-                    or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == "ignore"),
+                    or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == IGNORED),
                 )
             ).first()
             if open_one is None:
@@ -386,7 +386,7 @@ class Intake:
                 .where(
                     conflicts.c.card_id.is_(None),
                     conflicts.c.cause == cause,
-                    conflicts.c.resolution == "ignore",
+                    conflicts.c.resolution == IGNORED,
                 )
                 .values(resolution="ignored")
             )

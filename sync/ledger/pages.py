@@ -10,6 +10,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, or_, se
 from sync.ledger import tables
 from sync.ledger.engine import reading
 from sync.ledger.findings import CardRows, Row
+from sync.model import IGNORED
 
 #: Cards read at once. All their rows are in memory together.
 PAGE_SIZE = 500
@@ -82,7 +83,7 @@ def _read_rows(connection: Connection, after: int, last: int | None) -> list[Car
     disputes = select(tables.conflicts.c.card_id, tables.conflicts.c.side).where(
         within(tables.conflicts.c.card_id),
         # What a person ignores is still there.
-        or_(tables.conflicts.c.closed_at.is_(None), tables.conflicts.c.resolution == "ignore"),
+        or_(tables.conflicts.c.closed_at.is_(None), tables.conflicts.c.resolution == IGNORED),
     )
     for card_id, side in connection.execute(disputes):
         if card_id in found:

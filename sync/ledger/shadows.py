@@ -33,14 +33,12 @@ _SHADOWS = select(
     presences.c.shadow_status,
     presences.c.shadow_expires_on,
 ).where(presences.c.side == bindparam("side"), presences.c.native_id.in_(bindparam("ids", expanding=True)))
-_DOUBTED = (
-    exists()
-    .where(intents.c.card_id == presences.c.card_id, intents.c.side == presences.c.side, intents.c.doubted)
-    .label("was_doubted")
+_DOUBTED = exists().where(
+    intents.c.card_id == presences.c.card_id, intents.c.side == presences.c.side, intents.c.doubted
 )
 _CONFLICT = exists().where(conflicts.c.card_id == presences.c.card_id, conflicts.c.closed_at.is_(None))
 _AT_REST = (
-    select_swept.add_columns(cards.c.version, _DOUBTED)
+    select_swept.add_columns(cards.c.version)
     .join(cards, cards.c.id == presences.c.card_id)
     .where(
         presences.c.side == bindparam("of_side"),
@@ -51,6 +49,7 @@ _AT_REST = (
         presences.c.hold.is_(None),
         presences.c.refusal.is_(None),
         not_(_CONFLICT),
+        not_(_DOUBTED),
     )
 )
 _VERSIONS = select(cards.c.id, cards.c.version).where(cards.c.id.in_(bindparam("of_cards", expanding=True)))
@@ -78,11 +77,7 @@ def at_rest(engine: Engine, vault: Vault, side: str, card_ids: Collection[int]) 
     """Those of these cards' presences about which nothing is open and no request was ever in doubt."""
     with reading(engine) as connection:
         rows = connection.execute(_AT_REST, {"of_side": side, "of_cards": list(card_ids)}).all()
-    return [
-        AtRest(swept_presence(row, vault), row.version)
-        for row in rows
-        if not row.in_flight and not row.was_doubted
-    ]
+    return [AtRest(swept_presence(row, vault), row.version) for row in rows if not row.in_flight]
 
 
 def versions_of(engine: Engine, card_ids: Collection[int]) -> dict[int, int]:

@@ -364,6 +364,12 @@ class ConflictRow:
     resolved_why: str | None
 
 
+def newest_conflict(engine: Engine) -> int:
+    """The highest id of a conflict, open or closed; 0 when there is none."""
+    with reading(engine) as connection:
+        return connection.execute(select(func.max(conflicts.c.id))).scalar_one() or 0
+
+
 def list_conflicts(
     engine: Engine, *, include_closed: bool = False, conflict_id: int | None = None
 ) -> Iterator[ConflictRow]:
