@@ -63,7 +63,7 @@ def ground_of(settings: Settings, worker: Worker) -> Ground:
         rules=link.rules,
         online_can=link.sides[SHOPIFY].capabilities,
         currency=link.currency,
-        today=link.clock().astimezone(link.timezone).date(),
+        today=link.today,
         online_limit_minor=limit[0] if limit is not None and limit[1] == link.currency else None,
         card_limit_minor=_minor(settings.link.brakes.money_per_card, link.currency),
         lengthens=settings.link.lengthen_short_numbers,

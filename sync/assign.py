@@ -162,7 +162,7 @@ def _take(link: Link, card_id: int, serial: Serial, by: str, *, close_old: bool,
         before = link.store.load(card_id)
         shown = observe_all(before, work)
         _check_card(link, before, shown)
-        decision = emptied(before, link, _today(link))
+        decision = emptied(before, link, link.today)
         taken = Assigned(card_id, None, before.balance_minor, before.currency, decision.intents)
         if not preview:
             _commit_taken(link, lease, before, decision, serial, by, close_old)
@@ -337,7 +337,7 @@ def _commit_given(link: Link, lease: Lease, old: Card, row: Mapping[str, Any]) -
         if lost:
             _explain_overdraft(connection, row, link)
         if row["closes_old"] and old.balance_minor == 0:
-            closed = decide.settle(replace(old, status=CardStatus.CLOSED), link.rules, _today(link))
+            closed = decide.settle(replace(old, status=CardStatus.CLOSED), link.rules, link.today)
             link.store.write(connection, lease, old, closed, now, None)
         crashpoint("assign.giving")
     crashpoint("assign.given")
@@ -352,9 +352,7 @@ def given_card(link: Link, old: Card, serial: Serial, amount_minor: int, row: Ma
         row["expires_on"],
         tuple(unborn(name, serial, note=row["note"]) for name in link.rules.sides),
     )
-    return resolutions.set_value(
-        blank, amount_minor, link.rules, _today(link), f"assigned; from card {old.id}"
-    )
+    return resolutions.set_value(blank, amount_minor, link.rules, link.today, f"assigned; from card {old.id}")
 
 
 def _move_origin(connection: Connection, card_id: int, to_card: int | None) -> None:
@@ -416,7 +414,3 @@ def _is_blank(seen: Observation) -> bool:
     return isinstance(seen, Absent) or (
         isinstance(seen, Seen) and seen.status is CardStatus.INACTIVE and seen.balance_minor == 0
     )
-
-
-def _today(link: Link) -> date:
-    return link.clock().astimezone(link.timezone).date()

@@ -260,7 +260,7 @@ def _set_value(card: Card, work: Work, resolution: Resolution) -> Decision:
     What a customer did meanwhile comes in as a movement at the next look, and is added to it.
     """
     value = _value_of(resolution, {p.side: p.shadow_minor for p in card.presences if p.born})
-    today = work.clock().astimezone(work.link.timezone).date()
+    today = work.link.today
     said = f"{resolution.by}: {resolution.why}"
     return resolutions.set_value(card, value, work.link.rules, today, said)
 
@@ -291,7 +291,7 @@ def _named(card: Card, work: Work, side: str, ref: CardRef | None) -> _Named:
 def _link(card: Card, work: Work, named: _Named) -> Decision:
     """The card goes on with the one that the person named; with a number that nobody has, it is made."""
     link, side, serial = work.link, named.side, named.ref.serial
-    today = work.clock().astimezone(link.timezone).date()
+    today = link.today
     if named.seen is not None:
         if any(p.side == side and p.born and p.native_id == named.seen.native_id for p in card.presences):
             raise NotResolved("that is the card that it has there already; say retry")
@@ -325,7 +325,7 @@ def _merged(
             reason = f"it has just changed on {side}; run `giftsync sync`, then say it again"
     if reason is not None or seen is None:
         raise NotResolved(f"that one is card {ended.id} already (`giftsync cards show {ended.id}`): {reason}")
-    today = work.clock().astimezone(link.timezone).date()
+    today = link.today
     merged = merge.merge(
         kept, ended, side, seen, named.ref.serial, link.rules, today, f"{said.by}: {said.why}"
     )
@@ -368,7 +368,7 @@ def _accept_status(card: Card, work: Work, resolution: Resolution) -> Decision:
         raise NotResolved(f"say which side's status is right: {', '.join(shown)}")
     if card.status is CardStatus.CLOSED:
         raise NotResolved("the card is closed, and giftsync never opens a closed card again")
-    today = work.clock().astimezone(work.link.timezone).date()
+    today = work.link.today
     return resolutions.set_status(card, shown[resolution.side], work.link.rules, today)
 
 
@@ -388,7 +388,7 @@ def _first_contact(card: Card, work: Work, resolution: Resolution) -> Decision:
     shown = observe_all(replace(card, held=False), work)
     adopted = resolutions.adopt_shown(card, shown, work.link.rules)
     value = _value_of(resolution, first_contact.values(adopted.card))
-    today = work.clock().astimezone(work.link.timezone).date()
+    today = work.link.today
     said = f"{resolution.by}: {resolution.why}"
     side = resolution.side if resolution.action is Action.ACCEPT else None
     return resolutions.resolve_first_contact(adopted, value, side, work.link.rules, today, said)

@@ -148,7 +148,7 @@ def _ask(p: Presence, work: Work, *, entries: bool) -> Observation:
 
 
 def _decide(card: Card, observations: Mapping[str, Observation], work: Work) -> Card:
-    today = work.clock().astimezone(work.link.timezone).date()
+    today = work.link.today
     marked = work.link.store.marked(work.lease.card_id, _markers(card, observations))
     return work.commit(card, decide.observe(card, observations, work.link.rules, today, marked))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from connectors.base import Side
@@ -42,6 +42,11 @@ class Link:
     lease_seconds: float = LEASE_SECONDS
     #: Told when a side needs a person: its name and the error.
     on_closed: Callable[[str, SideClosed], None] = lambda side, error: None
+
+    @property
+    def today(self) -> date:
+        """The date where the merchant is."""
+        return self.clock().astimezone(self.timezone).date()
 
     def check_not_empty(self, side: str, looked_at: int, absent: int) -> None:
         """Raises BrakeTripped when a side suddenly lacks so many of the cards that it had."""

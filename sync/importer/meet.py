@@ -116,7 +116,7 @@ class Meeter:
             if rules.sides[online].creates:
                 brand = rules.brands.translate(pos, seen.brand, online)
                 others = (unborn(online, theirs, brand),)
-        decision = decide.meet(shown, others, rules, self._today())
+        decision = decide.meet(shown, others, rules, self.link.today)
         words = _words(row, row.pos_minor, seen, self.ground.currency)
         met.moved += bool(words)
         if decision.conflicts:
@@ -130,7 +130,7 @@ class Meeter:
     def _meet_online(self, rows: Sequence[Row], met: Met) -> None:
         if not rows:
             return
-        online, today = self.ground.online, self._today()
+        online, today = self.ground.online, self.link.today
         there = self._observe([row.online_id for row in rows if row.online_id is not None])
         known = self.batches.known(online, [], list(there))
         ready: list[tuple[Row, Seen]] = []
@@ -170,9 +170,6 @@ class Meeter:
         except (NotSent, Throttled, InDoubt) as error:
             unread = Unreadable(str(error), self.link.clock())
             return dict.fromkeys(native_ids, unread)
-
-    def _today(self) -> date:
-        return self.link.clock().astimezone(self.link.timezone).date()
 
 
 def _read(question: Callable[[], Observation]) -> Observation:
