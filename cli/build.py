@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -293,7 +292,7 @@ def build_worker(
         sides=sides,
         rules=link_rules(settings, sides),
         clock=now,
-        timezone=ZoneInfo(settings.link.timezone),
+        timezone=settings.link.zone,
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
         currency=currency,
         brake=Brake(_brake_limits(settings, currency), currency),

@@ -77,14 +77,15 @@ def dry_run(settings: Settings, output: Output, stop: threading.Event) -> int:
         output.note(f"error: {error}")
     code = ExitCode.FAILED if report.errors or stop.is_set() else ExitCode.IN_STEP
     output.emit(
+        "sync --dry-run",
         {
             "dry_run": True,
             "effects": planned,
             "conflicts": len(waiting),
             "opened": asked,
             "report": report,
-            "exit_code": int(code),
-        }
+        },
+        code,
     )
     return code
 

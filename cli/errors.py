@@ -95,11 +95,12 @@ def report(error: Exception, output: Output) -> ExitCode:
     if failure.remedy:
         output.note(redact(failure.remedy))
     output.emit(
+        "error",
         {
             "error": redact(" ".join(_sentence(one) for one in failure.messages)),
             "remedy": redact(failure.remedy),
-            "exit_code": int(failure.code),
-        }
+        },
+        failure.code,
     )
     return failure.code
 

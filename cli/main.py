@@ -98,5 +98,5 @@ def _misused(error: typer.TyperException, output: Output) -> int:
     path = getattr(context, "command_path", "giftsync")
     output.note(f"error: {message}")
     output.note(f"`{path} --help` lists what there is.")
-    output.emit({"error": message, "remedy": f"{path} --help", "exit_code": int(ExitCode.COULD_NOT_RUN)})
+    output.emit("error", {"error": message, "remedy": f"{path} --help"}, ExitCode.COULD_NOT_RUN)
     return int(ExitCode.COULD_NOT_RUN)

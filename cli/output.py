@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from enum import IntEnum
 from pathlib import Path
@@ -19,6 +19,8 @@ from rich.table import Table
 
 #: Wide enough that nothing is folded when the output goes to a file or a pipe.
 WIDTH_WITHOUT_TERMINAL = 200
+#: Raised when a key of an answer goes away or changes its meaning; new keys may come at any time.
+SCHEMA_VERSION = 1
 
 
 class ExitCode(IntEnum):
@@ -65,10 +67,15 @@ class Output:
                 self.out.print()
             self.out.print(renderable)
 
-    def emit(self, result: Mapping[str, Any]) -> None:
-        """The result as one JSON object, for `--json`."""
+    def emit(self, name: str, result: Mapping[str, Any], code: int | ExitCode = ExitCode.IN_STEP) -> None:
+        """The result as one JSON object, for `--json`.
+
+        `name` is the command that answers, as "conflicts list", or "error". The object names its schema first
+        and its exit code last.
+        """
         if self.as_json:
-            self.out.file.write(json.dumps(jsonable(result), ensure_ascii=False) + "\n")
+            answer = {"schema": schema_id(name), **result, "exit_code": int(code)}
+            self.out.file.write(json.dumps(jsonable(answer), ensure_ascii=False) + "\n")
             self.out.file.flush()
 
 
@@ -100,19 +107,24 @@ def facts(content: Iterable[tuple[str, object]]) -> Table:
     return rows(made, content)
 
 
-def when(moment: datetime | date | None) -> str:
-    """A moment for people, in the machine's time zone; a date as it is."""
-    match moment:
-        case None:
-            return ""
-        case datetime():
-            return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return moment.isoformat()
+def schema_id(name: str) -> str:
+    """`giftsync/conflicts-list/1`: the schema of a command's answer."""
+    return f"giftsync/{name.replace(' ', '-')}/{SCHEMA_VERSION}"
+
+
+def when(moment: datetime | None, zone: tzinfo) -> str:
+    """A moment for people, in the link's time zone and naming it: `2026-11-28 14:02:11 CET`."""
+    return "" if moment is None else moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def number(count: int) -> str:
+    """`12 480`: a count for people, grouped as amounts of money are."""
+    return f"{count:,}".replace(",", " ")
 
 
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
-    """`1 card`, `2 cards`."""
-    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+    """`1 card`, `12 480 cards`."""
+    return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def jsonable(value: Any) -> Any:

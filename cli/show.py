@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date, timedelta, tzinfo
 
 from rich.table import Table
 
-from cli.output import ExitCode, Output, facts, plural, rows, table, when
+from cli.output import ExitCode, Output, facts, number, plural, rows, table, when
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import mask
@@ -24,34 +24,39 @@ def exit_code_of(status: Status, *, failed: bool) -> ExitCode:
 
 
 def show_status(
-    status: Status, looks: Iterable[tuple[str, str]], webhooks: Mapping[str, str], output: Output
+    status: Status,
+    looks: Iterable[tuple[str, str]],
+    webhooks: Mapping[str, str],
+    zone: tzinfo,
+    output: Output,
 ) -> None:
     """The ledger at a glance; `looks` are lines of their own, `webhooks` are words about each side's."""
     money = ", ".join(format_money(minor, currency) for currency, minor in status.balance_minor.items())
     lines: list[tuple[str, str]] = [
-        ("Cards in step", f"{status.in_step} of {status.cards}"),
+        ("Cards in step", f"{number(status.in_step)} of {number(status.cards)}"),
         ("Money on cards", money or "none"),
-        ("Cards to work on", str(status.due)),
-        ("Cards not matched yet", str(status.arrivals)),
-        *((f"Left out: brand {brand}", f"{n} (excluded_brands)") for brand, n in status.left_out.items()),
+        ("Cards to work on", number(status.due)),
+        ("Cards not matched yet", number(status.arrivals)),
+        *((f"Left out: brand {b}", f"{number(n)} (excluded_brands)") for b, n in status.left_out.items()),
         ("Open intents", _counts(status.intents.items())),
         ("Open conflicts", _counts(status.conflicts.items())),
     ]
     lines += [(f"Numbers left for {side}", _pool(free)) for side, free in status.pool_free.items()]
-    lines += [(f"Last read: {side} {feed}", when(at)) for (side, feed), at in sorted(status.feeds.items())]
+    read = sorted(status.feeds.items())
+    lines += [(f"Last read: {side} {feed}", when(at, zone)) for (side, feed), at in read]
     lines += looks
     lines += [(f"Webhooks of {side}", line) for side, line in webhooks.items()]
-    last = f"{when(status.last_run_at)} ({status.last_run_outcome or 'under way, or cut short'})"
+    last = f"{when(status.last_run_at, zone)} ({status.last_run_outcome or 'under way, or cut short'})"
     lines.append(("Last run", last if status.last_run_at else "never; `giftsync sync` makes one pass"))
     output.show(facts(lines))
 
 
 def _counts(counts: Iterable[tuple[str, int]]) -> str:
-    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(counts)) or "none"
+    return ", ".join(f"{number(count)} {name.replace('_', ' ')}" for name, count in sorted(counts)) or "none"
 
 
 def _pool(free: int) -> str:
-    return f"{free} (running low: `giftsync pool add FILE`)" if free < LOW_WATER else str(free)
+    return f"{free} (running low: `giftsync pool add FILE`)" if free < LOW_WATER else number(free)
 
 
 def status_json(status: Status) -> dict[str, object]:
@@ -70,7 +75,7 @@ def cards_table(cards: Iterable[CardRow]) -> Table:
                 " ".join(dict.fromkeys(mask(p.last_chars) for p in card.presences)),
                 format_money(card.balance_minor, card.currency),
                 card.status,
-                when(card.expires_on),
+                date_words(card.expires_on),
                 "yes" if card.in_step else why_not(card),
                 ", ".join(p.side for p in card.presences),
             )
@@ -111,7 +116,7 @@ def presences_table(card: CardRow) -> Table:
                 mask(p.last_chars),
                 format_money(p.shadow_minor, card.currency),
                 p.status,
-                when(p.expires_on),
+                date_words(p.expires_on),
                 p.hold or _state(card, p),
             )
             for p in card.presences
@@ -126,14 +131,14 @@ def _state(card: CardRow, p: PresenceRow) -> str:
     return "" if p.born else "not there" if card.status == CardStatus.CLOSED else "to be created"
 
 
-def movements_table(movements: Iterable[MovementRow], currency: str) -> Table:
+def movements_table(movements: Iterable[MovementRow], currency: str, zone: tzinfo) -> Table:
     columns = ("When", "From", "Kind", "Amount", "Balance after")
     made = table(*columns, title="What moved it", right=["Amount", "Balance after"])
     return rows(
         made,
         (
             (
-                when(m.at),
+                when(m.at, zone),
                 m.side or "",
                 _movement_words(m),
                 signed(m.amount_minor, currency),
@@ -149,14 +154,14 @@ def _movement_words(m: MovementRow) -> str:
     return m.kind.replace("_", " ") + "".join(others)
 
 
-def intents_table(intents: Iterable[IntentRow], currency: str) -> Table:
+def intents_table(intents: Iterable[IntentRow], currency: str, zone: tzinfo) -> Table:
     columns = ("When", "Side", "Effect", "Amount", "State", "Marker")
     made = table(*columns, title="What giftsync did about it", right=["Amount"])
     return rows(
         made,
         (
             (
-                when(i.created_at),
+                when(i.created_at, zone),
                 i.side,
                 i.kind.replace("_", " "),
                 signed(i.amount_minor, currency),
@@ -168,7 +173,7 @@ def intents_table(intents: Iterable[IntentRow], currency: str) -> Table:
     )
 
 
-def conflicts_table(conflicts: Iterable[ConflictRow]) -> Table:
+def conflicts_table(conflicts: Iterable[ConflictRow], zone: tzinfo) -> Table:
     made = table("Id", "Card", "Kind", "At stake", "Since", "What happened", right=["Id", "Card", "At stake"])
     return rows(
         made,
@@ -178,7 +183,7 @@ def conflicts_table(conflicts: Iterable[ConflictRow]) -> Table:
                 c.card_id,
                 c.kind.replace("_", " ") + (" (closed)" if c.closed_at else ""),
                 format_money(c.amount_minor, c.currency) if c.amount_minor and c.currency else "",
-                when(c.opened_at),
+                when(c.opened_at, zone),
                 c.summary,
             )
             for c in conflicts
@@ -222,7 +227,7 @@ def date_words(day: date | None) -> str:
 def summary_line(status: Status) -> str:
     """One sentence after a run."""
     conflicts = sum(status.conflicts.values())
-    words = f"{status.in_step} of {plural(status.cards, 'card')} in step"
+    words = f"{number(status.in_step)} of {plural(status.cards, 'card')} in step"
     if conflicts:
         words += f"; {plural(conflicts, 'conflict')} waiting: `giftsync conflicts list`"
     return words + "."

@@ -214,6 +214,11 @@ class LinkSection(Section):
     directions: Directions = Field(default_factory=Directions)
     brakes: Brakes = Field(default_factory=Brakes)
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """The shop's time zone."""
+        return ZoneInfo(self.timezone)
+
 
 class ShopifySection(Section):
     """The shop, and the app's access to it."""

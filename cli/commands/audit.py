@@ -50,7 +50,7 @@ def audit(
         output.say(f"{plural(found.discrepancies, 'discrepancy', 'discrepancies')} in {checked}.")
     else:
         output.say(f"The ledger is whole: {checked} checked.")
-    output.emit(_as_json(found, findings, live))
+    output.emit("audit", _as_json(found, findings, live), found.exit_code)
     return found.exit_code
 
 
@@ -121,5 +121,4 @@ def _as_json(found: Audit, findings: list[Finding], live: bool) -> dict[str, obj
             }
             for currency, totals in found.totals.items()
         },
-        "exit_code": found.exit_code,
     }

@@ -12,7 +12,7 @@ import typer
 from cli.build import build_worker, open_ledger
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
-from cli.output import ExitCode, Output, when
+from cli.output import ExitCode, Output
 from cli.session import load_settings, opened_sides, report_closed
 from cli.show import cards_table, conflicts_table, intents_table, movements_table, presences_table, why_not
 from mappings.money import format_money
@@ -69,7 +69,7 @@ def list_cards(
         output.say("No such cards." if last4 or out_of_step or after else "The ledger has no cards yet.")
     if more:
         output.say(f"There are more: --after {page[-1].id}, or a larger --limit.")
-    output.emit({"cards": page, "more": more})
+    output.emit("cards list", {"cards": page, "more": more})
 
 
 @app.command("assign")
@@ -110,7 +110,7 @@ def assign_card(
             raise OperatorError(str(error)) from None
     _show_assigned(done, card, number, close_old=close_old, preview=preview, output=output)
     code = ExitCode.IN_STEP if done.finished or preview else ExitCode.FAILED
-    output.emit({"assigned": done, "exit_code": int(code)})
+    output.emit("cards assign", {"assigned": done}, code)
     return code
 
 
@@ -161,7 +161,9 @@ def show(
 ) -> None:
     """Everything about one card: where it is, what moved it, what is under way."""
     output = Output(as_json)
-    with open_ledger(load_settings(config), create=False) as ledger:
+    settings = load_settings(config)
+    zone = settings.link.zone
+    with open_ledger(settings, create=False) as ledger:
         card = next(views.list_cards(ledger.engine, card_id=card_id), None)
         if card is None:
             raise OperatorError(f"there is no card {card_id}", "`giftsync cards list` shows the ids.")
@@ -171,12 +173,12 @@ def show(
     state = "in step" if card.in_step else why_not(card).replace("no:", "not in step:")
     output.say(
         f"Card {card.id}: {format_money(card.balance_minor, card.currency)}, {card.status}, "
-        f"{'expires ' + when(card.expires_on) if card.expires_on else 'never expires'}, {state}."
+        f"{f'expires {card.expires_on}' if card.expires_on else 'never expires'}, {state}."
     )
     output.show(presences_table(card))
-    output.show(movements_table(movements, card.currency))
+    output.show(movements_table(movements, card.currency, zone))
     if intents:
-        output.show(intents_table(intents, card.currency))
+        output.show(intents_table(intents, card.currency, zone))
     if mine:
-        output.show(conflicts_table(mine))
-    output.emit({"card": card, "movements": movements, "intents": intents, "conflicts": mine})
+        output.show(conflicts_table(mine, zone))
+    output.emit("cards show", {"card": card, "movements": movements, "intents": intents, "conflicts": mine})

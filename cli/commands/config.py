@@ -51,7 +51,7 @@ def init(
         raise OperatorError(f"{path} cannot be written: {error.strerror}") from None
     output = Output(as_json)
     output.say(f"Wrote {path}. Fill in the empty keys, then run `giftsync config check`.")
-    output.emit({"file": path})
+    output.emit("config init", {"file": path})
 
 
 @app.command()
@@ -68,8 +68,9 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     shown = [("ok" if one.passed else "FAILED", one.what, one.words) for one in checks]
     output.show(rows(table("", "What", "Found"), shown))
     passed = all(one.passed for one in checks)
-    output.emit({"passed": passed, "checks": checks})
-    return ExitCode.IN_STEP if passed else ExitCode.COULD_NOT_RUN
+    code = ExitCode.IN_STEP if passed else ExitCode.COULD_NOT_RUN
+    output.emit("config check", {"passed": passed, "checks": checks}, code)
+    return code
 
 
 def _file_check(path: Path) -> Check:

@@ -42,12 +42,13 @@ def list_conflicts(
 ) -> int:
     """List the conflicts that wait for a person."""
     output = Output(as_json)
-    with open_ledger(load_settings(config), create=False) as ledger:
+    settings = load_settings(config)
+    with open_ledger(settings, create=False) as ledger:
         found = views.list_conflicts(ledger.engine, include_closed=everything)
         page = list(islice(found, limit))
         more = next(found, None) is not None
     if page:
-        output.show(conflicts_table(page))
+        output.show(conflicts_table(page, settings.link.zone))
         output.say("`giftsync conflicts show ID` tells more, and what can be done.")
     else:
         output.say("No conflicts.")
@@ -55,7 +56,7 @@ def list_conflicts(
         output.say("There are more; raise --limit.")
     waiting = any(one.closed_at is None for one in page)
     code = ExitCode.CONFLICTS if waiting else ExitCode.IN_STEP
-    output.emit({"conflicts": page, "more": more, "exit_code": int(code)})
+    output.emit("conflicts list", {"conflicts": page, "more": more}, code)
     return code
 
 
@@ -63,7 +64,9 @@ def list_conflicts(
 def show(conflict_id: ConflictId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """One conflict with its evidence, and what can be said about it."""
     output = Output(as_json)
-    with open_ledger(load_settings(config), create=False) as ledger:
+    settings = load_settings(config)
+    zone = settings.link.zone
+    with open_ledger(settings, create=False) as ledger:
         found = _find(list(views.list_conflicts(ledger.engine, conflict_id=conflict_id)), conflict_id)
         at = now()
         card = next(views.list_cards(ledger.engine, card_id=found.card_id), None) if found.card_id else None
@@ -74,8 +77,8 @@ def show(conflict_id: ConflictId, config: ConfigOption = None, as_json: JsonOpti
     if found.amount_minor and found.currency:
         output.say(f"At stake: {format_money(found.amount_minor, found.currency)}")
     output.say(
-        f"Since {when(found.opened_at)} ({age_words(at - found.opened_at)}), seen "
-        f"{plural(found.seen, 'time')}, last {when(found.last_seen_at)}."
+        f"Since {when(found.opened_at, zone)} ({age_words(at - found.opened_at)}), seen "
+        f"{plural(found.seen, 'time')}, last {when(found.last_seen_at, zone)}."
     )
     output.say(f"Why: {meaning_of(kind).why}")
     output.say(f"Done already: {meaning_of(kind).done}")
@@ -93,8 +96,9 @@ def show(conflict_id: ConflictId, config: ConfigOption = None, as_json: JsonOpti
     else:
         by = f" by {found.resolved_by}" if found.resolved_by else ""
         why = f", because: {found.resolved_why}" if found.resolved_why else ""
-        output.say(f"Closed {when(found.closed_at)}{by}: {(found.resolution or '').replace('_', ' ')}{why}")
-    output.emit({"conflict": found, "meaning": meaning_of(kind), "actions": actions})
+        said = (found.resolution or "").replace("_", " ")
+        output.say(f"Closed {when(found.closed_at, zone)}{by}: {said}{why}")
+    output.emit("conflicts show", {"conflict": found, "meaning": meaning_of(kind), "actions": actions})
 
 
 @app.command()
@@ -147,7 +151,7 @@ def resolve(
             if preview
             else f"Conflict {conflict_id} is settled. `giftsync sync` carries out what follows."
         )
-    output.emit({"resolved": done, "exit_code": 0})
+    output.emit("conflicts resolve", {"resolved": done})
     return ExitCode.IN_STEP
 
 

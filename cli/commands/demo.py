@@ -56,7 +56,7 @@ def demo(
     if keep is not None:
         output.say(f"The ledger is kept: giftsync audit --config {keep / CONFIG_NAME}")
     code = ExitCode.IN_STEP if outcome.proved else ExitCode.FAILED
-    output.emit(_json(outcome, errors, code))
+    output.emit("demo", _json(outcome, errors), code)
     return code
 
 
@@ -97,7 +97,7 @@ def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
         output.say("NOT PROVED: the table shows where it does not add up. Please report it.")
 
 
-def _json(outcome: Outcome, errors: list[str], code: ExitCode) -> dict[str, object]:
+def _json(outcome: Outcome, errors: list[str]) -> dict[str, object]:
     from cli.demo.proof import proof_json
 
     return {
@@ -115,5 +115,4 @@ def _json(outcome: Outcome, errors: list[str], code: ExitCode) -> dict[str, obje
         "conflicts": outcome.conflicts,
         "usage": outcome.usage,
         "errors": errors,
-        "exit_code": int(code),
     }

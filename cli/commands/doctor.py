@@ -168,13 +168,14 @@ def _report(visit: Visit, tried: Visit, output: Output) -> int:
     else:
         output.say("All is well.")
     output.emit(
+        "doctor",
         {
             "findings": _rows(visit),
             "probe": _rows(tried),
             "missing": missing,
             "warnings": warnings,
-            "exit_code": int(code),
-        }
+        },
+        code,
     )
     return code
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -105,7 +104,7 @@ def plan(
     show_plan(shown, output)
     attention = any(total.action in (Action.CONFLICT, Action.REJECT) for total in shown.totals)
     code = ExitCode.CONFLICTS if attention else ExitCode.IN_STEP
-    output.emit({**plan_json(shown), "exit_code": int(code)})
+    output.emit("import plan", plan_json(shown), code)
     return code
 
 
@@ -151,7 +150,7 @@ def apply(
     with stop_on_signals(output.note) as stop, open_ledger(settings, create=False) as ledger:
         imports = imports_of(ledger)
         made = imports.get(import_id_of(plan_file))
-        zone = ZoneInfo(settings.link.timezone)
+        zone = settings.link.zone
         cvc_for = cvc_source(cvc or [], ledger.vault, made.currency, zone)
         with opened_sides(settings, stop, cvc_for) as sides, only_worker(ledger.engine):
             worker = build_worker(settings, ledger, sides, report_closed)
@@ -250,6 +249,7 @@ def _said(
     failed = bool(progress.errors) or not report.adds_up or (not done and not limited)
     code = ExitCode.FAILED if failed else ExitCode.CONFLICTS if report.conflicts else ExitCode.IN_STEP
     output.emit(
+        "import report",
         {
             **report_json(report),
             "progress": {name: v for name, v in vars(progress).items() if isinstance(v, int)},
@@ -257,8 +257,8 @@ def _said(
             "usage": usage,
             "report": written,
             "done": done,
-            "exit_code": int(code),
-        }
+        },
+        code,
     )
     return code
 

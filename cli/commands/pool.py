@@ -11,7 +11,7 @@ import typer
 from cli.build import FLOW, open_ledger
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
-from cli.output import Output, plural, rows, table
+from cli.output import Output, number, plural, rows, table
 from cli.pool_file import read_pool_file
 from cli.session import load_settings, opened_sides
 from config.settings import Settings
@@ -55,15 +55,14 @@ def add(
         added = sum(ledger.pool.add(FLOW, found.of_brand(brand), brand) for brand in kinds)
         free = ledger.pool.free(FLOW)
     known = len(serials) - added
-    output.say(
-        f"Added {plural(added, 'number')}{f', {known} were there already' if known else ''}; {free} are free."
-    )
+    repeated = f", {number(known)} were there already" if known else ""
+    output.say(f"Added {plural(added, 'number')}{repeated}; {number(free)} are free.")
     if found.cvcs:
         output.note(
             f"{plural(found.cvcs, 'CVC')} passed over: giftsync never stores one. Cards that Flow shows with "
             "their CVC only cannot be kept in step; have Flow make numbers that need none."
         )
-    output.emit({"added": added, "known": known, "free": free, "cvcs_passed_over": found.cvcs})
+    output.emit("pool add", {"added": added, "known": known, "free": free, "cvcs_passed_over": found.cvcs})
 
 
 @app.command()
@@ -73,12 +72,14 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     with open_ledger(load_settings(config), create=False) as ledger:
         by_brand = ledger.pool.free_by_brand(FLOW)
     free = sum(by_brand.values())
-    shown = [(FLOW, brand or "any", count) for brand, count in by_brand.items()] or [(FLOW, "any", 0)]
+    shown = [(FLOW, brand or "any", number(count)) for brand, count in by_brand.items()] or [
+        (FLOW, "any", "0")
+    ]
     output.show(rows(table("Side", "Brand", "Free", right=["Free"]), shown))
     if free < LOW_WATER:
         output.say("Running low. Generate numbers in Flow and add them with `giftsync pool add FILE`.")
     brands = {brand or "": count for brand, count in by_brand.items()}
-    output.emit({"free": {FLOW: free}, "by_brand": brands, "low": free < LOW_WATER})
+    output.emit("pool status", {"free": {FLOW: free}, "by_brand": brands, "low": free < LOW_WATER})
 
 
 def _brands(settings: Settings) -> list[str]:

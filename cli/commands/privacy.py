@@ -17,15 +17,17 @@ app = typer.Typer(help="Privacy requests that Shopify passed on.", no_args_is_he
 def list_answers(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """The requests that were answered, and how. Exports are files next to the ledger, in `privacy`."""
     output = Output(as_json)
-    with open_ledger(load_settings(config), create=False) as ledger:
+    settings = load_settings(config)
+    with open_ledger(settings, create=False) as ledger:
         found = answers(ledger.engine)
+    zone = settings.link.zone
     if found:
-        shown = ((one.id, when(one.answered_at), one.topic, one.cards, one.outcome) for one in found)
+        shown = ((one.id, when(one.answered_at, zone), one.topic, one.cards, one.outcome) for one in found)
         head = table("Id", "Answered", "Request", "Cards", "Outcome", right=["Id", "Cards"])
         output.show(rows(head, shown))
     else:
         output.say("No privacy requests came.")
-    output.emit({"answers": found})
+    output.emit("privacy list", {"answers": found})
 
 
 @app.callback()

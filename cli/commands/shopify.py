@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -136,7 +136,7 @@ def install(
     if attempt.token is None:
         raise OperatorError("no answer came, and nothing was installed", "Run it again.")
     output.say(f"giftsync is installed in {section.shop}. `giftsync doctor` checks what it may do.")
-    output.emit({"shop": section.shop, **_facts(attempt.token)})
+    output.emit("shopify install", {"shop": section.shop, **_facts(attempt.token)})
     return ExitCode.IN_STEP
 
 
@@ -158,7 +158,7 @@ def token(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     if kind == "token":
         scopes = _granted(settings)
         output.show(facts([("Kind", _KINDS[kind]), ("Scopes", ", ".join(scopes)), ("Expires", "never")]))
-        output.emit({"kind": kind, "scopes": scopes, "expires_at": None, "stored": False})
+        output.emit("shopify token", {"kind": kind, "scopes": scopes, "expires_at": None, "stored": False})
         return ExitCode.IN_STEP
     with naming(SHOPIFY), ledger_if_any(settings) as ledger:
         kept = None if ledger is None else token_store(settings, ledger).load()
@@ -169,16 +169,17 @@ def token(config: ConfigOption = None, as_json: JsonOption = False) -> int:
             else "It is had when it is first needed: `giftsync doctor`."
         )
         raise OperatorError(f"there is no access token for {settings.shopify.shop} yet", remedy)
+    zone = settings.link.zone
     lines = [
         ("Kind", _KINDS[kind]),
         ("Scopes", ", ".join(kept.scopes)),
-        ("Had", when(kept.obtained_at)),
-        ("Expires", _until(kept.expires_at)),
+        ("Had", when(kept.obtained_at, zone)),
+        ("Expires", _until(kept.expires_at, zone)),
     ]
     if kept.refresh is not None:
-        lines.append(("Can be renewed", f"until {_until(kept.refresh_expires_at)}"))
+        lines.append(("Can be renewed", f"until {_until(kept.refresh_expires_at, zone)}"))
     output.show(facts(lines))
-    output.emit({"kind": kind, "stored": True, **_facts(kept)})
+    output.emit("shopify token", {"kind": kind, "stored": True, **_facts(kept)})
     return ExitCode.IN_STEP
 
 
@@ -213,16 +214,16 @@ def _facts(token: AccessToken) -> dict[str, object]:
     }
 
 
-def _until(moment: datetime | None) -> str:
+def _until(moment: datetime | None, zone: tzinfo) -> str:
     if moment is None:
         return "never"
     seconds = (moment - now()).total_seconds()
     if seconds <= 0:
-        return f"{when(moment)} (expired; renewed when it is next needed)"
+        return f"{when(moment, zone)} (expired; renewed when it is next needed)"
     if seconds < 7200:
         left = plural(round(seconds / 60), "minute")
     elif seconds < 172_800:
         left = plural(round(seconds / 3600), "hour")
     else:
         left = plural(round(seconds / 86_400), "day")
-    return f"{when(moment)} (in {left})"
+    return f"{when(moment, zone)} (in {left})"

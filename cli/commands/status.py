@@ -31,16 +31,17 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> int:
         webhooks = {name: line for name in SIDES if (line := subscriptions.words(ledger.engine, name))}
     for words in stops:
         output.say(f"STOPPED: {words}")
-    show_status(found, look_lines(looked, settings, now()), webhooks, output)
+    show_status(found, look_lines(looked, settings, now()), webhooks, settings.link.zone, output)
     code = exit_code_of(found, failed=found.last_run_outcome == "failed")
     output.emit(
+        "status",
         {
             **status_json(found),
             "looks": looks_json(looked, settings),
             "stopped_by": stops,
             "webhooks": webhooks,
-            "exit_code": int(code),
-        }
+        },
+        code,
     )
     return code
 
@@ -65,5 +66,5 @@ def resume(
             for one in brakes:
                 conflicts.resolve(link, one.id, said)
     output.say(f"Resumed: {len(brakes)} brake(s) released." if brakes else "The link was not stopped.")
-    output.emit({"released": len(brakes), "exit_code": 0})
+    output.emit("resume", {"released": len(brakes)})
     return ExitCode.IN_STEP

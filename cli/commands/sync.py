@@ -68,12 +68,9 @@ def _sync(config: Path | None, output: Output, *, yes: bool) -> int:
     for error in report.errors:
         output.note(f"error: {error}")
     output.emit(
-        {
-            "seconds": round(seconds, 3),
-            "report": report,
-            "status": status_json(status),
-            "exit_code": int(code),
-        }
+        "sync",
+        {"seconds": round(seconds, 3), "report": report, "status": status_json(status)},
+        code,
     )
     return code
 
@@ -132,7 +129,7 @@ def run(config: ConfigOption = None, yes: Yes = False, as_json: JsonOption = Fal
     output.say(summary_line(status))
     if not drained:
         output.note("A call was still under way; the next start finds out what it did.")
-    output.emit({"drained": drained, "status": status_json(status), "exit_code": int(code)})
+    output.emit("run", {"drained": drained, "status": status_json(status)}, code)
     return code
 
 

@@ -45,7 +45,7 @@ def test_given_looks_then_each_side_has_its_age_its_bound_and_what_gave_no_answe
     assert lines == [
         (
             "Oldest look at flow",
-            "3 hours old (while the worker runs, 10000 cards within 6 hours); 2 cards gave no answer",
+            "3 hours old (while the worker runs, 10 000 cards within 6 hours); 2 cards gave no answer",
         ),
         (
             "Oldest look at shopify",

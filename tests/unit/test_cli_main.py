@@ -6,6 +6,7 @@ import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -170,9 +171,13 @@ class TestOutput:
         output = Output(as_json=True)
         output.say("words")
         output.show(rows(table("Note"), [("a",)]))
-        output.emit({"cards": 1})
+        output.emit("cards list", {"cards": 1}, ExitCode.CONFLICTS)
 
-        assert json.loads(capsys.readouterr().out) == {"cards": 1}
+        assert json.loads(capsys.readouterr().out) == {
+            "schema": "giftsync/cards-list/1",
+            "cards": 1,
+            "exit_code": 1,
+        }
 
     def test_json_has_only_its_own_types(self) -> None:
         at = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -195,5 +200,11 @@ class TestOutput:
     def test_words(self) -> None:
         assert plural(1, "card") == "1 card"
         assert plural(2, "card") == "2 cards"
-        assert when(None) == ""
-        assert when(date(2026, 11, 23)) == "2026-11-23"
+        assert plural(12_480, "card") == "12 480 cards"
+
+    def test_given_a_moment_then_it_is_told_in_the_links_time_zone_which_is_named(self) -> None:
+        at = datetime(2026, 11, 23, 13, 2, 11, tzinfo=UTC)
+
+        assert when(at, ZoneInfo("Europe/Oslo")) == "2026-11-23 14:02:11 CET"
+        assert when(at, ZoneInfo("America/Sao_Paulo")) == "2026-11-23 10:02:11 -03"
+        assert when(None, UTC) == ""
