@@ -48,8 +48,9 @@ def explain(error: Exception) -> Failure | None:
         case LedgerUnavailable() | VaultError() | FileProblem() | ConsoleUnavailable():
             return _failure(str(error))
         case SQLAlchemyError():
-            # The statement and its parameters are left out: they hold what the ledger seals.
-            cause = str(getattr(error, "orig", None) or type(error).__name__)
+            # The statement and its parameters are left out: they hold what the ledger seals. So may all that
+            # PostgreSQL says after its first line.
+            cause = str(getattr(error, "orig", None) or type(error).__name__).partition("\n")[0]
             return _failure(f"the ledger's database failed: {cause}", "Nothing was lost; run it again.")
         case SideClosed():
             return _failure(str(error), error.remedy)

@@ -1,1 +1,1 @@
-"""What giftsync is told from outside: settings and logging. No logic, and nothing of the other packages."""
+"""What giftsync is told from outside: settings and logging. No logic; imports mappings alone."""

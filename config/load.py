@@ -51,7 +51,9 @@ def key_path(settings: Settings) -> Path | None:
     if settings.key_file is not None:
         return Path(settings.key_file)
     if settings.database.startswith(_SQLITE) and len(settings.database) > len(_SQLITE):
-        return Path(settings.database.removeprefix(_SQLITE)).with_suffix(_KEY_SUFFIX)
+        database = Path(settings.database.removeprefix(_SQLITE))
+        path = database.with_suffix(_KEY_SUFFIX)
+        return path if path != database else Path(f"{database}{_KEY_SUFFIX}")
     return None
 
 

@@ -15,7 +15,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mappings.addresses import is_private_channel
+
 SECRET_FILE_BYTES_MAX = 8192
+_HTTP_HERE = "plain http:// only on this machine"
 
 
 def _form(text: str) -> Any:
@@ -45,6 +48,18 @@ def _check_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _check_private(address: str) -> str:
+    """Plain HTTP shows the token to everybody on the way."""
+    if not is_private_channel(address):
+        raise ValueError("not private")
+    return address
+
+
+def _check_secret_address(secret: SecretStr) -> SecretStr:
+    _check_private(secret.get_secret_value())
+    return secret
+
+
 def _text_of(value: object) -> object:
     """TOML has no decimal type; a float would not hold every amount exactly."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -56,7 +71,8 @@ Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$"), _form('an ISO 4217 code such as "NOK"')]
 Timezone = Annotated[str, AfterValidator(_check_timezone), _form('an IANA name such as "Europe/Oslo"')]
 Money = Annotated[Decimal, BeforeValidator(_text_of), Field(ge=0, allow_inf_nan=False)]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+[^\s?#]*$")]
+SecretUrl = Annotated[Secret, AfterValidator(_check_secret_address)]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+[^\s?#]*$"), AfterValidator(_check_private)]
 
 
 #: Shopify delivers over HTTPS only; the sandbox delivers to this machine.
@@ -261,7 +277,10 @@ class ShopifySection(Section):
     old_client_secret_file: Annotated[str | None, _form("a path")] = None
     """Instead of `old_client_secret`: a file that holds it and nothing else."""
 
-    url: Annotated[Url | None, _form('an address such as "https://example.myshopify.com"')] = None
+    url: Annotated[
+        Url | None,
+        _form(f'an address such as "https://example.myshopify.com"; {_HTTP_HERE}'),
+    ] = None
     """Where the Admin API answers. Left out, https:// and the shop; only the sandbox needs another."""
 
     attaching_notifies: Annotated[bool | None, _form("true or false")] = None
@@ -304,7 +323,7 @@ class FlowSection(Section):
     """What Flow sends with its webhooks, as bearer token or password: whatever you gave Flow when you set
     up its HTTP transport. Without it no webhook of Flow's is believed."""
 
-    url: Annotated[Url, _form('an address such as "https://api.flowretail.com/v2"')] = (
+    url: Annotated[Url, _form(f'an address such as "https://api.flowretail.com/v2"; {_HTTP_HERE}')] = (
         "https://api.flowretail.com/v2"
     )
     """Where the Flow API answers, with its version."""
@@ -386,7 +405,9 @@ class FlowSection(Section):
 class NoticesSection(Section):
     """Where a digest of new conflicts is sent. Nothing is sent unless a webhook or a mail address is set."""
 
-    webhook_url: Annotated[Secret | None, _form("an address")] = None
+    webhook_url: Annotated[SecretUrl | None, _form(f"an address that starts with https://; {_HTTP_HERE}")] = (
+        None
+    )
     """An address that takes JSON by POST; chat services call it an incoming webhook. It often holds a key, so
     it is treated as a secret."""
 

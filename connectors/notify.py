@@ -11,6 +11,8 @@ from typing import Protocol
 
 import requests
 
+from mappings.addresses import is_private_channel
+
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0
 
@@ -40,6 +42,10 @@ class WebhookSender:
     """Posts notices as JSON. `text` is the key that chat services show."""
 
     url: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not is_private_channel(self.url):
+            raise ValueError("the webhook's address must start with https://")
 
     def send(self, notice: Notice) -> None:
         body = {"subject": notice.subject, "text": f"{notice.subject}\n{notice.text}", **notice.data}

@@ -24,6 +24,7 @@ from mappings.contact import Contact
 from mappings.serials import mask
 from sync.crashpoints import crashpoint
 from sync.ledger.engine import reading
+from sync.ledger.private_files import make_private_folder, open_private
 from sync.ledger.tables import arrivals, intents, origins, presences, privacy_requests
 from sync.ledger.upsert import upsert
 from sync.ledger.vault import Vault
@@ -95,10 +96,10 @@ class Privacy:
             ]
         if not held:
             return 0, "Nothing is known of these orders."
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         path = self.folder / f"data-request-{_safe(delivery.key)}.json"
         fresh = path.with_suffix(".part")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with os.fdopen(open_private(fresh, os.O_WRONLY | os.O_TRUNC), "w") as file:
             json.dump({"cards": held}, file, indent=2, ensure_ascii=False)
         crashpoint("privacy.written")
         fresh.replace(path)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import make_url
 
 from cli.build import open_ledger, open_sides
 from cli.errors import OperatorError, explain
@@ -20,6 +19,8 @@ from config.load import FILE_DEFAULT, load
 from config.settings import Settings
 from config.template import render_toml
 from connectors.base import Identity, Side
+from sync.ledger.engine import parse_url
+from sync.ledger.private_files import open_private
 
 app = typer.Typer(help="Write and check the configuration.", no_args_is_help=True)
 
@@ -41,9 +42,9 @@ def init(
 ) -> None:
     """Write a giftsync.toml with every key explained, readable by you only."""
     path = config or FILE_DEFAULT
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if force else os.O_EXCL)
+    flags = os.O_WRONLY | (os.O_TRUNC if force else os.O_EXCL)
     try:
-        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(open_private(path, flags), "w", encoding="utf-8") as file:
             file.write(render_toml())
     except FileExistsError:
         raise OperatorError(f"{path} is there already", "Edit it, or replace it with --force.") from None
@@ -95,7 +96,7 @@ def _attempt(what: str, action: Callable[[], str]) -> Check:
 
 def _ledger_words(settings: Settings) -> str:
     with open_ledger(settings):
-        return make_url(settings.database).render_as_string(hide_password=True)
+        return parse_url(settings.database).render_as_string(hide_password=True)
 
 
 def _side_words(side: Side, identities: list[Identity]) -> str:

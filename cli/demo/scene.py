@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
@@ -28,6 +29,7 @@ from config.load import load
 from config.settings import Settings
 from mappings.money import currency_exponent
 from mappings.serials import Serial
+from sync.ledger.private_files import make_private_folder, open_private
 
 CURRENCY = "NOK"
 CONFIG_NAME = "giftsync.toml"
@@ -85,15 +87,15 @@ def _folder(keep: Path | None) -> AbstractContextManager[str]:
         return tempfile.TemporaryDirectory(prefix="giftsync-demo-")
     if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise OperatorError(f"{keep} is not an empty folder", "Name one that is empty or does not exist.")
-    keep.mkdir(parents=True, exist_ok=True)
+    make_private_folder(keep)
     return nullcontext(str(keep))
 
 
 def _settings(address: Address, folder: Path) -> Settings:
     """The same settings that `sandbox config` writes, but for the pace."""
     path = folder / CONFIG_NAME
-    path.touch(mode=0o600)
-    path.write_text(sandbox_toml(address, DEMO_PACE), encoding="utf-8")
+    with os.fdopen(open_private(path, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as file:
+        file.write(sandbox_toml(address, DEMO_PACE))
     return load(path)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.http import CONNECT_SECONDS, READ_SECONDS
+from mappings.addresses import is_private_channel
 from mappings.lifecycle import CardStatus
 from mappings.money import MoneyError, currency_exponent
 from mappings.serials import Serial
@@ -123,6 +124,8 @@ class FlowSettings:
                 raise ValueError(f"{name} must be a uid of letters, digits, dashes and underscores")
         if not self.token:
             raise ValueError("token is empty; make an Integration user in Flow Admin and use its token")
+        if not is_private_channel(self.base_url):
+            raise ValueError("url must start with https://; plain http:// is for this machine only")
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError):

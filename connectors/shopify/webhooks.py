@@ -24,7 +24,15 @@ ID_HEADER: Final = "x-shopify-webhook-id"
 #: Privacy requests, which are set up in the app's settings and not subscribed to.
 PRIVACY_TOPICS: Final = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
 
-#: Privacy requests name orders under these keys (shopify.md §8).
+#: What the body of each privacy request holds (shopify.md §8). The signature covers the body and no header:
+#: whoever has caught a delivery can send it again under any topic, so only its body tells what it is.
+_SHOP_KEYS: Final = frozenset({"shop_id", "shop_domain"})
+_KEYS_OF_REQUEST: Final = {
+    "customers/data_request": _SHOP_KEYS | {"customer", "orders_requested", "data_request"},
+    "customers/redact": _SHOP_KEYS | {"customer", "orders_to_redact"},
+    "shop/redact": _SHOP_KEYS,
+}
+#: Requests about one customer name orders under these keys.
 _ORDERS_OF_REQUEST: Final = {
     "customers/data_request": "orders_requested",
     "customers/redact": "orders_to_redact",
@@ -63,7 +71,7 @@ def read_delivery(
         raise Unproved("the delivery has no id")
     header = headers.get(TOPIC_HEADER, "").lower()
     if header in PRIVACY_TOPICS:
-        return Delivery(key, header, _whose(header, body))
+        return Delivery(key, header, _whose(header, shop, body))
     topic = BY_HEADER.get(header)
     if topic is None:
         return None
@@ -101,18 +109,27 @@ def _concerns_cards(order: Json) -> bool:
     return GATEWAY in gateways or sells
 
 
-def _whose(topic: str, body: bytes) -> str:
+def _whose(topic: str, shop: str, body: bytes) -> str:
     """Whom a privacy request is about, as JSON: its orders, and digests of the customer's address and number.
 
-    Nothing else of it is kept.
+    Nothing else of it is kept. Raises Unproved for a body that is not one of this topic.
     """
+    request = _object(body)
+    domain = request.get("shop_domain")
+    if (
+        request.keys() != _KEYS_OF_REQUEST[topic]
+        or type(request["shop_id"]) is not int
+        or not isinstance(domain, str)
+        or domain.lower() != shop
+    ):
+        raise Unproved(f"the body is not one of {topic}")
     name = _ORDERS_OF_REQUEST.get(topic)
     if name is None:
         return ""
-    request = _object(body)
-    listed, customer = request.get(name), request.get("customer")
-    numbers = [n for n in listed if type(n) is int] if isinstance(listed, list) else []
-    said = customer if isinstance(customer, dict) else {}
+    listed, said = request[name], request["customer"]
+    if not isinstance(listed, list) or not isinstance(said, dict):
+        raise Unproved(f"the body is not one of {topic}")
+    numbers = [n for n in listed if type(n) is int]
     contact = contact_of(str(said.get("email") or ""), str(said.get("phone") or ""))
     digests = sorted(contact.digests()) if contact is not None else []
     return json.dumps({"orders": numbers, "contacts": digests})

@@ -28,6 +28,7 @@ from mappings.sheets.rows import (
     rows_of,
 )
 from mappings.sheets.text import EncodingFinder, NotText
+from sync.ledger.private_files import open_private
 
 _CHUNK_BYTES: Final = 1 << 20
 #: A longer line is no row of cards, and would have to be held whole.
@@ -143,7 +144,7 @@ def private_file(path: Path, encoding: str = "utf-8") -> Iterator[TextIO]:
     """Write a file that only its owner can read. It takes its name when it is whole, never before."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = open_private(partial, os.O_WRONLY | os.O_TRUNC)
         with os.fdopen(descriptor, "w", encoding=encoding, newline="") as file:
             yield file
             file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -11,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from sync.ledger.flush import LogFlush
+from sync.ledger.private_files import open_private
 
 BUSY_SECONDS = 30
 POOL_SIZE = 16
@@ -23,6 +25,7 @@ POOL_SIZE = 16
 LOG_PAGES_MAX = 16_384
 _READS = "giftsync_reads"
 _LAZY = "giftsync_lazy"
+_SQLITE = "sqlite:///"
 
 
 class LedgerUnavailable(Exception):
@@ -34,17 +37,28 @@ def open_engine(url: str) -> Engine:
 
     Raises LedgerUnavailable for anything else, and for a file that is not a database.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise LedgerUnavailable("the database URL is malformed; use sqlite:///giftsync.db") from None
-    if parsed.drivername in ("postgresql", "postgres"):
-        parsed = parsed.set(drivername="postgresql+psycopg")
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed.database)
     if parsed.drivername == "postgresql+psycopg":
-        return create_engine(parsed, pool_size=POOL_SIZE, pool_pre_ping=True)
+        return create_engine(parsed, pool_size=POOL_SIZE, pool_pre_ping=True, hide_parameters=True)
     raise LedgerUnavailable(f"{parsed.drivername} is not supported; use sqlite or postgresql+psycopg")
+
+
+def parse_url(url: str) -> URL:
+    """The parts of a database URL. What follows `sqlite:///` is a path, literally: `?`, `#` and `%` too.
+
+    Raises LedgerUnavailable.
+    """
+    if url.startswith(_SQLITE):
+        return URL.create("sqlite", database=url.removeprefix(_SQLITE))
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise LedgerUnavailable("the database URL is malformed; use sqlite:///giftsync.db") from None
+    if parsed.drivername in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
 
 
 class _InLine(sqlite3.Connection):
@@ -110,10 +124,22 @@ def _open_sqlite(database: str | None) -> Engine:
     line = threading.Lock()
     log_flush = None if in_memory else LogFlush(Path(str(database)))
     if in_memory:
-        engine = create_engine("sqlite://", connect_args=connect_args, poolclass=StaticPool)
+        engine = create_engine(
+            "sqlite://", connect_args=connect_args, poolclass=StaticPool, hide_parameters=True
+        )
     else:
         _refuse_foreign_file(Path(str(database)))
-        engine = create_engine(f"sqlite:///{database}", connect_args=connect_args, pool_size=POOL_SIZE)
+        engine = create_engine(
+            URL.create("sqlite", database=database),
+            connect_args=connect_args,
+            pool_size=POOL_SIZE,
+            hide_parameters=True,
+        )
+
+    @event.listens_for(engine, "do_connect")
+    def _(*_: object) -> None:
+        if not in_memory:
+            _make_private(Path(str(database)))
 
     @event.listens_for(engine, "connect")
     def _(connection: _InLine, __: object) -> None:
@@ -144,6 +170,21 @@ def _open_sqlite(database: str | None) -> Engine:
             raise OperationalError("BEGIN", None, error) from error
 
     return engine
+
+
+_making = threading.Lock()
+
+
+def _make_private(path: Path) -> None:
+    """Make the database with mode 0600 before SQLite does, with one that the umask leaves.
+
+    SQLite gives its log the mode of the database. Threads take turns: to close a file takes away the locks
+    that another thread's connection has on it by now.
+    """
+    # What keeps it from being made is told by SQLite.
+    with _making, contextlib.suppress(OSError):
+        if not path.exists():
+            os.close(open_private(path, os.O_RDWR | os.O_EXCL))
 
 
 @contextmanager
@@ -236,7 +277,7 @@ def only_worker(engine: Engine) -> Iterator[None]:
         yield
         return
     path = f"{database}.worker"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = open_private(path, os.O_RDWR)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

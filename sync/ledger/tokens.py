@@ -18,6 +18,7 @@ from connectors.errors import NotSent, SideClosed
 from connectors.tokens import AccessToken
 from sync.crashpoints import crashpoint
 from sync.ledger.engine import reading
+from sync.ledger.private_files import open_private
 from sync.ledger.tables import tokens
 from sync.ledger.upsert import upsert
 from sync.ledger.vault import Vault, VaultError
@@ -160,7 +161,7 @@ class TokenStore:
 @contextmanager
 def _file_lock(path: str, blocking: bool) -> Iterator[bool]:
     """A lock on a file beside the database. Each use opens it anew, so it also holds between threads."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = open_private(path, os.O_RDWR)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))

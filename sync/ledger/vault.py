@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mappings.contact import Contact
 from mappings.serials import Serial
+from sync.ledger.private_files import open_private
 
 KEY_BYTES = 64
 NONCE_BYTES = 16
@@ -114,7 +115,7 @@ def load_or_make_key(path: Path) -> bytes:
     Raises VaultError when the file is readable by others or does not hold a key; it is never overwritten.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = open_private(path, os.O_WRONLY | os.O_EXCL)
     except FileExistsError:
         return _load_key(path)
     except OSError as error:

@@ -119,7 +119,7 @@ class Stage:
             token=TOKEN,
             timezone="Europe/Oslo",
             currency="NOK",
-            base_url="http://flow.invalid/v2",
+            base_url="https://flow.invalid/v2",
             debit_product_uid="900",
             gift_card_product_uids={"giftcard": "901"},
             item_number_field="externalId",
@@ -133,7 +133,7 @@ class Stage:
             },
         )
         side = FlowSide(settings, clock=self.time.clock, pause=self.time.pause)
-        side._client._http._session.mount("http://", self.bridge)
+        side._client._http._session.mount("https://", self.bridge)
         side.identify()
         return side
 

@@ -16,7 +16,8 @@ from sync.ledger.tables import metadata
 
 def _config(engine: Engine) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    # The file format of alembic's settings gives % a meaning.
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["engine"] = engine
     return config
 

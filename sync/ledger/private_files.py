@@ -1,0 +1,43 @@
+"""Files and folders of ours that only their owner can read, whatever the umask."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+
+def open_private(path: str | Path, flags: int) -> int:
+    """Open a file, made with mode 0600 if it is not there; the descriptor. Raises OSError.
+
+    With O_TRUNC a file that is there becomes private too: what it held before is gone.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    except FileExistsError:
+        if flags & os.O_EXCL:
+            raise
+        # O_EXCL takes a link to a file that is not there yet for a file.
+        descriptor = os.open(path, flags | os.O_CREAT, FILE_MODE)
+        if not flags & os.O_TRUNC:
+            return descriptor
+    try:
+        # A umask may have taken away what the owner needs.
+        os.fchmod(descriptor, FILE_MODE)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder with mode 0700; one that is there keeps its mode. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=FOLDER_MODE)
+        path.chmod(FOLDER_MODE)
+    if not path.is_dir():
+        raise NotADirectoryError(20, "there is a file of that name", str(path))
