@@ -56,7 +56,14 @@ def serve(
     ] = False,
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
 ) -> None:
-    """Serve both emulators until stopped; print one JSON line when they are ready."""
+    """Serve both emulators until stopped; print one JSON line when they are ready.
+
+    People and tests drive them over a control plane: POST /_sandbox/CALL with a JSON object, on either port.
+    There are calls for shoppers and cashiers, chosen and unreadable cards, deletion, other currencies, the
+    clock (`clock`), tills that are fast, slow or offline (`till`), lost and spoiled answers (`faults`),
+    and what the API facts leave open (`behaviour`). GET /_sandbox/ lists them with their keys;
+    docs/reference/sandbox.md explains them and says how to provoke every kind of conflict.
+    """
     # Here and below: the emulators take half a second to import, which every other command would pay.
     from cli.emulators import SandboxOptions
 

@@ -40,7 +40,7 @@ def get_giftcard(world: World, call: Call) -> Answer:
 
 def _may_see_balance(world: World, card: Card, cvc: str | None) -> bool:
     # The older edition has no cvc parameter, so it cannot ask for one.
-    if not card.brand.cvc_required or world.behaviour.edition is Edition.OLDER:
+    if not card.needs_cvc or world.behaviour.edition is Edition.OLDER:
         return True
     if cvc == world.cards.cvc(card):
         return True

@@ -49,6 +49,14 @@ class NullValidTo(Enum):
     REFUSED = "refused"
 
 
+class NumberComparison(Enum):
+    """When a number that is asked for is the number of a card (flow.md §8)."""
+
+    EXACT = "exact"
+    #: Spaces, dashes and the case of letters do not count.
+    LOOSE = "loose"
+
+
 class DebitMoment(Enum):
     """When a gift-card settlement takes the money from the card (flow.md §9)."""
 
@@ -128,9 +136,16 @@ class WebhookBehaviour:
     receipt_event_names_receipt: bool = False
 
 
-@dataclass(frozen=True)
+#: Fields that count only when the emulator starts.
+FIXED = frozenset({"second_giftcard_method", "external_settlement_codes"})
+
+
+@dataclass
 class FlowBehaviour:
-    """Every invented decision of the Flow Retail emulator; each field is one unknown of flow.md."""
+    """Every invented decision of the Flow Retail emulator; each field is one unknown of flow.md.
+
+    All but FIXED may be set while it serves.
+    """
 
     # Cards (flow.md §3).
     #: Which edition's card JSON is spoken.
@@ -157,6 +172,7 @@ class FlowBehaviour:
     cvc_mode: CvcMode = CvcMode.REFUSE
     #: Whether a card is also found by its legacyCardNumber.
     legacy_lookups: bool = True
+    number_comparison: NumberComparison = NumberComparison.EXACT
     #: Reads of unknown numbers.
     unknown_card: UnknownCard = UnknownCard.NOT_FOUND
     #: Whether keys left out of a PUT stay; if not, validTo becomes null and note empty.

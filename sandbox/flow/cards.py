@@ -14,6 +14,7 @@ from sandbox.flow.behaviour import (
     STATUS_EXPIRED,
     STATUS_INACTIVE,
     FlowBehaviour,
+    NumberComparison,
 )
 from sandbox.flow.catalog import Brand
 from sandbox.flow.errors import Refusal
@@ -49,6 +50,9 @@ class CardBook:
         self._random = random.Random(f"flow cards {seed}")
         self._cards: dict[str, Card] = {}
         self._legacy: dict[str, Card] = {}
+        #: By the number without spaces, dashes and case; made when it is first asked.
+        self._loose: dict[str, Card] | None = None
+        self._added = 0
 
     def __len__(self) -> int:
         return len(self._cards)
@@ -59,9 +63,16 @@ class CardBook:
     def find(self, number: str) -> Card | None:
         """The card with this number or, when the behaviour has it, this legacy number."""
         card = self._cards.get(number)
+        if card is None and self._behaviour.number_comparison is NumberComparison.LOOSE:
+            card = self._find_loosely(number)
         if card is None and self._behaviour.legacy_lookups:
             card = self._legacy.get(number)
         return card
+
+    def _find_loosely(self, number: str) -> Card | None:
+        if self._loose is None:
+            self._loose = {_loosely(known): card for known, card in self._cards.items()}
+        return self._loose.get(_loosely(number))
 
     def new_number(self, source: random.Random | None = None) -> str:
         """An unused number of 16 digits; whether real ones have a check digit is unknown (flow.md §8)."""
@@ -73,8 +84,9 @@ class CardBook:
 
     def add(self, number: str, brand: Brand, *, legacy_number: str = "") -> Card:
         """A card that is not issued yet: INACTIVE, without money."""
+        self._added += 1
         card = Card(
-            card_id=len(self._cards) + 1,
+            card_id=self._added,
             number=number,
             brand=brand,
             balance=0,
@@ -85,9 +97,16 @@ class CardBook:
             issued=False,
         )
         self._cards[number] = card
+        self._loose = None
         if legacy_number:
             self._legacy[legacy_number] = card
         return card
+
+    def remove(self, card: Card) -> None:
+        """Forget a card; orders that name it stay."""
+        del self._cards[card.number]
+        self._legacy.pop(card.legacy_number, None)
+        self._loose = None
 
     def cvc(self, card: Card) -> str:
         """Three digits that follow from the number and the seed; not stored, never answered by the API."""
@@ -134,6 +153,10 @@ class CardBook:
             raise Refusal("CARD_CLEARED", "a cleared card stays cleared")
         if status == STATUS_CLEARED and card.balance and self._behaviour.clearing_needs_zero_balance:
             raise Refusal("CARD_HAS_BALANCE", "the card still has a balance")
+
+
+def _loosely(number: str) -> str:
+    return number.replace(" ", "").replace("-", "").casefold()
 
 
 def is_expired(card: Card, now_ms: int) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
+from sandbox.clock import SandboxClock, utc_now
 from sandbox.emulator import Emulator
-from sandbox.flow.behaviour import FlowBehaviour
+from sandbox.flow.behaviour import FIXED, FlowBehaviour
 from sandbox.flow.call import Answer, Call
 from sandbox.flow.catalog import BRANDS_DEFAULT, Brand, Permission, Store
 from sandbox.flow.control import ControlPlane
@@ -22,10 +22,7 @@ from sandbox.flow.values import PATH_ID, Clock
 from sandbox.flow.webhooks import Dispatcher
 from sandbox.flow.world import build_world
 from sandbox.stats import Operation
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+from sandbox.switches import Switches
 
 
 class FlowEmulator(Emulator):
@@ -46,24 +43,24 @@ class FlowEmulator(Emulator):
         seed: int = 0,
         cards: int = 0,
         latency_ms: int = 0,
-        clock: Clock = _utc_now,
+        clock: Clock = utc_now,
         behaviour: FlowBehaviour | None = None,
         stores: Sequence[Store] = (),
         brands: Sequence[Brand] = BRANDS_DEFAULT,
         tokens: Mapping[str, Collection[Permission]] | None = None,
     ) -> None:
-        super().__init__(latency_ms=latency_ms)
+        super().__init__(latency_ms=latency_ms, clock=SandboxClock(clock))
         all_stores = (Store(store), *stores)
         _check_setup(tenant, token, all_stores, brands)
         self.behaviour = behaviour or FlowBehaviour()
         self._permissions = {**(tokens or {}), token: frozenset(Permission)}
-        self._limiter = RateLimiter(self.behaviour.rate_limit, clock)
+        self._limiter = RateLimiter(self.behaviour.rate_limit, self.clock.wall)
         self.world = build_world(
             tenant=tenant,
             stores=all_stores,
             brands=tuple(brands),
             behaviour=self.behaviour,
-            clock=clock,
+            clock=self.clock.wall,
             currency=currency,
             seed=seed,
             cards=cards,
@@ -103,6 +100,12 @@ class FlowEmulator(Emulator):
 
     def throttled(self, request: web.Request, body: bytes, operation: Operation) -> web.Response:
         return _too_many(self.behaviour.throttle_retry_after_s)
+
+    async def refused(self, request: web.Request, body: bytes, operation: Operation) -> web.Response:
+        return _respond(Answer(422, error_body("NOT_ACCEPTED", "the request was not accepted")))
+
+    def switches(self) -> Switches:
+        return Switches(self.behaviour, FIXED)
 
     def server_error(self) -> web.Response:
         return _respond(Answer(500, error_body("INTERNAL_ERROR", "something went wrong")))

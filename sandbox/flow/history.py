@@ -68,9 +68,19 @@ class History:
         return _expand(self._shop, self._records[seq - 1])
 
     def seed(
-        self, cards: CardBook, stores: tuple[Store, ...], brand: Brand, count: int, seed: int, now_ms: int
+        self,
+        cards: CardBook,
+        stores: tuple[Store, ...],
+        brand: Brand,
+        count: int,
+        seed: int,
+        now_ms: int,
+        step: int = 1,
     ) -> None:
-        """Sell `count` cards in the past and use some of them; the same seed gives the same cards."""
+        """Sell `count` cards in the past and use some of them; the same seed gives the same cards.
+
+        Amounts are multiples of `step` minor units.
+        """
         source = random.Random(f"flow history {seed}")
         sellers = [store for store in stores if store.takes(brand)]
         records = self._records
@@ -81,10 +91,11 @@ class History:
             cards.activate(card, sold_ms)
             store = sellers[position % len(sellers)]
             amount = source.choice(_FACE_VALUES)
+            amount -= amount % step
             record = PosRecord(MovementKind.ISSUE, amount, sold_ms, "", 0, card, store)
             card.move(record)
             records.append(record)
-            for part in _spent(source, amount):
+            for part in _spent(source, amount, step):
                 at_ms = card.movements[-1].at_ms
                 at_ms += 1 + int(source.random() * (now_ms - 1000 - at_ms))
                 record = PosRecord(MovementKind.REDEEM, -part, at_ms, "", 0, card, store)
@@ -95,12 +106,12 @@ class History:
             record.order_seq = seq
 
 
-def _spent(source: random.Random, amount: int) -> list[int]:
+def _spent(source: random.Random, amount: int, step: int) -> list[int]:
     """The redemptions of a card sold for `amount`."""
     fate = source.random()
     if fate < _SHARE_UNTOUCHED:
         return []
-    first = source.randrange(1, amount // 100) * 100 - source.choice((0, 0, 5, 50))
+    first = source.randrange(1, amount // 100) * 100 - source.choice((0, 0, 5, 50)) // step * step
     if fate < _SHARE_UNTOUCHED + _SHARE_EMPTIED:
         return [first, amount - first]
     return [first]

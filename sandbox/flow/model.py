@@ -26,6 +26,12 @@ class MovementKind(StrEnum):
     REDEEM = "redeem"
     REFUND = "refund"
     CLEAR = "clear"
+    #: As told by the control plane, without an order.
+    ADJUST = "adjust"
+
+
+#: Stands for a field that the API does not answer, in `Card.shown`.
+LEFT_OUT = object()
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +60,14 @@ class Card:
     #: False for a pre-generated card that was never sold.
     issued: bool
     movements: list[Movement] = field(default_factory=list)
+    #: Whether this card needs a CVC; None follows its brand.
+    cvc_required: bool | None = None
+    #: What the API answers instead of the truth, by field; None while it answers the truth.
+    shown: dict[str, object] | None = None
+
+    @property
+    def needs_cvc(self) -> bool:
+        return self.brand.cvc_required if self.cvc_required is None else self.cvc_required
 
     def move(self, movement: Movement) -> None:
         self.balance += movement.amount
@@ -119,6 +133,7 @@ class Order:
     state: str
     is_return: bool = False
     is_pos: bool = False
+    till_uid: str = ""
     external_number: str = ""
     note: str = ""
     customer_uid: str = ""

@@ -100,6 +100,7 @@ class Till:
         *,
         user: TenantUser = USER_INTEGRATION,
         pos: bool = False,
+        till_uid: str = "",
     ) -> Order:
         """Raises FlowError 409 for a repeated externalOrderNumber when the behaviour keeps it unique."""
         if new.external_number:
@@ -117,6 +118,7 @@ class Till:
             state=self._behaviour.states.order_open,
             is_return=new.type == self._behaviour.return_order_type,
             is_pos=pos,
+            till_uid=till_uid,
             external_number=new.external_number,
             note=new.note,
             customer_uid=new.customer_uid,
@@ -152,9 +154,10 @@ class Till:
         self._live[order.seq] = order
         return handling
 
-    def settle(self, order: Order, payment: Payment, now_ms: int) -> Settlement:
+    def settle(self, order: Order, payment: Payment, now_ms: int, *, checked: bool = True) -> Settlement:
         """Settle a part or the rest of the order; a full settlement makes the receipt.
 
+        Without `checked` a card's status, end and balance are not looked at: an offline till took the money.
         Raises FlowError or Refusal; then no money has moved.
         """
         self._check_open(order)
@@ -172,7 +175,7 @@ class Till:
         completes = order.remaining <= abs(payment.amount)
         try:
             settlement.card = self._paying_card(order, payment)
-            moves = self._plan(order, settlement, completes, now_ms)
+            moves = self._plan(order, settlement, completes, now_ms, checked)
         except Refusal as refusal:
             if self._behaviour.declined_settlements_are_listed:
                 settlement.declined = refusal.code
@@ -226,7 +229,7 @@ class Till:
         if card is None or not self._accepts(order.store, card, platform.extension_code):
             raise Refusal("UNKNOWN_CARD", "no such card")
         cvc = payment.parameters.get(platform.cvc_key)
-        if card.brand.cvc_required and not order.is_pos and cvc != self._cards.cvc(card):
+        if card.needs_cvc and not order.is_pos and cvc != self._cards.cvc(card):
             raise Refusal("WRONG_CVC", "the CVC is missing or wrong")
         return card
 
@@ -237,7 +240,9 @@ class Till:
             and store.takes(card.brand)
         )
 
-    def _plan(self, order: Order, settlement: Settlement, completes: bool, now_ms: int) -> list[_Move]:
+    def _plan(
+        self, order: Order, settlement: Settlement, completes: bool, now_ms: int, checked: bool
+    ) -> list[_Move]:
         """Every movement that this settlement causes, all checked. Raises Refusal."""
         moves: list[_Move] = []
         due = [*order.settlements, settlement] if completes else [settlement]
@@ -247,7 +252,7 @@ class Till:
             # The money moves later, but a card that cannot pay is declined at once.
             check_usable(settlement.card, now_ms)
         needed: dict[Card, int] = {}
-        for move in moves:
+        for move in moves if checked else ():
             if move.card is None:
                 continue
             check_usable(move.card, now_ms)
@@ -256,10 +261,12 @@ class Till:
         for card, amount in needed.items():
             check_funds(card, amount)
         if completes:
-            moves += [self._sale_move(order, item, now_ms) for item in order.items if item.product.brand]
+            moves += [
+                self._sale_move(order, item, now_ms, checked) for item in order.items if item.product.brand
+            ]
         return moves
 
-    def _sale_move(self, order: Order, item: Item, now_ms: int) -> _Move:
+    def _sale_move(self, order: Order, item: Item, now_ms: int, checked: bool) -> _Move:
         """The issue or load of a GIFTCARD item's card. Raises Refusal."""
         card = self._cards.find(item.number) if item.number else None
         if card is None:
@@ -270,7 +277,8 @@ class Till:
             raise Refusal("WRONG_BRAND", "the card is of another brand than the product")
         if not card.issued and card.status == STATUS_INACTIVE:
             return _Move(MovementKind.ISSUE, item.total, card=card, item=item)
-        check_usable(card, now_ms)
+        if checked:
+            check_usable(card, now_ms)
         return _Move(MovementKind.LOAD, item.total, card=card, item=item)
 
     def _check_chosen_number(self, order: Order, item: Item) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.flow.behaviour import STATUS_ACTIVE, DebitMoment, Edition, FlowBehaviour
 from sandbox.flow.cards import CardBook
 from sandbox.flow.catalog import ORGANIZATION_UID
-from sandbox.flow.model import Card, Handling, Item, Order, Settlement
+from sandbox.flow.model import LEFT_OUT, Card, Handling, Item, Order, Settlement
 from sandbox.flow.payments import store_method_uid
 from sandbox.flow.values import instant_text
 
@@ -44,14 +44,20 @@ def card_json(
     }
     active: Json = {"active": status == STATUS_ACTIVE}
     if behaviour.edition is Edition.OLDER:
-        return shared | active
+        return _as_shown(card, shared | active)
     newer: Json = {
         "issuerName": card.brand.issuer_name,
         "status": status,
-        "cvcRequired": card.brand.cvc_required,
+        "cvcRequired": card.needs_cvc,
         "legacyCardNumber": card.legacy_number,
     }
-    return shared | newer | (active if behaviour.newer_shows_active else {})
+    return _as_shown(card, shared | newer | (active if behaviour.newer_shows_active else {}))
+
+
+def _as_shown(card: Card, true: Json) -> Json:
+    if card.shown is None:
+        return true
+    return {key: value for key, value in {**true, **card.shown}.items() if value is not LEFT_OUT}
 
 
 def settlement_json(
@@ -177,7 +183,7 @@ def order_json(order: Order, behaviour: FlowBehaviour, currency: str) -> Json:
         "internalNote": "",
         "storeUid": order.store.uid,
         "storeName": order.store.name,
-        "tillUid": "1" if order.is_pos else "",
+        "tillUid": (order.till_uid or "1") if order.is_pos else "",
         "tenantUserUid": order.user.uid,
         "tenantUserDisplayName": order.user.name,
         "vatFree": False,

@@ -56,6 +56,15 @@ def money_text(minor: int) -> str:
     return f"{'-' if minor < 0 else ''}{whole}.{rest:02d}"
 
 
+#: Currencies that have no smaller part (ISO 4217); the API still writes their amounts x100.
+_WHOLE_ONLY = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+
+
+def amount_step(currency: str) -> int:
+    """The smallest amount that a till takes, in hundredths; a thousandth cannot be written (flow.md §1)."""
+    return 100 if currency in _WHOLE_ONLY.split(" ") else 1
+
+
 def minor_of(value: object) -> int:
     """Minor units of a positive decimal string or JSON number.
 

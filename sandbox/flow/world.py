@@ -21,7 +21,8 @@ from sandbox.flow.model import Card
 from sandbox.flow.orders import Till
 from sandbox.flow.payments import PaymentMethods
 from sandbox.flow.receipts import ReceiptJournal
-from sandbox.flow.values import Clock, to_ms
+from sandbox.flow.tills import Tills
+from sandbox.flow.values import Clock, amount_step, to_ms
 from sandbox.flow.webhooks import Dispatcher
 
 
@@ -48,6 +49,7 @@ class World:
     methods: PaymentMethods
     journal: ReceiptJournal
     till: Till
+    tills: Tills
     webhooks: Dispatcher
     products: dict[str, Product]
     countries: tuple[Country, ...]
@@ -94,7 +96,7 @@ def build_world(
     methods = PaymentMethods(behaviour, stores)
     products = products_of(brands)
     history = History(behaviour, products, methods)
-    history.seed(book, stores, brands[0], cards, seed, to_ms(clock()))
+    history.seed(book, stores, brands[0], cards, seed, to_ms(clock()), amount_step(currency))
     journal = ReceiptJournal()
     for at_ms, seq in history.times():
         journal.add(at_ms, seq)
@@ -110,6 +112,7 @@ def build_world(
         methods=methods,
         journal=journal,
         till=Till(behaviour, book, history, journal),
+        tills=Tills(),
         webhooks=webhooks,
         products=products,
         countries=countries,

@@ -15,9 +15,13 @@ from typing import Literal
 RETRY_DELAYS_S = (10.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 3_600.0, 4_130.0)
 
 
-@dataclass(frozen=True, kw_only=True)
+#: Fields that count only when the emulator starts.
+FIXED = frozenset({"search_lag_s", "updated_at_sort_works", "initial_amount_error_field"})
+
+
+@dataclass(kw_only=True)
 class ShopifyBehaviour:
-    """One field for each thing that is not known about the real API."""
+    """One field for each thing that is not known about the real API; set while serving but for FIXED."""
 
     # Reads and updatedAt (shopify.md §3.1, §3.3).
 

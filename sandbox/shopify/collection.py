@@ -30,6 +30,9 @@ class OrderedIndex(Generic[T]):
     def add(self, item: T) -> None:
         insort(self.rows, (self.value(item), item.number))
 
+    def remove(self, item: T) -> None:
+        del self.rows[bisect_left(self.rows, (self.value(item), item.number))]
+
     def move(self, before: SortValue, item: T) -> None:
         after = self.value(item)
         if after != before:
@@ -81,6 +84,15 @@ class Collection(Generic[T]):
         """Take in a new object. Search finds it later."""
         self._hide(item.number, None)
         self.load(item)
+
+    def remove(self, item: T) -> None:
+        """Forget an object; search forgets it at once."""
+        del self.by_number[item.number]
+        del self.numbers[bisect_left(self.numbers, item.number)]
+        for index in self._indexes.values():
+            index.remove(item)
+        self._before.pop(item.number, None)
+        self._unseen = deque(row for row in self._unseen if row[1] != item.number)
 
     @contextmanager
     def changing(self, item: T) -> Iterator[T]:

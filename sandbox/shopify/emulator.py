@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 import time
@@ -15,20 +16,23 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
+from sandbox.clock import SandboxClock, utc_now
+from sandbox.control_values import Json
 from sandbox.emulator import Emulator
-from sandbox.shopify import control
+from sandbox.shopify import control, control_cards
 from sandbox.shopify.access import ALL_SCOPES
-from sandbox.shopify.behaviour import ShopifyBehaviour
+from sandbox.shopify.behaviour import FIXED, ShopifyBehaviour
 from sandbox.shopify.bulk import RESULTS_PATH, UPLOAD_PATH, BulkOperations, UploadRefused
 from sandbox.shopify.engine import Client, Engine, GraphQLRequest
 from sandbox.shopify.multipart import parts_of
 from sandbox.shopify.oauth import OAuth, OAuthRefused
 from sandbox.shopify.seeding import seed_cards
-from sandbox.shopify.state import ShopState, utc_now
+from sandbox.shopify.state import ShopState
 from sandbox.shopify.throttle import PLAN_LIMITS, Bucket, Plan
 from sandbox.shopify.versions import served_version
 from sandbox.shopify.webhooks import Webhooks
 from sandbox.stats import Operation, OperationKind, Stats
+from sandbox.switches import Switches
 
 CLIENT_ID = "giftsync-sandbox-app"
 _GRAPHQL_PATH = re.compile(r"/admin/api/(?P<version>[\w-]+)/graphql\.json")
@@ -78,16 +82,15 @@ class ShopifyEmulator(Emulator):
         `plan` is one of Plan and sets the query points; `cards` were bought before now.
         `clock` gives zone-aware wall time, `monotonic` seconds that only grow. `scopes` are the app's.
         """
-        super().__init__(latency_ms=latency_ms)
-        self.monotonic = monotonic
+        super().__init__(latency_ms=latency_ms, clock=SandboxClock(clock, monotonic))
         self.behaviour = behaviour or ShopifyBehaviour()
         self.state = ShopState(
             shop=shop,
             currency=currency,
             timezone=ZoneInfo(timezone),
             behaviour=self.behaviour,
-            clock=clock,
-            monotonic=monotonic,
+            clock=self.clock.wall,
+            monotonic=self.clock.monotonic,
             seed=seed,
         )
         seed_cards(self.state, cards)
@@ -95,7 +98,7 @@ class ShopifyEmulator(Emulator):
         self.webhooks = Webhooks(self.state, api_secret)
         self.state.listeners.append(self.webhooks.on_event)
         self.bulk = BulkOperations(self.state)
-        bucket = Bucket(PLAN_LIMITS[Plan(plan)], monotonic)
+        bucket = Bucket(PLAN_LIMITS[Plan(plan)], self.clock.monotonic)
         self.engine = Engine(self.state, Plan(plan), client_id, bucket, self.bulk, self.webhooks)
         self.oauth = OAuth(self.state, client_id, api_secret, token, scopes)
         self._wake = asyncio.Event()
@@ -136,15 +139,39 @@ class ShopifyEmulator(Emulator):
     def server_error(self) -> web.Response:
         return self._json({"errors": "Internal Server Error"}, status=500)
 
+    async def refused(self, request: web.Request, body: bytes, operation: Operation) -> web.Response:
+        """A gift-card write gets a user error without a known reason; anything else HTTP 403."""
+        if not operation.name.startswith("giftCard") or operation.kind != "mutation":
+            return self._json({"errors": "Forbidden"}, status=403, version=self._version(request))
+        self.state.refusing = True
+        try:
+            return await self.api(request, body, operation)
+        finally:
+            self.state.refusing = False
+
+    def switches(self) -> Switches:
+        return Switches(self.behaviour, FIXED)
+
+    def clock_changed(self) -> None:
+        self._wake.set()
+        self._run_background()
+
     def cards(self) -> list[dict[str, object]]:
         self._catch_up()
         return [control.card_truth(self.state, card) for card in self.state.cards]
 
-    def control(self) -> dict[str, Callable[[dict[str, object]], Awaitable[dict[str, object]]]]:
+    def control(self) -> dict[str, Callable[[Json], Awaitable[Json]]]:
+        calls = {
+            "purchase": control.purchase,
+            "checkout": control.checkout,
+            "refund": control.refund,
+            "card": control_cards.card,
+            "show": control_cards.show,
+            "delete": control_cards.delete,
+            "currency": control_cards.currency,
+        }
         return {
-            "purchase": lambda body: self._controlled(control.purchase(self.state, body)),
-            "checkout": lambda body: self._controlled(control.checkout(self.state, body)),
-            "refund": lambda body: self._controlled(control.refund(self.state, body)),
+            **{name: self._controlled(call) for name, call in calls.items()},
             "deliver": self._deliver_now,
         }
 
@@ -235,13 +262,20 @@ class ShopifyEmulator(Emulator):
         self.state.send_scheduled()
         self.bulk.step()
 
-    async def _controlled(self, call: Awaitable[dict[str, object]]) -> dict[str, object]:
-        answer = await call
-        self._run_background()
-        return answer
+    def _controlled(
+        self, call: Callable[[ShopState, Json], Awaitable[Json]]
+    ) -> Callable[[Json], Awaitable[Json]]:
+        @functools.wraps(call)
+        async def answered(body: Json) -> Json:
+            self._catch_up()
+            answer = await call(self.state, body)
+            self._run_background()
+            return answer
+
+        return answered
 
     async def _deliver_now(self, _: dict[str, object]) -> dict[str, object]:
-        """Try every webhook delivery that is due by the emulator's clock, and tell the counts."""
+        """`{}`: try every webhook delivery that is due by the emulator's clock, and tell the counts."""
         await self.webhooks.deliver_due()
         counts = self.webhooks.counts
         return {
@@ -291,7 +325,8 @@ class ShopifyEmulator(Emulator):
         try:
             while (due := self.webhooks.next_due()) is not None:
                 self._wake.clear()
-                wait_s = min(max(0.0, due - self.monotonic()), _RETRY_LOOK_S)
+                wait_s = self.clock.machine_seconds(max(0.0, due - self.clock.monotonic()))
+                wait_s = min(wait_s, _RETRY_LOOK_S)
                 if wait_s > 0:
                     try:
                         await asyncio.wait_for(self._wake.wait(), wait_s)

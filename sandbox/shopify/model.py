@@ -33,6 +33,8 @@ class MovementKind(StrEnum):
     DEBIT = "debit"
     CHECKOUT = "checkout"
     REFUND = "refund"
+    #: Staff or a former system, by the control plane.
+    ADJUSTMENT = "adjustment"
 
 
 @dataclass(slots=True)
@@ -80,6 +82,19 @@ class Notification:
     at: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownCard:
+    """What the API shows of a card instead of the truth; None shows the truth.
+
+    Amounts are texts as they are sent, which need be no amounts.
+    """
+
+    balance: str | None = None
+    currency: str | None = None
+    last_characters: str | None = None
+    enabled: bool | None = None
+
+
 @dataclass(slots=True)
 class GiftCard:
     """A gift card. `code` is lower case and never leaves through the API after creation."""
@@ -103,6 +118,8 @@ class GiftCard:
     #: None while there are none: most of a million cards have none.
     movements: list[Movement] | None = None
     notifications: list[Notification] | None = None
+    #: What the API shows instead of the truth; None while it shows the truth.
+    shown: ShownCard | None = None
 
     @property
     def id(self) -> str:

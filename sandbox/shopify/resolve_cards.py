@@ -9,18 +9,39 @@ from sandbox.shopify import gift_cards
 from sandbox.shopify.access import Need
 from sandbox.shopify.connections import Connection, page_of
 from sandbox.shopify.context import Info, RequestContext, Resolvers
-from sandbox.shopify.errors import JsonObject, access_denied
+from sandbox.shopify.errors import JsonObject, UserError, access_denied
 from sandbox.shopify.gift_cards import Refused
 from sandbox.shopify.model import GiftCard, Movement
 from sandbox.shopify.money import Money
 from sandbox.shopify.resolve_lists import list_arguments, search_of
+from sandbox.shopify.state import ShopState
 
 _MASK = "•••• •••• ••••"
 _WRITE_CUSTOMERS = "write_customers"
+#: Invented: a refusal that nothing about the card explains.
+_NO_REASON = UserError(("input",), "The request was not accepted.", None)
 
 
-def _masked_code(card: GiftCard, _: Info) -> str:
-    return f"{_MASK} {card.last_characters}"
+def _last_characters(card: GiftCard, _: Info) -> str:
+    shown = card.shown.last_characters if card.shown else None
+    return card.last_characters if shown is None else shown
+
+
+def _masked_code(card: GiftCard, info: Info) -> str:
+    return f"{_MASK} {_last_characters(card, info)}"
+
+
+def _balance(card: GiftCard, _: Info) -> Money | JsonObject:
+    true = Money(card.balance_minor, card.currency)
+    if card.shown is None:
+        return true
+    amount = true.amount if card.shown.balance is None else card.shown.balance
+    return {"amount": amount, "currency_code": card.shown.currency or card.currency}
+
+
+def _enabled(card: GiftCard, _: Info) -> bool:
+    shown = card.shown.enabled if card.shown else None
+    return card.deactivated_at is None if shown is None else shown
 
 
 def _is_redeemable(card: GiftCard, info: Info) -> bool:
@@ -66,8 +87,10 @@ def _check_people(context: RequestContext, name: str, wanted: gift_cards.Input) 
         raise access_denied(name, Need(name, _WRITE_CUSTOMERS).required_access)
 
 
-def _answer(key: str, write: Callable[[], object]) -> JsonObject:
+def _answer(state: ShopState, key: str, write: Callable[[], object]) -> JsonObject:
     """A payload: the object, or null and the user error."""
+    if state.refusing:
+        return {key: None, "user_errors": [_NO_REASON]}
     try:
         return {key: write(), "user_errors": []}
     except Refused as refused:
@@ -77,7 +100,7 @@ def _answer(key: str, write: Callable[[], object]) -> JsonObject:
 def _create(_: object, info: Info, *, input: gift_cards.Input) -> JsonObject:
     context = info.context
     _check_people(context, info.field_name, input)
-    payload = _answer("gift_card", lambda: gift_cards.create(context.state, input))
+    payload = _answer(context.state, "gift_card", lambda: gift_cards.create(context.state, input))
     card = payload["gift_card"]
     # The only place where the whole code is ever told.
     return {**payload, "gift_card_code": None if card is None else card.code}
@@ -86,12 +109,13 @@ def _create(_: object, info: Info, *, input: gift_cards.Input) -> JsonObject:
 def _update(_: object, info: Info, *, id: str, input: gift_cards.Input) -> JsonObject:
     context = info.context
     _check_people(context, info.field_name, input)
-    return _answer("gift_card", lambda: gift_cards.update(context.state, id, input))
+    return _answer(context.state, "gift_card", lambda: gift_cards.update(context.state, id, input))
 
 
 def _credit(_: object, info: Info, **arguments: Any) -> JsonObject:
     state = info.context.state
     return _answer(
+        state,
         "gift_card_credit_transaction",
         lambda: gift_cards.credit(state, arguments["id"], arguments["creditInput"]),
     )
@@ -100,30 +124,35 @@ def _credit(_: object, info: Info, **arguments: Any) -> JsonObject:
 def _debit(_: object, info: Info, **arguments: Any) -> JsonObject:
     state = info.context.state
     return _answer(
+        state,
         "gift_card_debit_transaction",
         lambda: gift_cards.debit(state, arguments["id"], arguments["debitInput"]),
     )
 
 
 def _deactivate(_: object, info: Info, *, id: str) -> JsonObject:
-    return _answer("gift_card", lambda: gift_cards.deactivate(info.context.state, id))
+    state = info.context.state
+    return _answer(state, "gift_card", lambda: gift_cards.deactivate(state, id))
 
 
 def _send_to_customer(_: object, info: Info, *, id: str) -> JsonObject:
-    return _answer("gift_card", lambda: gift_cards.send_to_customer(info.context.state, id))
+    state = info.context.state
+    return _answer(state, "gift_card", lambda: gift_cards.send_to_customer(state, id))
 
 
 def _send_to_recipient(_: object, info: Info, *, id: str) -> JsonObject:
-    return _answer("gift_card", lambda: gift_cards.send_to_recipient(info.context.state, id))
+    state = info.context.state
+    return _answer(state, "gift_card", lambda: gift_cards.send_to_recipient(state, id))
 
 
 RESOLVERS: Resolvers = {
     "GiftCard": {
-        "balance": lambda card, _: Money(card.balance_minor, card.currency),
+        "balance": _balance,
         "crossCurrencyRedemptionStrategy": lambda card, _: card.strategy,
-        "enabled": lambda card, _: card.deactivated_at is None,
+        "enabled": _enabled,
         "initialValue": lambda card, _: Money(card.initial_minor, card.currency),
         "isRedeemable": _is_redeemable,
+        "lastCharacters": _last_characters,
         "maskedCode": _masked_code,
         "transactions": _transactions,
     },

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gc
 import random
+from decimal import Decimal
 
 from sandbox.shopify.model import Customer, Movement, MovementKind
+from sandbox.shopify.money import to_minor
 from sandbox.shopify.shoppers import CARD_GATEWAY, add_line, add_sale, issue_card, new_order
 from sandbox.shopify.state import CODE_ALPHABET, CODE_LENGTH, ShopState
 
 #: How far back the purchases go: orders stay in reach of an app that may only read 60 days.
 SEEDED_DAYS = 55
-#: Opening amounts in major units, times ten for currencies like NOK.
-_AMOUNTS = (25, 50, 75, 100, 150, 200, 500)
+#: Opening amounts in major units.
+_AMOUNTS = (250, 500, 750, 1_000, 1_500, 2_000, 5_000)
 _FIRST_NAMES = (
     "Anna Bjørn Camilla David Emma Fredrik Grete Håkon Ingrid Jonas Kari Lars Maria "
     "Nils Olav Petra Ragnhild Sigurd Tiril Ulrik Vilde Yngve Zara Øystein Åse"
@@ -69,7 +71,7 @@ _ASCII = str.maketrans({"æ": "ae", "ø": "o", "å": "a"})
 
 def _bought(state: ShopState, customer: Customer, at: int, chance: random.Random) -> None:
     order = new_order(state, customer, customer.display_name, at)
-    minor = chance.choice(_AMOUNTS) * 1_000
+    minor = to_minor(Decimal(chance.choice(_AMOUNTS)), state.currency)
     line = add_line(state, order, "Gift Card", minor, is_gift_card=True)
     add_sale(state, order, CARD_GATEWAY, minor)
     state.orders.load(order)

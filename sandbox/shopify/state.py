@@ -6,9 +6,10 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from sandbox.clock import utc_now
 from sandbox.shopify.behaviour import ShopifyBehaviour
 from sandbox.shopify.collection import Collection
 from sandbox.shopify.ids import Sequence
@@ -32,10 +33,6 @@ CODE_ALPHABET = "bcdefghjkmpqrtvwxy2346789"
 CODE_LENGTH = 16
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass
 class ShopState:
     """One shop. Not thread-safe: it lives in one event loop."""
@@ -57,6 +54,8 @@ class ShopState:
     notifications_sent: int = 0
     #: Cards to send later, by instant (recipientAttributes.sendNotificationAt).
     scheduled: list[tuple[int, int]] = field(default_factory=list)
+    #: Whether the gift-card write that is under way is refused (the fault `refuse`).
+    refusing: bool = False
     #: Told of everything that a webhook could be about: topic and the object.
     listeners: list[Callable[[str, object], None]] = field(default_factory=list)
 
@@ -67,8 +66,14 @@ class ShopState:
         self.customers: Collection[Customer] = Collection(self.monotonic, lag)
         self.random = random.Random(self.seed)
         self.opened_at = self.now()
-        self.issue_limit_minor = to_minor(self.behaviour.issue_limit, self.currency)
-        self.purchase_limit_minor = to_minor(self.behaviour.purchase_limit, self.currency)
+
+    @property
+    def issue_limit_minor(self) -> int:
+        return to_minor(self.behaviour.issue_limit, self.currency, round_sub_cent=True)
+
+    @property
+    def purchase_limit_minor(self) -> int:
+        return to_minor(self.behaviour.purchase_limit, self.currency, round_sub_cent=True)
 
     def now(self) -> int:
         """Whole seconds since 1970 UTC."""
@@ -100,6 +105,13 @@ class ShopState:
     def add_card(self, card: GiftCard) -> None:
         self.codes[card.code] = card
         self.cards.add(card)
+
+    def remove_card(self, card: GiftCard) -> None:
+        """Forget a card, as if it had never been; its orders stay."""
+        del self.codes[card.code]
+        self.cards.remove(card)
+        for movement in card.movements or ():
+            del self.movements[movement.number]
 
     def move_balance(
         self,
@@ -138,7 +150,7 @@ class ShopState:
         """Whether a movement shows in `transactions`, and whether it moves updatedAt."""
         behaviour = self.behaviour
         match kind:
-            case MovementKind.CREDIT | MovementKind.DEBIT:
+            case MovementKind.CREDIT | MovementKind.DEBIT | MovementKind.ADJUSTMENT:
                 return True, behaviour.updated_at_moves_on_credit_debit
             case MovementKind.CHECKOUT:
                 return behaviour.checkout_in_transactions, behaviour.updated_at_moves_on_checkout
