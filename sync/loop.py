@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from connectors.base import Feed, Side
@@ -24,6 +25,8 @@ from sync.subscriptions import SUBSCRIBE_SECONDS
 if TYPE_CHECKING:
     from sync.worker import Worker
 
+log = structlog.get_logger(__name__)
+
 #: Longer than any feed looks back.
 HINTS_KEPT = timedelta(days=3)
 #: How often to look at a few cards of a side that is read one card at a time.
@@ -38,6 +41,8 @@ LIMITS_SECONDS = 3600.0
 CHECKPOINT_SECONDS = 2.0
 #: How often to go on with what is done in several steps.
 GO_ON_SECONDS = 5.0
+#: How often the log says what was done since the last time.
+LOG_COUNTS_SECONDS = 60.0
 
 
 class Loop:
@@ -46,6 +51,7 @@ class Loop:
     def __init__(self, worker: Worker, run_id: int) -> None:
         self.worker, self.run_id = worker, run_id
         self.report = PassReport()
+        self._counts_logged: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(worker.options.threads, "card")
         self.due = Bell("due", DUE_SECONDS, self._work_due)
         self.match = Bell("match", MATCH_SECONDS, self._match)
@@ -84,6 +90,9 @@ class Loop:
         now = datetime.now(tz=self._scheduler.timezone)
         self._every(GO_ON_SECONDS, now, "go on", self._go_on)
         self._every(86_400.0, now, "forget", self._forget)
+        self._every(
+            LOG_COUNTS_SECONDS, now + timedelta(seconds=LOG_COUNTS_SECONDS), "counts", self._log_counts
+        )
         self._every(CHECKPOINT_SECONDS, now, "checkpoint", checkpoint, worker.engine)
         self._every(LIMITS_SECONDS, now, "limits", self._read_limits)
         if worker.subscribers:
@@ -180,6 +189,12 @@ class Loop:
 
     def _subscribe(self) -> None:
         self.worker.keep_subscribed(self.report)
+
+    def _log_counts(self) -> None:
+        counts, before = self.report.counts, self._counts_logged
+        self._counts_logged = counts
+        since = {name: value - before.get(name, 0) for name, value in counts.items()}
+        log.info("what the worker did in the last minute", action="run.passed", run_id=self.run_id, **since)
 
     def _go_on(self) -> None:
         self.worker.go_on(PassReport())

@@ -22,6 +22,7 @@ from sync.ledger.pool import LOW_WATER, Pool, PoolNumber
 from sync.ledger.store import AlreadyThere
 from sync.model import ConflictKind, Decision, NewConflict, Presence, unborn
 from sync.work import Link
+from sync.worker_log import log_met
 
 log = structlog.get_logger(__name__)
 
@@ -236,7 +237,7 @@ class Matcher:
         if refused:
             decision = _also(decision, refused)
         try:
-            self.link.store.create(
+            card_id = self.link.store.create(
                 decision,
                 now,
                 run_id=run_id,
@@ -248,6 +249,7 @@ class Matcher:
                 return None  # Another card got the number; there are more.
             self._explain_clash(arrival, shown)
             raise Later from None
+        log_met(card_id, decision)
         if number is not None:
             self._warn_of_few()
         return Matched.MET

@@ -48,6 +48,10 @@ class PassReport:
     def add_error(self, words: str) -> None:
         self.errors = with_error(self.errors, words)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, int)}
+
 
 Progress = Callable[[str, PassReport], None]
 

@@ -13,6 +13,7 @@ from sync.brakes import Brake, check_not_empty
 from sync.ledger.polls import Look
 from sync.ledger.store import Lease, Store
 from sync.model import Card, Decision, InvariantBroken, LeaseLost, LinkRules
+from sync.worker_log import log_decision
 
 #: Longer than any one call may take with its timeouts, so that a lease covers the call it was checked for.
 LEASE_SECONDS = 120.0
@@ -79,7 +80,9 @@ class Work:
             raise InvariantBroken(f"the ledger names a side {name!r} that the link does not have") from None
 
     def commit(self, card: Card, decision: Decision) -> Card:
-        return self.link.store.commit(self.lease, card, decision, self.clock(), self.run_id)
+        after = self.link.store.commit(self.lease, card, decision, self.clock(), self.run_id)
+        log_decision(self.lease.card_id, card, decision)
+        return after
 
     def save_progress(self, marker: str, progress: Mapping[str, str]) -> None:
         self.link.store.save_progress(self.lease, marker, progress)

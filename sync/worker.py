@@ -156,6 +156,7 @@ class Worker:
         for poller in self.pollers.values():
             poller.record((), ())
         self.end_run(run_id, report)
+        log.info("a pass is done", action="pass.done", run_id=run_id, **report.counts)
         return report
 
     def _add_missing(self, report: PassReport) -> None:
@@ -364,13 +365,12 @@ class Worker:
         return run_id
 
     def end_run(self, run_id: int, report: PassReport) -> None:
-        counts = {name: value for name, value in vars(report).items() if isinstance(value, int)}
         outcome = "failed" if report.errors or report.unfinished else "done"
         with self.engine.begin() as connection:
             connection.execute(
                 update(runs)
                 .where(runs.c.id == run_id)
-                .values(ended_at=self.link.clock(), outcome=outcome, counts=counts)
+                .values(ended_at=self.link.clock(), outcome=outcome, counts=report.counts)
             )
 
     # --- webhooks -------------------------------------------------------------------------------------------
@@ -413,10 +413,18 @@ class Worker:
         loop = self._loop = Loop(self, run_id)
         self.read_limits(loop.report)
         loop.start()
+        log.info("the worker has started", action="run.started", run_id=run_id, sides=sorted(self.link.sides))
         stop.wait()
         self._loop = None
         drained = loop.drain(DRAIN_SECONDS)
         self.end_run(run_id, loop.report)
+        log.info(
+            "the worker has stopped",
+            action="run.stopped",
+            run_id=run_id,
+            drained=drained,
+            **loop.report.counts,
+        )
         return drained
 
     def wake(self, side: str, kept: Kept) -> None:

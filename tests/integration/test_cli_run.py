@@ -82,6 +82,22 @@ def test_it_keeps_in_step_until_it_is_told_to_stop(config: Path, address: Addres
     assert number not in log
     assert address.flow_token not in log
     assert "Stopping: finishing what is under way." in log
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    actions = [line["action"] for line in lines]
+    assert actions[0] == "run.started"
+    assert actions[-1] == "run.stopped"
+    assert actions.count("card.met") == 1
+    taken = [line for line in lines if line["action"] == "movement.taken"]
+    assert [(line["side"], line["kind"], line["amount_minor"]) for line in taken] == [
+        ("flow", "opening", 10_000),
+        ("flow", "observed", -2_500),
+    ]
+    assert {line["card"] for line in taken} == {f"••••{number[-4:]}"}
+    applied = [line for line in lines if line["action"] == "effect.applied"]
+    assert [(line["side"], line["effect"], line["amount_minor"]) for line in applied] == [
+        ("shopify", "create", 10_000),
+        ("shopify", "debit", -2_500),
+    ]
 
 
 def test_a_second_worker_on_the_same_ledger_is_refused(config: Path) -> None:
