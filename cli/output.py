@@ -54,11 +54,11 @@ class Output:
     def say(self, text: str) -> None:
         """A line of the result, for people only."""
         if not self.as_json:
-            self.out.print(escape(text), soft_wrap=True)
+            _print(self.out, text)
 
     def note(self, text: str) -> None:
         """A line beside the result, such as progress; never in a pipe's way."""
-        self.err.print(escape(text), soft_wrap=True)
+        _print(self.err, text)
 
     def show(self, renderable: object) -> None:
         """A table of the result, for people only; one with a title has a free line before it."""
@@ -77,6 +77,11 @@ class Output:
             answer = {"schema": schema_id(name), **result, "exit_code": int(code)}
             self.out.file.write(json.dumps(jsonable(answer), ensure_ascii=False) + "\n")
             self.out.file.flush()
+
+
+def _print(console: Console, text: str) -> None:
+    """Wrapped between words on a terminal; in a pipe or a file a line stays a line."""
+    console.print(escape(text), soft_wrap=not console.is_terminal)
 
 
 def table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:

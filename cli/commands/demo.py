@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import JsonOption
-from cli.output import ExitCode, Output, facts
+from cli.output import ExitCode, Output, facts, number, plural
+from cli.places import system
 from cli.signals import stop_on_signals
 from config.logging import configure_logging
 
@@ -53,8 +54,7 @@ def demo(
         outcome = director.perform(duration)
     errors = log.getvalue().splitlines()
     _show(outcome, errors, output)
-    if keep is not None:
-        output.say(f"The ledger is kept: giftsync audit --config {keep / CONFIG_NAME}")
+    _show_next(None if keep is None else keep / CONFIG_NAME, outcome, faults=faults, output=output)
     code = ExitCode.IN_STEP if outcome.proved else ExitCode.FAILED
     output.emit("demo", _json(outcome, errors), code)
     return code
@@ -70,12 +70,14 @@ def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
             [
                 (
                     "Movements",
-                    f"{outcome.movements} ({outcome.movements / minutes:.0f} a minute)" if minutes else "0",
+                    f"{number(outcome.movements)} ({number(round(outcome.movements / minutes))} a minute)"
+                    if minutes
+                    else "0",
                 ),
-                ("Payments refused at the till or checkout", outcome.refused),
-                ("Sync lag, from the action to both sides alike", lag_words(outcome.lags)),
-                ("Conflicts for a person", outcome.conflicts),
-                *((f"{name.capitalize()} API", usage_words(usage)) for name, usage in outcome.usage.items()),
+                ("Payments refused", number(outcome.refused)),
+                ("Lag until both sides showed it", lag_words(outcome.lags)),
+                ("Conflicts for a person", number(outcome.conflicts)),
+                *((f"{system(name)} API", usage_words(usage)) for name, usage in outcome.usage.items()),
             ]
         )
     )
@@ -88,13 +90,40 @@ def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
         output.note(finding.summary)
     audit = outcome.audit
     output.say(
-        f"Audit: {audit.movements} movements and {audit.intent_states} intent states of {audit.cards} cards "
-        f"recomputed and read back from both sides, {len(outcome.findings)} discrepancies."
+        f"Audit: {plural(audit.movements, 'movement')} and {plural(audit.intent_states, 'intent state')} of "
+        f"{plural(audit.cards, 'card')} recomputed and read back from both sides, "
+        f"{plural(len(outcome.findings), 'discrepancy', 'discrepancies')}."
     )
     if outcome.proved:
         output.say("Proved: every card is the same on both sides, and nothing was created or lost.")
     else:
         output.say("NOT PROVED: the table shows where it does not add up. Please report it.")
+
+
+def _show_next(config: Path | None, outcome: Outcome, *, faults: bool, output: Output) -> None:
+    """Commands that go on from here, each with what it is for."""
+    steps: list[tuple[str, str]] = []
+    if config is not None:
+        steps += [
+            (f"giftsync cards --config {config}", "every card, and whether it is in step"),
+            (f"giftsync cards show {outcome.busiest_card} --config {config}", "the card that moved most"),
+            (f"giftsync audit --config {config}", "the proof again, from the ledger alone"),
+        ]
+        if outcome.conflicts:
+            steps.append((f"giftsync conflicts list --config {config}", "what a person should know"))
+    if not faults:
+        steps.append(("giftsync demo --duration 60 --faults", "the same while answers get lost"))
+    if config is None:
+        steps.append(("giftsync demo --duration 60 --keep demo", "keep the ledger, to look into it"))
+    steps += [
+        ("docs/tutorial/first-sync.md", "be the cashier and the shopper yourself"),
+        ("giftsync config init", "begin with a shop of your own"),
+    ]
+    output.say("")
+    output.say("What to try next:")
+    for command, words in steps:
+        output.say(f"  {words}:")
+        output.say(f"    {command}")
 
 
 def _json(outcome: Outcome, errors: list[str]) -> dict[str, object]:

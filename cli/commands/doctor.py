@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
 
 from cli.build import open_ledger
 from cli.checkup import LINK, Visit, examine, ledger_if_any, probe
@@ -193,7 +195,14 @@ def _show(finding: Finding, output: Output) -> None:
     if output.as_json:
         return
     style = _STYLES[finding.verdict]
-    head = f"  [{style}]{finding.verdict.value:<8}[/{style}] "
-    output.out.print(f"{head}{escape(finding.sentence)}", soft_wrap=True)
-    if finding.remedy:
-        output.out.print(f"{_INDENT}→ {escape(finding.remedy)}", soft_wrap=True)
+    words = [finding.sentence, *([f"→ {finding.remedy}"] if finding.remedy else [])]
+    if output.out.is_terminal:
+        # Two columns, so that what is wrapped stays beside its verdict.
+        grid = Table.grid(Column(width=len(_INDENT) - 1), Column(), padding=(0, 1, 0, 0))
+        for head, text in zip((f"  {finding.verdict.value}", ""), words, strict=False):
+            grid.add_row(Text(head, style=style), Text(text))
+        output.out.print(grid)
+        return
+    heads = (f"  [{style}]{finding.verdict.value:<8}[/{style}] ", _INDENT)
+    for head, text in zip(heads, words, strict=False):
+        output.out.print(f"{head}{escape(text)}", soft_wrap=True)

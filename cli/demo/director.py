@@ -7,16 +7,19 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from cli.build import FLOW, SHOPIFY, Ledger, now
 from cli.demo.background import Background
 from cli.demo.people import Cashier, Person, Shopper, Stage
 from cli.demo.proof import Proof, prove
-from cli.demo.view import Show, Snapshot
+from cli.demo.view import LAGS_SHOWN, Phase, Show, Snapshot
 from cli.demo.watch import Lags
+from cli.live.picture import TRAVELS_SHOWN, Travel
 from connectors.base import Usage
 from sync.audit import Audit, Finding, audit
 from sync.ledger import views
+from sync.ledger.journeys import busiest_card
 from sync.worker import Worker
 
 PEOPLE: Sequence[type[Person]] = (Cashier, Cashier, Shopper, Shopper)
@@ -41,6 +44,8 @@ class Outcome:
     #: The ledger recomputed and every card read back from both sides, with what came of it.
     audit: Audit
     findings: tuple[Finding, ...]
+    #: The card with the most movements.
+    busiest_card: int | None
 
     @property
     def proved(self) -> bool:
@@ -69,10 +74,10 @@ class Director:
         with ExitStack() as stack:
             for name, target in (("worker", self.worker.run), ("watch", self.stage.watch.run)):
                 self._backgrounds.append(stack.enter_context(Background(name, target)))
-            self._until("Bringing the cards together", GATHER_SECONDS_MAX, self._is_settled)
+            self._until(Phase.GATHERING, GATHER_SECONDS_MAX, self._is_settled)
             self._act(duration_seconds)
             # A first Ctrl-C ends the traffic only: without quiet there is no proof.
-            self._until("Waiting for quiet", SETTLE_SECONDS_MAX, self._is_settled, stop=threading.Event())
+            self._until(Phase.SETTLING, SETTLE_SECONDS_MAX, self._is_settled, stop=threading.Event())
         truth = self.stage.watch.look()
         tally = self.stage.tally
         sides = self.worker.link.sides
@@ -92,6 +97,7 @@ class Director:
             usage=usage,
             audit=audited,
             findings=findings,
+            busiest_card=busiest_card(self.ledger.engine),
         )
 
     def _act(self, duration_seconds: float | None) -> None:
@@ -102,13 +108,13 @@ class Director:
                 person = kind(self.stage, f"{self.seed} {number}")
                 name = f"{kind.__name__.lower()} {number}"
                 self._backgrounds.append(stack.enter_context(Background(name, person.run)))
-            self._until("Buying and spending", duration_seconds, lambda: False)
+            self._until(Phase.ACTING, duration_seconds, lambda: False)
         self._acted_seconds = time.monotonic() - self._acting_since
         self._check()
 
     def _until(
         self,
-        phase: str,
+        phase: Phase,
         seconds_max: float | None,
         done: Callable[[], bool],
         stop: threading.Event | None = None,
@@ -117,7 +123,7 @@ class Director:
         began = time.monotonic()
         seconds = 0.0
         while (seconds_max is None or seconds < seconds_max) and not done():
-            self.show(self._snapshot(phase, seconds, seconds_max if phase.startswith("Buying") else None))
+            self.show(self._snapshot(phase, seconds, seconds_max))
             left = SNAPSHOT_SECONDS if seconds_max is None else min(SNAPSHOT_SECONDS, seconds_max - seconds)
             if (stop or self.stop).wait(left):
                 return
@@ -137,7 +143,7 @@ class Director:
         idle = not (status.arrivals or status.intents)
         return idle and bool(watch.truth.pairs) and watch.truth.in_step and not watch.lags().waiting
 
-    def _snapshot(self, phase: str, seconds: float, seconds_max: float | None) -> Snapshot:
+    def _snapshot(self, phase: Phase, seconds: float, seconds_max: float | None) -> Snapshot:
         status = views.status(self.ledger.engine, now())
         truth, tally = self.stage.watch.truth, self.stage.tally
         acted = self._acted_seconds or (time.monotonic() - self._acting_since if self._acting_since else 0.0)
@@ -147,6 +153,11 @@ class Director:
             seconds_max=seconds_max,
             cards=len(truth.pairs),
             cards_in_step=truth.agreeing,
+            currency=self.currency,
+            totals_minor={FLOW: truth.flow_minor, SHOPIFY: truth.shopify_minor},
+            apart_minor=tuple(self.stage.watch.apart_minor),
+            travels=self._travels(),
+            newest_lags=self.stage.watch.newest_lags(LAGS_SHOWN),
             movements=tally.movements,
             movements_per_minute=60 * tally.movements / acted if acted else 0.0,
             refused=tally.refused,
@@ -154,6 +165,20 @@ class Director:
             open_intents=sum(status.intents.values()),
             in_doubt=status.intents.get("in_doubt", 0),
             conflicts=sum(status.conflicts.values()),
-            shopify=self.worker.link.sides[SHOPIFY].usage(),
-            flow=self.worker.link.sides[FLOW].usage(),
+            usage={name: side.usage() for name, side in self.worker.link.sides.items()},
         )
+
+    def _travels(self) -> list[Travel]:
+        """What the people did last, and whether the other side shows it."""
+        at, monotonic = now(), self.stage.watch.monotonic()
+        return [
+            Travel(
+                at - timedelta(seconds=monotonic - act.at),
+                act.serial[-4:],
+                act.amount_minor,
+                act.origin,
+                (SHOPIFY if act.origin == FLOW else FLOW,),
+                lag,
+            )
+            for act, lag in self.stage.watch.newest(TRAVELS_SHOWN)
+        ]

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cli.build import FLOW, SHOPIFY
 from cli.demo.control import Control, Refused
 from cli.demo.tally import Entry, Tally
 from cli.demo.wallet import Held, Wallet
@@ -86,7 +87,7 @@ class Cashier(Person):
         sold = self._stage.flow.move("sell", amount)
         self._stage.tally.add(Entry.SOLD_IN_STORE, amount)
         self._stage.wallet.hold(number=sold["number"], code=None, balance_minor=amount)
-        self._stage.watch.acted(sold["number"])
+        self._stage.watch.acted(sold["number"], amount, FLOW)
 
     def _redeem(self) -> None:
         card = self._pick(online=False)
@@ -96,7 +97,7 @@ class Cashier(Person):
             answer = self._stage.flow.move("redeem", amount, number=number)
             self._stage.tally.add(Entry.SPENT_IN_STORE, amount)
             card.balance_minor = self._minor(answer["balance"])
-            self._stage.watch.acted(number)
+            self._stage.watch.acted(number, -amount, FLOW)
 
     def _deposit(self) -> None:
         card = self._pick(online=False)
@@ -105,7 +106,7 @@ class Cashier(Person):
             amount = self._price()
             self._stage.flow.move("deposit", amount, number=number)
             self._stage.tally.add(Entry.LOADED, amount)
-            self._stage.watch.acted(number)
+            self._stage.watch.acted(number, amount, FLOW)
 
 
 class Shopper(Person):
@@ -125,7 +126,7 @@ class Shopper(Person):
         bought = self._stage.shopify.move("purchase", amount, name=name, email=email)
         self._stage.tally.add(Entry.SOLD_ONLINE, amount)
         self._stage.wallet.hold(number=None, code=bought["code"], balance_minor=amount)
-        self._stage.watch.acted(bought["code"])
+        self._stage.watch.acted(bought["code"], amount, SHOPIFY)
 
     def _checkout(self) -> None:
         card = self._pick(online=True)
@@ -136,7 +137,7 @@ class Shopper(Person):
             self._stage.tally.add(Entry.SPENT_ONLINE, amount)
             card.balance_minor = self._minor(answer["balance"])
             self._orders.append((answer["order_id"], code, amount))
-            self._stage.watch.acted(code)
+            self._stage.watch.acted(code, -amount, SHOPIFY)
 
     def _refund(self) -> None:
         if not self._orders:
@@ -145,4 +146,4 @@ class Shopper(Person):
         amount = self._chance.randint(1, left)
         self._stage.shopify.move("refund", amount, order_id=order_id)
         self._stage.tally.add(Entry.REFUNDED, amount)
-        self._stage.watch.acted(code)
+        self._stage.watch.acted(code, amount, SHOPIFY)

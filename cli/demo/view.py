@@ -1,33 +1,51 @@
-"""What the demo shows while it runs: a live table on a terminal, a line now and then elsewhere."""
+"""What the demo shows while it runs: a live view on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
+from zoneinfo import ZoneInfo
 
-from rich.console import Group
 from rich.live import Live
-from rich.text import Text
 
 from cli.demo.watch import Lags
-from cli.output import Output, facts
+from cli.live.picture import PLOT_WIDTH_MAX, Picture, Travel
+from cli.output import Output, number, plural
+from cli.places import system
 from connectors.base import Usage
 
 LINE_EVERY_SECONDS = 10.0
 REFRESHES_PER_SECOND = 4
+LAGS_SHOWN = PLOT_WIDTH_MAX
+#: Where the emulated shop is.
+ZONE = ZoneInfo("Europe/Oslo")
+
+
+class Phase(StrEnum):
+    """What the demo does."""
+
+    GATHERING = "Bringing the cards together"
+    ACTING = "Buying and spending"
+    SETTLING = "Waiting for the last movements"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The demo at one moment."""
+    """The demo at one moment. Amounts in minor units."""
 
-    phase: str
+    phase: Phase
     seconds: float
-    #: None: until stopped.
+    #: How long it goes on, or may take; None: until stopped.
     seconds_max: float | None
     cards: int
     cards_in_step: int
+    currency: str
+    totals_minor: Mapping[str, int]
+    apart_minor: Sequence[int]
+    travels: Sequence[Travel]
+    newest_lags: Sequence[float]
     movements: int
     movements_per_minute: float
     refused: int
@@ -35,8 +53,7 @@ class Snapshot:
     open_intents: int
     in_doubt: int
     conflicts: int
-    shopify: Usage
-    flow: Usage
+    usage: Mapping[str, Usage]
 
 
 Show = Callable[[Snapshot], None]
@@ -49,7 +66,7 @@ def shown(output: Output) -> Iterator[Show]:
         yield lambda snapshot: None
     elif output.err.is_terminal:
         with Live(console=output.err, refresh_per_second=REFRESHES_PER_SECOND, transient=True) as live:
-            yield lambda snapshot: live.update(_picture(snapshot))
+            yield lambda snapshot: live.update(picture(snapshot))
     else:
         yield _Lines(output).show
 
@@ -66,31 +83,51 @@ class _Lines:
         if now != self._last:
             self._last = now
             self._output.note(
-                f"{_clock(snapshot)}: {snapshot.cards_in_step} of {snapshot.cards} cards in step, "
-                f"{snapshot.movements} movements, sync lag {lag_words(snapshot.lags)}, "
-                f"{snapshot.open_intents} open intents, {snapshot.conflicts} conflicts"
+                f"{_clock(snapshot)}: {_headline(snapshot)} {plural(snapshot.movements, 'movement')}, lag "
+                f"{lag_words(snapshot.lags)}, {plural(snapshot.open_intents, 'open intent')}, "
+                f"{plural(snapshot.conflicts, 'conflict')}."
             )
 
 
-def _picture(snapshot: Snapshot) -> Group:
-    in_step = f"{snapshot.cards_in_step} of {snapshot.cards}"
-    doubt = f" ({snapshot.in_doubt} in doubt)" if snapshot.in_doubt else ""
+def picture(snapshot: Snapshot) -> Picture:
+    """The demo as the live view draws it."""
+    doubt = f" ({number(snapshot.in_doubt)} in doubt)" if snapshot.in_doubt else ""
+    pace = number(round(snapshot.movements_per_minute))
     lines = [
-        ("Cards in step", in_step),
-        ("Movements", f"{snapshot.movements} ({snapshot.movements_per_minute:.0f} a minute)"),
-        ("Payments refused", snapshot.refused),
-        ("Sync lag", lag_words(snapshot.lags)),
-        ("Open intents", f"{snapshot.open_intents}{doubt}"),
-        ("Conflicts", snapshot.conflicts),
-        ("Shopify API", usage_words(snapshot.shopify)),
-        ("Flow API", usage_words(snapshot.flow)),
+        f"{plural(snapshot.movements, 'movement')} ({pace} a minute), {snapshot.refused} payments refused",
+        f"{plural(snapshot.open_intents, 'open intent')}{doubt}, {plural(snapshot.conflicts, 'conflict')}",
     ]
-    return Group(Text(_clock(snapshot), style="bold"), facts(lines))
+    lines += [f"{system(name)} API: {usage_words(usage)}" for name, usage in snapshot.usage.items()]
+    return Picture(
+        headline=_headline(snapshot),
+        well=snapshot.cards_in_step == snapshot.cards,
+        corner=_clock(snapshot),
+        currency=snapshot.currency,
+        zone=ZONE,
+        totals_minor=snapshot.totals_minor,
+        apart_minor=snapshot.apart_minor,
+        travels=snapshot.travels,
+        lags=snapshot.newest_lags,
+        lag_words=lag_words(snapshot.lags),
+        lines=lines,
+    )
+
+
+def _headline(snapshot: Snapshot) -> str:
+    if not snapshot.cards:
+        return "Looking for cards."
+    if snapshot.cards_in_step == snapshot.cards:
+        return f"All {plural(snapshot.cards, 'card')} are the same on both sides."
+    return f"{number(snapshot.cards_in_step)} of {plural(snapshot.cards, 'card')} are the same on both sides."
 
 
 def _clock(snapshot: Snapshot) -> str:
-    of = f" of {_minutes(snapshot.seconds_max)}" if snapshot.seconds_max is not None else ""
-    return f"{snapshot.phase} {_minutes(snapshot.seconds)}{of}"
+    passed = _minutes(snapshot.seconds)
+    if snapshot.seconds_max is None:
+        return f"{snapshot.phase}, {passed}"
+    if snapshot.phase is Phase.ACTING:
+        return f"{snapshot.phase}, {passed} of {_minutes(snapshot.seconds_max)}"
+    return f"{snapshot.phase}, {passed} ({_minutes(snapshot.seconds_max)} at most)"
 
 
 def _minutes(seconds: float) -> str:
@@ -100,9 +137,9 @@ def _minutes(seconds: float) -> str:
 def lag_words(lags: Lags) -> str:
     if lags.p50 is None or lags.p95 is None:
         return "not measured yet"
-    return f"p50 {lags.p50:.1f} s, p95 {lags.p95:.1f} s"
+    return f"half within {lags.p50:.1f} s, 95 % within {lags.p95:.1f} s"
 
 
 def usage_words(usage: Usage) -> str:
-    points = f", {usage.points} points" if usage.points else ""
-    return f"{usage.calls} calls{points}, {usage.throttled} throttled"
+    points = f", {number(usage.points)} points" if usage.points else ""
+    return f"{plural(usage.calls, 'call')}{points}, {number(usage.throttled)} throttled"

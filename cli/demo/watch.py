@@ -20,6 +20,7 @@ from cli.demo.wallet import Wallet
 from sync.ledger.views import list_cards
 
 LAGS_KEPT = 20_000
+APART_KEPT = 200
 #: Looking takes up to a fifth of the time.
 LOOK_PAUSE_SECONDS = 0.4
 LOOK_PAUSE_FACTOR = 4.0
@@ -37,6 +38,20 @@ class Lags:
     waiting: int = 0
 
 
+@dataclass(frozen=True)
+class Act:
+    """Somebody moved money on a card."""
+
+    #: By the watch's monotonic clock.
+    at: float
+    #: The number or the code that was used.
+    serial: str = field(repr=False)
+    #: Signed, in minor units.
+    amount_minor: int
+    #: The side where it happened.
+    origin: str
+
+
 @dataclass
 class Watch:
     """Looks at both sandboxes again and again. Thread-safe."""
@@ -48,14 +63,17 @@ class Watch:
     #: Seconds that only grow.
     monotonic: Callable[[], float]
     truth: Truth = field(default_factory=Truth, init=False)
-    _waiting: list[tuple[float, str]] = field(default_factory=list, init=False)
-    _lags: deque[float] = field(default_factory=lambda: deque(maxlen=LAGS_KEPT), init=False)
+    #: How far both sides' totals were apart at each look, oldest first.
+    apart_minor: deque[int] = field(default_factory=lambda: deque(maxlen=APART_KEPT), init=False)
+    _waiting: list[Act] = field(default_factory=list, init=False)
+    #: Acts that are seen on both sides, with their lags in seconds.
+    _seen: deque[tuple[Act, float]] = field(default_factory=lambda: deque(maxlen=LAGS_KEPT), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
-    def acted(self, serial: str) -> None:
-        """Somebody has just moved money on the card with this number or code."""
+    def acted(self, serial: str, amount_minor: int, origin: str) -> None:
+        """Somebody has just moved so much money on the card with this number or code, on that side."""
         with self._lock:
-            self._waiting.append((self.monotonic(), serial))
+            self._waiting.append(Act(self.monotonic(), serial, amount_minor, origin))
 
     def look(self) -> Truth:
         """Read the truth; actions from before, whose card agrees by now, have their lag."""
@@ -65,14 +83,15 @@ class Watch:
         agreeing = {one.serial for pair in truth.pairs if pair.agrees for one in pair.cards}
         with self._lock:
             still = []
-            for at, serial in self._waiting:
-                if at < began and serial in agreeing:
-                    self._lags.append(ended - at)
+            for act in self._waiting:
+                if act.at < began and act.serial in agreeing:
+                    self._seen.append((act, ended - act.at))
                 else:
-                    still.append((at, serial))
+                    still.append(act)
             self._waiting = still
         for pair in truth.pairs:
             self._tell_owner(pair)
+        self.apart_minor.append(abs(truth.flow_minor - truth.shopify_minor))
         self.truth = truth
         return truth
 
@@ -92,9 +111,26 @@ class Watch:
             self.look()
             pause = max(LOOK_PAUSE_SECONDS, LOOK_PAUSE_FACTOR * (self.monotonic() - began))
 
+    def newest(self, limit: int) -> list[tuple[Act, float | None]]:
+        """The newest acts, newest first, with their lags; None: not seen on the other side yet.
+
+        At most half of them are on their way, so that there are always some that have arrived.
+        """
+        with self._lock:
+            waiting: list[tuple[Act, float | None]] = [(act, None) for act in self._waiting]
+            seen: list[tuple[Act, float | None]] = list(self._seen)
+        on_their_way = waiting[-max(limit // 2, limit - len(seen)) :]
+        acts = [*on_their_way, *seen[-(limit - len(on_their_way)) :]]
+        return sorted(acts, key=lambda one: one[0].at, reverse=True)
+
+    def newest_lags(self, limit: int) -> list[float]:
+        """The lags of the acts that were seen last, oldest first."""
+        with self._lock:
+            return [lag for _, lag in list(self._seen)[-limit:]]
+
     def lags(self) -> Lags:
         with self._lock:
-            lags, waiting = sorted(self._lags), len(self._waiting)
+            lags, waiting = sorted(lag for _, lag in self._seen), len(self._waiting)
         if not lags:
             return Lags(waiting=waiting)
         # The inclusive method needs two values.

@@ -72,5 +72,6 @@ def test_for_people_it_says_so_in_words(capsys: pytest.CaptureFixture[str]) -> N
     captured = capsys.readouterr()
     assert code == 0
     assert "Proved: every card is the same on both sides, and nothing was created or lost." in captured.out
-    assert "cards in step" in captured.err
+    assert "are the same on both sides" in captured.err
+    assert "What to try next:" in captured.out
     assert "\x1b" not in captured.out + captured.err

@@ -132,7 +132,7 @@ class TestLag:
 
     def test_it_lasts_until_both_sides_show_the_same(self, watch: Watch, now: list[float]) -> None:
         cast(FakeControl, watch.flow).there = [flow_card("1", 80)]
-        watch.acted("1")
+        watch.acted("1", -2_000, "flow")
         now[0] = 101.0
         watch.look()
         assert watch.lags().waiting == 1
@@ -147,7 +147,7 @@ class TestLag:
 
     def test_an_action_after_the_look_began_waits_for_the_next(self, watch: Watch, now: list[float]) -> None:
         # A look that began before the action may show both sides alike because neither has it yet.
-        watch.acted("1")
+        watch.acted("1", -2_000, "flow")
         watch.look()
 
         assert watch.lags().waiting == 1
@@ -155,7 +155,7 @@ class TestLag:
     def test_percentiles(self, watch: Watch, now: list[float]) -> None:
         for lag in range(1, 101):
             now[0] = 1_000.0 - lag
-            watch.acted("1")
+            watch.acted("1", -2_000, "flow")
         now[0] = 1_000.0
         watch.look()
 
