@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, create_engine, text
 
 from sync import crashpoints
@@ -24,6 +25,10 @@ from sync.ledger.engine import open_engine
 from sync.ledger.tables import metadata
 from sync.ledger.vault import KEY_BYTES, Vault
 from tests.support import Clock, Crashed
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # --- No network but loopback --------------------------------------------------------------------------------
 

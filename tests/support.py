@@ -41,5 +41,11 @@ class MovesClock(threading.Event):
         return self.is_set()
 
 
+def seen_in_time(holds: Callable[[], bool], seconds_max: float = 60.0, pause_seconds: float = 0.01) -> bool:
+    """Look again and again until it holds, for a bounded time; whether it came to hold."""
+    pause = threading.Event()
+    return any(holds() or pause.wait(pause_seconds) for _ in range(round(seconds_max / pause_seconds)))
+
+
 class Crashed(BaseException):
     """The process dies here, as far as the code under test can tell."""

@@ -28,6 +28,7 @@ from .test_shopify import ShopifyWorld, opened_shop
 
 SCHEMA = Path(__file__).parents[2] / "sandbox" / "shopify" / "schema.graphql"
 TAG = "0123456789abcdef"
+LOOKS_MAX = 1_000
 
 
 @pytest.fixture
@@ -49,9 +50,16 @@ def create(number: int, minor: int = 10_000, code: str | None = None) -> Effect:
     return Effect(f"gs-bulk{number:02d}", EffectKind.CREATE, card, "NOK", minor, expires_on=date(2031, 5, 17))
 
 
-def done(side: ShopifySide, world: ShopifyWorld, operation: str) -> dict[int, LineOutcome]:
-    while not side.bulk.state(operation).is_over:
+def wait_while(world: ShopifyWorld, holds: Callable[[], bool]) -> None:
+    for _ in range(LOOKS_MAX):
+        if not holds():
+            return
         world.time.pause(1)
+    raise AssertionError("it never ended")
+
+
+def done(side: ShopifySide, world: ShopifyWorld, operation: str) -> dict[int, LineOutcome]:
+    wait_while(world, lambda: not side.bulk.state(operation).is_over)
     return {one.line: one for one in side.bulk.outcomes(operation)}
 
 
@@ -102,8 +110,7 @@ def test_given_an_ordered_list_then_it_is_found_by_its_tag_and_read_from_any_lin
     assert side.bulk.list_state(operation) is ListState.GATHERING
     with pytest.raises(InDoubt, match="ended as"):
         side.bulk.read_list(operation)
-    while side.bulk.list_state(operation) is ListState.GATHERING:
-        world.time.pause(1)
+    wait_while(world, lambda: side.bulk.list_state(operation) is ListState.GATHERING)
     assert side.bulk.list_state(operation) is ListState.READY
     assert [one.seen.balance_minor for one in side.bulk.read_list(operation)] == [100_00, 200_00, 300_00]
     assert [one.seen.balance_minor for one in side.bulk.read_list(operation, 2)] == [300_00]
@@ -114,8 +121,7 @@ def test_given_a_list_that_shopify_gave_up_then_it_is_lost() -> None:
     with opened_shop(scopes=scopes) as world:
         side = world.side()
         operation = side.bulk.order_list(TAG)
-        while side.bulk.list_state(operation) is ListState.GATHERING:
-            world.time.pause(1)
+        wait_while(world, lambda: side.bulk.list_state(operation) is ListState.GATHERING)
         assert side.bulk.list_state(operation) is ListState.LOST
         side.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, Table, select, text
 
 from connectors.base import Capabilities, CardRef, Effect, Hint, HintPage
-from connectors.memory import CAPABILITIES, MemoryFault, MemorySide
+from connectors.memory import CAPABILITIES, MemoryCard, MemoryFault, MemorySide
 from mappings.serials import Serial
 from sync.ledger.engine import reading
 from sync.ledger.intake import Arrival, Intake
@@ -79,8 +80,9 @@ class Shop:
         self._faults[side] += faults
 
     def _fault(self, side: str) -> MemoryFault | None:
-        waiting = self._faults[side]
-        return waiting.pop(0) if waiting else None
+        with suppress(IndexError):  # Of several threads, one gets the last.
+            return self._faults[side].pop(0)
+        return None
 
     def arrive(self, side: str, ref: CardRef, **more: Any) -> Arrival:
         """A feed tells of the card."""
@@ -143,15 +145,19 @@ class Shop:
 
     # --- looking --------------------------------------------------------------------------------------------
 
+    def _cards(self, side: str) -> list[MemoryCard]:
+        """The cards there at one moment, while workers make others."""
+        return list(self.sides[side].cards.values())
+
     def native(self, side: str, serial: str = SERIAL) -> str:
-        return next(c.native_id for c in self.sides[side].cards.values() if c.serial == Serial(serial))
+        return next(c.native_id for c in self._cards(side) if c.serial == Serial(serial))
 
     def shown(self, serial: str = SERIAL) -> dict[str, int]:
         """What each side that has the card shows."""
         return {
             name: card.balance_minor
-            for name, side in self.sides.items()
-            for card in side.cards.values()
+            for name in self.sides
+            for card in self._cards(name)
             if card.serial == Serial(serial)
         }
 

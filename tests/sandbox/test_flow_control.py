@@ -14,6 +14,7 @@ from test_flow_support import START, TIMEOUT_S, TOKEN, FakeClock, background_loo
 from sandbox.flow import FlowBehaviour, FlowEmulator
 from sandbox.flow.behaviour import WebhookBehaviour
 from sandbox.flow.catalog import Brand, Store
+from tests.support import seen_in_time
 
 TRANSPORTS = "/tenants/7/httptransports"
 
@@ -345,8 +346,7 @@ def test_given_a_late_settlement_then_it_lands_after_the_connection_is_gone():
         fault(flow, "late_apply", delay_ms=0)
         with pytest.raises(requests.ConnectionError):
             flow.pay_with_card(order, number, 100)
-        while flow.card(number).json()["balance"] == 1000:
-            pass
+        assert seen_in_time(lambda: flow.card(number).json()["balance"] != 1000)
         assert flow.read_order(order)["settleState"] == "SETTLED"
 
 
@@ -433,10 +433,12 @@ def transport(url, **more):
 
 def settled(flow):
     """Every delivery, once none is under way."""
-    while True:
-        deliveries = flow.control("webhooks")["deliveries"]
-        if all(one["outcome"] != "pending" for one in deliveries):
-            return deliveries
+
+    def deliveries():
+        return flow.control("webhooks")["deliveries"]
+
+    assert seen_in_time(lambda: all(one["outcome"] != "pending" for one in deliveries()))
+    return deliveries()
 
 
 def quick(**more):

@@ -48,7 +48,7 @@ class Inbox:
 
     def wait(self, count: int) -> None:
         for _ in range(count):
-            assert self.arrived.acquire(timeout=10)
+            assert self.arrived.acquire(timeout=60)
 
     @property
     def topics(self) -> list[str]:

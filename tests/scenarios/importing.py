@@ -21,6 +21,7 @@ from mappings.money import minor_from_decimal
 
 HEADER = ("number", "CVC", "balance", "brand", "store", "validTo", "status", "legacy number", "note")
 SERVE_SECONDS_MAX = 300
+REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass
@@ -32,6 +33,10 @@ class Merchant:
     #: Numbers of clean, active cards with money, and what is on them in minor units.
     clean: dict[str, int] = field(default_factory=dict, repr=False)
     dirty_lines: int = 0
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "giftsync.db"
 
     @property
     def plan(self) -> Path:
@@ -64,11 +69,19 @@ class Merchant:
     def run(self, *arguments: str) -> subprocess.Popen[str]:
         """`giftsync …` in a process of its own."""
         code = "import sys; from cli.main import run; sys.exit(run(sys.argv[1:]))"
+        return self._start("-c", code, *arguments)
+
+    def run_until(self, rows: int, *arguments: str) -> subprocess.Popen[str]:
+        """The same, but with so many rows begun it stands still and does not end by itself."""
+        return self._start("-m", "tests.scenarios.halted_import", str(self.database), str(rows), *arguments)
+
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-c", code, *arguments, "--config", str(self.folder / "giftsync.toml")],
+            [sys.executable, *arguments, "--config", str(self.folder / "giftsync.toml")],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            cwd=REPOSITORY,
         )
 
     def finish(self, *arguments: str, seconds: float = 3600) -> dict[str, Any]:
@@ -83,10 +96,14 @@ class Merchant:
 
     def rows_begun(self) -> int:
         """Rows of the plan that are past being planned, by the ledger."""
-        with closing(sqlite3.connect(self.folder / "giftsync.db", timeout=60)) as connection:
-            query = "SELECT count(*) FROM import_rows WHERE state != 'planned'"
-            found: int = connection.execute(query).fetchone()[0]
-            return found
+        return rows_begun(self.database)
+
+
+def rows_begun(database: Path) -> int:
+    with closing(sqlite3.connect(database, timeout=60)) as connection:
+        query = "SELECT count(*) FROM import_rows WHERE state != 'planned'"
+        found: int = connection.execute(query).fetchone()[0]
+        return found
 
 
 def _spoilt(row: list[str], chance: random.Random) -> list[str]:
@@ -116,7 +133,7 @@ def merchant(folder: Path, *, pos: int, online: int, plan: str = "plus", seed: i
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=REPOSITORY,
     )
     try:
         if process.stdout is None:
