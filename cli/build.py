@@ -366,7 +366,7 @@ def _brake_limits(settings: Settings, currency: str) -> BrakeLimits:
     brakes = settings.link.brakes
 
     def minor(amount: Decimal | None) -> int | None:
-        return None if amount is None else minor_from_decimal(str(amount), currency)
+        return None if amount is None else minor_from_decimal(f"{amount:f}", currency)
 
     return BrakeLimits(
         money_minor=minor(brakes.money_per_hour),

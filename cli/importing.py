@@ -72,7 +72,7 @@ def ground_of(settings: Settings, worker: Worker) -> Ground:
 
 
 def _minor(amount: Decimal | None, currency: str) -> int | None:
-    return None if amount is None else minor_from_decimal(str(amount), currency)
+    return None if amount is None else minor_from_decimal(f"{amount:f}", currency)
 
 
 def import_link(settings: Settings, worker: Worker, imports: Imports, plan: Import) -> Link:

@@ -1,4 +1,5 @@
-"""One pooled HTTP session per side, with both timeouts, that sorts every failure by what may be done next.
+"""One pooled HTTP session per side, with one deadline for each call, that sorts every failure by what may be
+done next.
 
 Nothing here repeats a request: whether a repetition is safe is known only to the caller. Reads use `retried`.
 """
@@ -6,6 +7,7 @@ Nothing here repeats a request: whether a repetition is safe is known only to th
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -19,21 +21,33 @@ from urllib.parse import urlencode
 import requests
 import tenacity
 import urllib3.exceptions as urllib3_errors
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import default_headers
 
 from connectors.base import Usage
 from connectors.errors import InDoubt, NotSent, Throttled
+from connectors.wire import Budget, WireAdapter, limited
 
 T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
+#: One call as a whole: from looking up the host to the last byte of the answer.
+CALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
+#: The largest answer, as it comes over the wire and as it is once it is decompressed. A page of 250 cards has
+#: some 200 KB.
+WIRE_BYTES_MAX = 16_000_000
+BODY_BYTES_MAX = 16_000_000
+_CHUNK_BYTES = 65_536
 POOL_SIZE = 32
 RETRY_AFTER_SECONDS_DEFAULT = 2.0
 RETRY_AFTER_SECONDS_MAX = 300.0
 READ_ATTEMPTS_MAX = 4
+#: A read is begun anew for so long; a longer wait is its caller's, who has other work meanwhile.
+READ_RETRY_SECONDS = 30.0
+#: The longest that a read takes, whatever the side does: the last attempt begins within READ_RETRY_SECONDS.
+READ_TOTAL_SECONDS = READ_RETRY_SECONDS + CALL_SECONDS
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 #: As every request of the library has them: it asks for compressed answers.
 _HEADERS = {name: str(value) for name, value in default_headers().items()}
 _WITH_BODY = frozenset({"POST", "PUT"})
@@ -58,7 +72,7 @@ class HttpClient:
     _usage: Usage = field(default_factory=Usage, init=False)
 
     def __post_init__(self) -> None:
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=POOL_SIZE, max_retries=0)
+        adapter = WireAdapter(pool_connections=1, pool_maxsize=POOL_SIZE, max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         # Proxies and .netrc of the machine must not see or replace the side's token.
@@ -79,14 +93,9 @@ class HttpClient:
         Raises NotSent when no connection could be made and InDoubt for every other transport failure.
         """
         self.count(calls=1)
-        try:
-            return self._session.send(
-                self._prepared(method, path, params, json, form, headers or {}),
-                timeout=(self.connect_seconds, self.read_seconds),
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise classify_transport_error(error) from None
+        prepared = self._prepared(method, path, params, json, form, headers or {})
+        timeout = (self.connect_seconds, self.read_seconds)
+        return send_once(self._session, prepared, timeout)
 
     def _prepared(
         self,
@@ -126,6 +135,37 @@ class HttpClient:
         self._session.close()
 
 
+def send_once(
+    session: requests.Session, request: requests.PreparedRequest, timeout: tuple[float, float]
+) -> requests.Response:
+    """Send one request and read its whole answer, within the sum of both timeouts and the limits on bytes.
+
+    Raises NotSent when no connection could be made and InDoubt for every other failure.
+    """
+    with limited(Budget(sum(timeout), WIRE_BYTES_MAX)):
+        try:
+            response = session.send(request, timeout=timeout, allow_redirects=False, stream=True)
+            response._content = _body_of(response)
+            response._content_consumed = True  # type: ignore[attr-defined]
+        except requests.RequestException as error:
+            raise classify_transport_error(error) from None
+        except (urllib3_errors.HTTPError, OSError):
+            raise InDoubt("the connection broke before the answer was whole") from None
+    return response
+
+
+def _body_of(response: requests.Response) -> bytes:
+    """The body, decompressed piece by piece: a limit on compressed bytes alone would let a bomb through."""
+    pieces, size = [], 0
+    for piece in response.iter_content(_CHUNK_BYTES):
+        size += len(piece)
+        if size > BODY_BYTES_MAX:
+            response.close()  # The rest of it is not read, so its connection is of no more use.
+            raise InDoubt("the answer is larger than any answer may be")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 def classify_transport_error(error: requests.RequestException) -> NotSent | InDoubt:
     """Not sent only when the connection itself was never made; whatever cannot be told is in doubt.
 
@@ -144,6 +184,8 @@ def classify_transport_error(error: requests.RequestException) -> NotSent | InDo
             return NotSent("no connection to the host could be made")
         if isinstance(cause, urllib3_errors.ConnectTimeoutError):
             return NotSent("the host did not accept a connection in time")
+        if isinstance(cause, urllib3_errors.ReadTimeoutError):
+            return InDoubt("the host did not finish its answer in time")
     if isinstance(error, requests.exceptions.ReadTimeout):
         return InDoubt("the host did not answer in time")
     return InDoubt("the connection broke before an answer came")
@@ -165,12 +207,12 @@ def _causes(error: BaseException) -> list[BaseException]:
 def retry_after_seconds(response: requests.Response, now: datetime) -> float:
     """How long a `Retry-After` header asks to wait: seconds or an HTTP date; bounded, with a default."""
     text = response.headers.get("Retry-After", "").strip()
-    try:
+    if _SECONDS.fullmatch(text):
         seconds = float(text)
-    except ValueError:
+    else:
         try:
             seconds = (parsedate_to_datetime(text) - now).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             seconds = RETRY_AFTER_SECONDS_DEFAULT
     return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
 
@@ -178,7 +220,8 @@ def retry_after_seconds(response: requests.Response, now: datetime) -> float:
 def retried(read: Callable[[], T], pause: Callable[[float], None]) -> T:
     """Repeat a read that was not sent, throttled or got no believable answer; never for writes.
 
-    `pause` waits the given seconds; a worker passes one that a shutdown interrupts.
+    All attempts begin within READ_RETRY_SECONDS. `pause` waits the given seconds; a worker passes one that
+    raises NotSent when it is shut down.
     """
 
     def wait(state: tenacity.RetryCallState) -> float:
@@ -189,7 +232,7 @@ def retried(read: Callable[[], T], pause: Callable[[float], None]) -> T:
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((NotSent, Throttled, InDoubt)),
-        stop=tenacity.stop_after_attempt(READ_ATTEMPTS_MAX),
+        stop=tenacity.stop_after_attempt(READ_ATTEMPTS_MAX) | tenacity.stop_before_delay(READ_RETRY_SECONDS),
         wait=wait,
         sleep=pause,
         reraise=True,

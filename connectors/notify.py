@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import smtplib
+import socket
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Protocol
 
 import requests
 
+from connectors.errors import SideError
+from connectors.http import CONNECT_SECONDS, READ_SECONDS, send_once
+from connectors.wire import WireAdapter
 from mappings.addresses import is_private_channel
 
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = READ_SECONDS
+#: One mail as a whole, with every command of its conversation.
+MAIL_SECONDS = 60.0
 
 
 class NotDelivered(Exception):
@@ -50,10 +57,12 @@ class WebhookSender:
     def send(self, notice: Notice) -> None:
         body = {"subject": notice.subject, "text": f"{notice.subject}\n{notice.text}", **notice.data}
         try:
-            answer = requests.post(
-                self.url, json=body, timeout=(CONNECT_SECONDS, ANSWER_SECONDS), allow_redirects=False
-            )
-        except requests.RequestException as error:
+            with requests.Session() as session:
+                session.mount("http://", WireAdapter())
+                session.mount("https://", WireAdapter())
+                request = session.prepare_request(requests.Request("POST", self.url, json=body))
+                answer = send_once(session, request, (CONNECT_SECONDS, READ_SECONDS))
+        except (SideError, requests.RequestException) as error:
             # The address may hold a key of the service, so the error itself is not told.
             raise NotDelivered(f"the webhook could not be reached ({type(error).__name__})") from None
         if not answer.ok or answer.is_redirect:
@@ -71,13 +80,16 @@ class MailSender:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     encrypts: bool = True
+    #: The whole conversation.
+    seconds: float = MAIL_SECONDS
 
     def send(self, notice: Notice) -> None:
         message = EmailMessage()
         message["Subject"], message["From"], message["To"] = notice.subject, self.sender, self.to
         message.set_content(notice.text)
         try:
-            with smtplib.SMTP(self.host, self.port, timeout=ANSWER_SECONDS) as server:
+            with smtplib.SMTP(timeout=ANSWER_SECONDS) as server, _cut_off(server, self.seconds):
+                server.connect(self.host, self.port)
                 if self.encrypts:
                     server.starttls(context=ssl.create_default_context())
                 if self.user is not None:
@@ -85,3 +97,21 @@ class MailSender:
                 server.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
             raise NotDelivered(f"the mail server did not take it ({type(error).__name__})") from None
+
+
+@contextmanager
+def _cut_off(server: smtplib.SMTP, seconds: float) -> Iterator[None]:
+    """End the conversation after so long: the timeout of smtplib holds for each wait on the socket."""
+
+    def cut() -> None:
+        if server.sock is not None:
+            with suppress(OSError):
+                server.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

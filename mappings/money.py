@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Final
 
@@ -34,6 +35,8 @@ _EXPONENTS: Final = {
 
 #: More digits than any gift card holds; a longer amount is a misreading.
 AMOUNT_MINOR_MAX: Final = 10**15
+#: What amounts are written with. `Decimal` takes more: `4_90`, spaces around, digits of other alphabets.
+_LETTERS: Final = re.compile(r"[+\-.0-9A-Za-z]+")
 #: The default context rounds what has more than 28 digits, without a word.
 _EXACT: Final = Context(prec=60, traps=[Inexact])
 
@@ -51,9 +54,11 @@ def currency_exponent(currency: str) -> int:
 
 def minor_from_decimal(text: str, currency: str) -> int:
     """`"41.5"` NOK is 4150. Exact: an amount finer than the minor unit raises MoneyError."""
+    if not isinstance(text, str) or not _LETTERS.fullmatch(text):
+        raise MoneyError("the amount is not a decimal number")
     try:
         amount = Decimal(text)
-    except (InvalidOperation, TypeError):
+    except InvalidOperation:
         raise MoneyError("the amount is not a decimal number") from None
     if not amount.is_finite():
         raise MoneyError("the amount is not a finite number")

@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 
 from connectors.base import Side
 from connectors.errors import SideClosed
+from connectors.http import CALL_SECONDS
 from sync.brakes import Brake, check_not_empty
 from sync.ledger.polls import Look
 from sync.ledger.store import Lease, Store
 from sync.model import Card, Decision, InvariantBroken, LeaseLost, LinkRules
 from sync.worker_log import log_decision
 
-#: Longer than any one call may take with its timeouts, so that a lease covers the call it was checked for.
+#: Longer than any one call may take as a whole, so that a lease covers the call it was checked for.
 LEASE_SECONDS = 120.0
 #: Longer than a side can hold a request and still carry it out.
 QUIET_SECONDS = 60.0
@@ -88,9 +89,11 @@ class Work:
         self.link.store.save_progress(self.lease, marker, progress)
 
     def keep_lease(self) -> None:
-        """Renew the lease when less than half of it is left. Raises LeaseLost when it is gone."""
+        """Renew the lease when less than half of it, or than one call, is left. Raises LeaseLost when it is
+        gone.
+        """
         left = (self.lease.until - self.clock()).total_seconds()
-        if left < self.link.lease_seconds / 2:
+        if left < max(self.link.lease_seconds / 2, min(CALL_SECONDS, self.link.lease_seconds * 0.9)):
             self.check_lease()
             self.lease = self.link.store.renew(self.lease, self.clock(), self.link.lease_seconds)
 

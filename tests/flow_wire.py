@@ -96,7 +96,7 @@ class Bridge(HTTPAdapter):
                 self.script.late.append(lambda: self.carry(request))
             case Mishap.GARBLE:
                 response = self.carry(request)
-                response._content = b"<!"
+                response._content, response._content_consumed = b"<!", True  # type: ignore[attr-defined]
                 return response
             case Mishap.LOSE_REQUEST:
                 pass
@@ -119,6 +119,7 @@ class Bridge(HTTPAdapter):
         response.status_code = answered.status
         response.headers.update(answered.headers)
         response._content = answered.body if isinstance(answered.body, bytes) else b""
+        response._content_consumed = True  # type: ignore[attr-defined]
         response.request = request
         response.url = str(request.url)
         return response

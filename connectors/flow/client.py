@@ -31,6 +31,7 @@ from connectors.flow.model import (
 from connectors.flow.pace import Pace
 from connectors.flow.settings import UID_PATTERN, FlowSettings
 from connectors.http import HttpClient, retried, retry_after_seconds
+from connectors.strict_json import NotJson, read_json
 from mappings.serials import Serial
 
 #: Short lists (methods, extensions, countries) end before this many pages.
@@ -276,11 +277,9 @@ def _error_of(response: requests.Response, status: int, what: str) -> InDoubt | 
 
 def _json(response: requests.Response, what: str) -> object:
     try:
-        payload: object = response.json()
-    except ValueError:
-        # The cause holds the body, so it is left out.
-        raise InDoubt(f"Flow's answer to {what} is not JSON") from None
-    return payload
+        return read_json(response.content)
+    except NotJson as error:
+        raise Misread(f"Flow's answer to {what} is not readable: {error}") from None
 
 
 def _is_page(response: requests.Response) -> bool:
@@ -290,8 +289,8 @@ def _is_page(response: requests.Response) -> bool:
 def _hint_of(response: requests.Response) -> str:
     """The body's error code if it looks like one; the rest of the body may hold a card number."""
     try:
-        payload = response.json()
-    except ValueError:
+        payload = read_json(response.content)
+    except NotJson:
         return ""
     error = payload.get("error", payload) if isinstance(payload, dict) else None
     code = error.get("code") if isinstance(error, dict) else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from connectors.base import Delivery, Unproved
+from connectors.strict_json import NotJson, read_json
 
 #: The actions that tell of money; there is none for gift cards.
 ORDER_ACTIONS: Final = frozenset({"ORDER_SETTLED", "ORDER_RECEIPT_SETTLED"})
@@ -60,7 +60,7 @@ def _uid(part: object) -> str | None:
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
-        payload = json.loads(body)
-    except ValueError:
+        payload = read_json(body)
+    except NotJson:
         raise Unproved("the body is not JSON") from None
     return payload if isinstance(payload, dict) else {}

@@ -20,6 +20,9 @@ THROTTLE_SECONDS_MIN: Final = 0.1
 THROTTLE_SECONDS_MAX: Final = 60.0
 THROTTLE_SECONDS_DEFAULT: Final = 2.0
 
+#: More points than any plan's bucket holds (shopify.md §6).
+POINTS_MAX: Final = 1_000_000.0
+
 REMEDY_UPDATE: Final = "Update giftsync, or set the API version back to one it knows; nothing was changed."
 
 #: HTTP statuses that stop the whole side, with what to do.
@@ -102,14 +105,20 @@ def cost_of(body: Json) -> Cost:
     """The cost that a body tells; missing or odd parts are None."""
     cost = _object(_object(body.get("extensions")).get("cost"))
     throttle = _object(cost.get("throttleStatus"))
-    parts = [
+    maximum, available, restore = (
         number_or_none(throttle, name) for name in ("maximumAvailable", "currentlyAvailable", "restoreRate")
-    ]
-    maximum, available, restore = parts
+    )
     status = None
     if maximum is not None and available is not None and restore is not None:
-        status = ThrottleStatus(maximum, available, restore)
-    return Cost(number_or_none(cost, "requestedQueryCost"), number_or_none(cost, "actualQueryCost"), status)
+        believable = 0 < maximum <= POINTS_MAX and available <= maximum and 0 < restore <= POINTS_MAX
+        status = ThrottleStatus(maximum, available, restore) if believable else None
+    return Cost(_points(cost, "requestedQueryCost"), _points(cost, "actualQueryCost"), status)
+
+
+def _points(cost: Json, name: str) -> float | None:
+    """A cost that a bucket could pay; anything else would have giftsync wait for points for ever."""
+    points = number_or_none(cost, name)
+    return points if points is not None and 0 <= points <= POINTS_MAX else None
 
 
 def throttle_seconds(cost: Cost) -> float:

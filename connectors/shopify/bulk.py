@@ -32,6 +32,7 @@ from connectors.shopify.shape import (
     optional_text,
     text_of,
 )
+from connectors.strict_json import NotJson, read_json
 from mappings.money import MoneyError
 
 #: Far below the 100 MB that a file may have, and a batch whose outcome comes back within minutes.
@@ -168,7 +169,7 @@ class ShopifyBulk:
     def state(self, operation: str) -> MassState:
         found = self._read(operation)
         done = text_of(found, "rootObjectCount")
-        return MassState(int(done) if done.isdigit() else 0, text_of(found, "status") in _OVER)
+        return MassState(_count(done), text_of(found, "status") in _OVER)
 
     def outcomes(self, operation: str) -> Iterator[LineOutcome]:
         """Every line that Shopify tells of, also of an operation that failed or was cancelled half-way."""
@@ -205,7 +206,7 @@ class ShopifyBulk:
         while self._monotonic() < until:
             found = self._read(operation)
             done = text_of(found, "objectCount")
-            on_progress(int(done) if done.isdigit() else 0)
+            on_progress(_count(done))
             if text_of(found, "status") in _OVER:
                 return found
             self._pause(seconds)
@@ -222,12 +223,16 @@ def _upload_input() -> dict[str, str]:
     }
 
 
+def _count(text: str) -> int:
+    """An UnsignedInt64, which comes as text; nought for anything else, since it only shows progress."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else 0
+
+
 def _json(line: bytes) -> Json:
     try:
-        return as_object(json.loads(line), "a line of Shopify's file")
-    except ValueError:
-        # The decoding error holds the line.
-        raise Misshapen("a line of Shopify's file is not readable") from None
+        return as_object(read_json(line), "a line of Shopify's file")
+    except NotJson as error:
+        raise Misshapen(f"a line of Shopify's file is not readable: {error}") from None
 
 
 def _outcome(body: Json) -> LineOutcome | None:

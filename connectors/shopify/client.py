@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -23,6 +22,7 @@ from connectors.shopify.auth import TokenSource
 from connectors.shopify.bucket import CostBook, CostBucket, Priority, Reservation, ThrottleStatus
 from connectors.shopify.operations import Operation
 from connectors.shopify.shape import Json, Misshapen, as_object, object_of
+from connectors.strict_json import NotJson, read_json
 
 VERSION_HEADER: Final = "X-Shopify-API-Version"
 CHANGE_SECONDS_WEIGHT: Final = 0.1
@@ -181,8 +181,7 @@ class ShopifyClient:
             raise error
         self._served_version = response.headers.get(VERSION_HEADER) or self._served_version
         try:
-            body = json.loads(response.content)
-        except ValueError:
-            # The decoding error holds the whole body.
-            raise InDoubt("Shopify's answer is not readable") from None
+            body = read_json(response.content)
+        except NotJson as error:
+            raise InDoubt(f"Shopify's answer is not readable: {error}") from None
         return as_object(body, "the answer")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import date, datetime
 from typing import Final
@@ -17,6 +16,7 @@ from connectors.shopify.shape import (
     optional_text,
     text_of,
 )
+from connectors.strict_json import NotJson, read_json
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor, minor_from_decimal
 from mappings.serials import Serial
@@ -33,6 +33,7 @@ GATEWAY: Final = "gift_card"
 
 _MARKER: Final = re.compile(r"(gs-[a-z0-9]+)(?=\s|$)")
 _CARD_ID: Final = re.compile(r"gid://shopify/GiftCard/[0-9]{1,20}")
+_ID_NUMBER: Final = re.compile(r"[0-9]{1,19}")
 _TEMPLATE_PREFIX: Final = "gift_card."
 
 
@@ -137,8 +138,8 @@ def receipt_of(value: object) -> Json:
     """A payment's receipt, an object or its text: gateway-specific, without a stable contract (§8)."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = read_json(value.encode())
+        except (NotJson, UnicodeError):
             return {}
     return value if isinstance(value, dict) else {}
 
@@ -146,8 +147,9 @@ def receipt_of(value: object) -> Json:
 def paid_card(receipt: Json) -> str | None:
     """The id of the card that was paid with, if the receipt names it."""
     number = receipt.get("gift_card_id")
-    named = isinstance(number, int | str) and not isinstance(number, bool) and str(number).isdecimal()
-    return card_id(int(str(number))) if named else None
+    if isinstance(number, bool) or not isinstance(number, int | str):
+        return None
+    return card_id(int(number)) if _ID_NUMBER.fullmatch(str(number)) else None
 
 
 def money_input(effect: Effect) -> dict[str, str]:

@@ -6,7 +6,6 @@ ShopifyAPI's `request_token` is not used: it has no timeout, prints error bodies
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from connectors.errors import InDoubt, SideClosed, SideError, Throttled
 from connectors.http import HttpClient, retry_after_seconds
+from connectors.strict_json import NotJson, read_json
 from connectors.tokens import AccessToken
 
 PATH: Final = "/admin/oauth/access_token"
@@ -122,7 +122,7 @@ def _after(start: datetime, seconds: object) -> datetime | None:
 
 def _object(content: bytes) -> Mapping[str, Any]:
     try:
-        body = json.loads(content)
-    except ValueError:
+        body = read_json(content)
+    except NotJson:
         return {}
     return body if isinstance(body, dict) else {}

@@ -14,6 +14,7 @@ from connectors.base import CardRef, Delivery, Unproved
 from connectors.shopify.mapping import GATEWAY, paid_card, receipt_of
 from connectors.shopify.shape import Json
 from connectors.shopify.topics import BY_HEADER, ORDER_TRANSACTIONS, TENDER_TRANSACTIONS, Topic
+from connectors.strict_json import NotJson, read_json
 from mappings.contact import contact_of
 
 HMAC_HEADER: Final = "x-shopify-hmac-sha256"
@@ -137,7 +138,7 @@ def _whose(topic: str, shop: str, body: bytes) -> str:
 
 def _object(body: bytes) -> Json:
     try:
-        payload = json.loads(body)
-    except ValueError:
+        payload = read_json(body)
+    except NotJson:
         raise Unproved("the body is not JSON") from None
     return payload if isinstance(payload, dict) else {}

@@ -13,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import requests
 
 from connectors.base import Delivery
 from connectors.notify import MailSender, NotDelivered, Notice, WebhookSender
@@ -26,6 +25,7 @@ from sync.ledger.marks import read_mark
 from sync.model import ConflictKind, NewConflict
 from sync.notices import CURSOR, LISTED_MAX, Notices
 from sync.privacy import CUSTOMER_REDACT, DATA_REQUEST, SHOP_REDACT, Privacy, answers, contacts_of, orders_of
+from tests.faulty_server import faulty_server, whole
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop, hidden
 
 POOLED = "9900000000000001"
@@ -133,26 +133,17 @@ def _report(shop: Shop, number: int) -> None:
     shop.intake.report(NewConflict(ConflictKind.DUPLICATE, f"d:{number}", "Words."), shop.clock())
 
 
-def test_a_webhook_gets_json_and_its_address_is_never_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    url = "http://127.0.0.1:1/services/KEY"
-    sent: list[object] = []
-
-    def fails(*_: object, **__: object) -> None:
-        raise requests.ConnectionError(url)
-
-    def answers_500(_: str, **more: object) -> requests.Response:
-        sent.append(more["json"])
-        answer = requests.Response()
-        answer.status_code = 500
-        return answer
-
+def test_a_webhook_gets_json_and_its_address_is_never_told() -> None:
     notice = Notice("s", "t", {"n": 1})
-    for post in (fails, answers_500):
-        monkeypatch.setattr(requests, "post", post)
-        with pytest.raises(NotDelivered) as caught:
+    with faulty_server(lambda: [whole(b"", status="500 Oops")]) as server:
+        url = f"{server.url}/services/KEY"
+        with pytest.raises(NotDelivered) as answered:
             WebhookSender(url).send(notice)
+        assert json.loads(server.bodies[0]) == {"subject": "s", "text": "s\nt", "n": 1}
+    with pytest.raises(NotDelivered) as unreached:
+        WebhookSender(url).send(notice)
+    for caught in (answered, unreached):
         assert "KEY" not in f"{caught.value} {WebhookSender(url)!r}"
-    assert sent == [{"subject": "s", "text": "s\nt", "n": 1}]
 
 
 def test_mail_goes_out_encrypted_unless_the_server_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +155,9 @@ def test_mail_goes_out_encrypted_unless_the_server_is_here(monkeypatch: pytest.M
             return self
 
         def __exit__(self, *_: object) -> None: ...
+        def connect(self, host: str, port: int) -> None:
+            calls.append(f"connect {host}:{port}")
+
         def starttls(self, **_: object) -> None:
             calls.append("starttls")
 
@@ -178,7 +172,8 @@ def test_mail_goes_out_encrypted_unless_the_server_is_here(monkeypatch: pytest.M
     sender.send(Notice("s", "t", {}))
     MailSender("localhost", 25, "a@example.com", "b@example.com", encrypts=False).send(Notice("s", "t", {}))
 
-    assert calls == ["starttls", "login kari", "send", "send"]
+    encrypted = ["connect mail.example.com:587", "starttls", "login kari", "send"]
+    assert calls == [*encrypted, "connect localhost:25", "send"]
 
 
 # --- Privacy ------------------------------------------------------------------------------------------------
