@@ -138,6 +138,10 @@ def show_plan(shown: PlanShown, output: Output) -> None:
         count = plural(source["rows"], "row")
         rejected = f", {source['rejects']} unreadable" if source["rejects"] else ""
         output.say(f"{source['file']}: {words}, {count}{rejected}")
+        if source.get("unused"):
+            output.say(f"  not read: {', '.join(source['unused'])}")
+        for total in source.get("totals", ()):
+            output.say(f"  line {total['line']} {_total_words(total, currency)}")
     actions = _by(shown.totals, "action")
     made = table(
         "Action",
@@ -182,6 +186,17 @@ def show_plan(shown: PlanShown, output: Output) -> None:
             "made with shopify_serial_prefix, or add some with `giftsync pool add FILE` first."
         )
     output.say(f"Nothing was changed. Carry it out with: giftsync import apply {shown.path}")
+
+
+def _total_words(total: Mapping[str, Any], currency: str) -> str:
+    if total["agrees"] is None:
+        return "adds the others up; it is no card"
+    stated, read = format_money(total["minor"], currency), format_money(total["read_minor"], currency)
+    if total["agrees"]:
+        return f"is the file's own total, {stated}: the rows above it come to that"
+    return (
+        f"is the file's own total, {stated}, but the rows above it come to {read}: look why before you go on"
+    )
 
 
 def _show_top(totals: Sequence[Total], what: str, currency: str, output: Output) -> None:

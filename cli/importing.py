@@ -20,7 +20,7 @@ from mappings.sheets.formats import Field, Format, Role
 from mappings.sheets.rows import FileCard, Terms
 from sync.brakes import Brake, BrakeLimits
 from sync.importer.actions import Ground
-from sync.importer.files import AUTO, CardFile, layout_of, open_card_file
+from sync.importer.files import AUTO, NOTHING_STATED, CardFile, Stated, layout_of, open_card_file
 from sync.importer.numbers import Numbers
 from sync.ledger.imports import Import, Imports
 from sync.ledger.vault import Vault
@@ -102,16 +102,17 @@ def open_files(
     shopify: Sequence[Path],
     layout: str,
     told: Callable[[str, int], None],
+    stated: Stated = NOTHING_STATED,
 ) -> list[CardFile]:
     """Look through every file. Raises FileProblem, or OperatorError for one that is of another kind."""
     chosen = layout_of(layout)
     files = []
     for path in pos:
-        files.append(_opened(path, chosen, Role.POS, "--pos", told))
+        files.append(_opened(path, chosen, Role.POS, "--pos", told, stated))
     for path in pools:
-        files.append(_opened(path, None, Role.POOLS, "--pools", told))
+        files.append(_opened(path, None, Role.POOLS, "--pools", told, stated))
     for path in shopify:
-        files.append(_opened(path, None, Role.ONLINE, "--shopify", told))
+        files.append(_opened(path, None, Role.ONLINE, "--shopify", told, stated))
     names = [file.name for file in files]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -120,15 +121,21 @@ def open_files(
 
 
 def _opened(
-    path: Path, layout: Format | None, role: Role, option: str, told: Callable[[str, int], None]
+    path: Path,
+    layout: Format | None,
+    role: Role,
+    option: str,
+    told: Callable[[str, int], None],
+    stated: Stated,
 ) -> CardFile:
-    file = open_card_file(path, layout, lambda rows: told(path.name, rows))
+    file = open_card_file(path, layout, lambda rows: told(path.name, rows), stated)
     if file.role is not role:
         right = {Role.POS: "--pos", Role.POOLS: "--pools", Role.ONLINE: "--shopify"}[file.role]
         raise OperatorError(
             f"{path} has the layout {file.habits.layout.name}, which is not what {option} is for",
             f"Give it with {right}, or name its layout with --format.",
         )
+    file.check_columns()
     return file
 
 

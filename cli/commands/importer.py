@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.build import FLOW, SHOPIFY, build_worker, open_ledger
+from cli.errors import OperatorError
 from cli.import_show import (
     PlanShown,
     import_bar,
@@ -36,7 +37,8 @@ from cli.signals import stop_on_signals
 from connectors.base import Side
 from sync.importer.actions import Action
 from sync.importer.apply import Importer, Mode
-from sync.importer.files import AUTO, CardFile, private_file
+from sync.importer.files import AUTO, CardFile, Stated, private_file
+from sync.importer.layout_file import layout_text
 from sync.importer.plan import Planner, Stopped
 from sync.importer.planfile import choose_rows, import_id_of, write_plan
 from sync.importer.progress import Halt, ImportProgress
@@ -81,6 +83,19 @@ def plan(
     ask_pos: Annotated[
         bool, typer.Option("--ask-pos", help="Ask the store for each card now, not only when applied.")
     ] = False,
+    dates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM", help='How dates are written, if that is unclear: DD.MM.YY, "Mon D, YYYY".'
+        ),
+    ] = None,
+    ignored: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="COLUMN", help="A column that does not matter, whatever its name."),
+    ] = None,
+    mixed_lengths: Annotated[
+        bool, typer.Option("--mixed-lengths", help="Shorter numbers are as printed, not without their zeros.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -88,7 +103,8 @@ def plan(
     output = Output(as_json)
     settings = load_settings(config)
     with stop_on_signals(output.note) as stop, plan_bar(output) as bar:
-        files = open_files(pos or [], pools or [], shopify or [], layout, bar.reading)
+        stated = Stated(frozenset(ignored or ()), dates, mixed_lengths)
+        files = open_files(pos or [], pools or [], shopify or [], layout, bar.reading, stated)
         with opened_worker(settings, stop) as (worker, ledger):
             check_sides(worker)
             imports = imports_of(ledger)
@@ -119,6 +135,24 @@ def _write_rejects(
         if count:
             written.append((path, count))
     return written
+
+
+@app.command("layout")
+def write_layout(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of cards that no layout fits.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="TOML", help="Left out: written to the terminal.")
+    ] = None,
+) -> None:
+    """Write a mapping file to start from, for a card file of any other layout. It holds names, no numbers."""
+    text = layout_text(file)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    if out.exists():
+        raise OperatorError(f"{out} is there already", "Name another file, or delete it first.")
+    out.write_text(text, encoding="utf-8")
+    Output().say(f"Wrote {out}. Check it, then plan with: giftsync import plan --pos {file} --format {out}")
 
 
 @app.command()

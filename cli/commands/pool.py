@@ -31,7 +31,8 @@ def add(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="One number a line, or a CSV with number and brand; - reads standard input."
+            metavar="FILE",
+            help="One number a line, or a table (CSV, .xlsx) with brands; - reads standard input.",
         ),
     ],
     config: ConfigOption = None,
@@ -41,7 +42,9 @@ def add(
     output = Output(as_json)
     settings = load_settings(config)
     with opened_sides(settings) as sides:
-        found = read_pool_file(_lines(file), sides[FLOW].capabilities, _brands(settings))
+        found = read_pool_file(file, sides[FLOW].capabilities, _brands(settings), _piped(file))
+    if len(found.brands) > NUMBERS_MAX:
+        raise OperatorError(f"{file} has more than {NUMBERS_MAX} numbers", "Split it.")
     serials = list(found.brands)
     made = NumberRange("shopify_serial_prefix", settings.link.shopify_serial_prefix)
     if inside(made, serials):
@@ -87,14 +90,6 @@ def _brands(settings: Settings) -> list[str]:
     return [*settings.flow.gift_card_product_uids, *settings.link.template_suffixes]
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise OperatorError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise OperatorError(f"{file} is not a text file", "Save it as text, one number a line.") from None
-    lines = text.splitlines()
-    if len(lines) > NUMBERS_MAX:
-        raise OperatorError(f"{file} has more than {NUMBERS_MAX} lines", "Split it.")
-    return lines
+def _piped(file: Path) -> bytes | None:
+    """Standard input for `-`; None for a file."""
+    return sys.stdin.buffer.read() if str(file) == "-" else None

@@ -3,8 +3,10 @@
 name = "old till"
 amounts = "decimal"            # or "minor"
 decimal = ","                  # left out: found by looking
-dates = "day first"            # or "month first"; only for dates with slashes
+dates = "DD.MM.YY"             # or "day first", "month first" for dates with slashes
 negative_balances = false
+mixed_lengths = false          # true: numbers of several lengths are as printed
+ignore = ["Old status"]        # columns that sound as if they mattered
 [columns]
 number = "Kort nr"
 balance = "Rest"
@@ -18,6 +20,7 @@ import tomllib
 from typing import Any, Final
 
 from mappings.lifecycle import CardStatus
+from mappings.sheets.dates import DateForm
 from mappings.sheets.formats import Field, Format, Role, key_of
 
 _KEYS: Final = frozenset(
@@ -32,6 +35,8 @@ _KEYS: Final = frozenset(
         "negative_balances",
         "delimiter",
         "encoding",
+        "mixed_lengths",
+        "ignore",
     }
 )
 _FIELDS: Final = frozenset(
@@ -47,6 +52,8 @@ _FIELDS: Final = frozenset(
         Field.NOTE,
         Field.CURRENCY,
         Field.POOL,
+        Field.ENABLED,
+        Field.ARCHIVED,
     }
 )
 _DATES: Final = {"day first": True, "month first": False}
@@ -69,10 +76,10 @@ def read_mapping(text: str) -> Format:
         if needed not in columns:
             raise MappingError(f'columns.{needed} is missing: write {needed} = "the name of its column"')
     amounts = _choice(content, "amounts", ("decimal", "minor")) or "decimal"
-    dates = _choice(content, "dates", tuple(_DATES))
-    negative = content.get("negative_balances", False)
-    if not isinstance(negative, bool):
-        raise MappingError("negative_balances must be true or false")
+    day_first, form = date_habit(content.get("dates"))
+    ignored = content.get("ignore", [])
+    if not isinstance(ignored, list) or not all(isinstance(name, str) for name in ignored):
+        raise MappingError("ignore must be a list of the names of columns")
     return Format(
         str(content.get("name", "mapping file")),
         Role.POS,
@@ -81,13 +88,40 @@ def read_mapping(text: str) -> Format:
         statuses={word.lower(): _status("statuses", s) for word, s in _texts(content, "statuses").items()}
         or {s.value: s for s in CardStatus},
         status_default=_status("status_default", str(content.get("status_default", "active"))),
-        negative_balances=negative,
+        negative_balances=_truth(content, "negative_balances"),
         minor_amounts=amounts == "minor",
         decimal_mark=_choice(content, "decimal", (",", ".")),
-        day_first=None if dates is None else _DATES[dates],
+        day_first=day_first,
         delimiter=_choice(content, "delimiter", (";", ",", "\t", "|")),
         encoding=_choice(content, "encoding", ("utf-8", "utf-16", "cp1252")),
+        date_form=form,
+        ignored=frozenset(map(key_of, ignored)),
+        mixed_lengths=_truth(content, "mixed_lengths"),
     )
+
+
+def date_habit(value: object) -> tuple[bool | None, DateForm | None]:
+    """What `dates` says: whether the day comes first in dates with slashes, or how dates are written.
+
+    Raises MappingError.
+    """
+    if value is None:
+        return None, None
+    if not isinstance(value, str):
+        raise MappingError("dates must be a text")
+    if value in _DATES:
+        return _DATES[value], None
+    try:
+        return None, DateForm(value)
+    except ValueError as error:
+        raise MappingError(f"dates: {error}; or {', '.join(map(repr, _DATES))}") from None
+
+
+def _truth(content: dict[str, Any], name: str) -> bool:
+    value = content.get(name, False)
+    if not isinstance(value, bool):
+        raise MappingError(f"{name} must be true or false")
+    return value
 
 
 def _no_unknown(table: dict[str, Any], known: frozenset[str] | set[str], prefix: str) -> None:

@@ -2,18 +2,21 @@
 
 Only Maestra publishes its layout (maestra.md §3). The others are inferred from the fields that the systems'
 APIs have (flow.md §3, lightspeed.md A2 and B2, shopify.md §3.1), so headers are matched by many names. A
-mapping file describes any other layout (`mappings.sheets.custom`).
+layout of one system is recognised by a column that only it has; every other file of numbers and balances is
+read as `flow`, whose names are those of the field. A mapping file describes the rest (see `custom`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from mappings.lifecycle import CardStatus
+from mappings.sheets.dates import DateForm
 
 
 class Role(StrEnum):
@@ -23,6 +26,10 @@ class Role(StrEnum):
     POS = "pos"
     #: Cards of the online shop, without their codes.
     ONLINE = "online"
+    #: Numbers and nothing else that counts: for the pool.
+    NUMBERS = "numbers"
+    #: A plan of giftsync's own.
+    PLAN = "plan"
     #: Pools that cards of a POS file belong to.
     POOLS = "pools"
 
@@ -72,10 +79,26 @@ class Format:
     day_first: bool | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    date_form: DateForm | None = None
+    #: Keys of columns that say nothing more, though their names sound like it.
+    ignored: frozenset[str] = frozenset()
+    #: Whether numbers of several lengths are as they were printed; False: the shorter may have lost zeros.
+    mixed_lengths: bool = False
 
 
 _NON_WORD: Final = re.compile(r"[^a-z0-9]+")
 _FOLDED: Final = str.maketrans({"æ": "ae", "ø": "o", "å": "a", "ä": "a", "ö": "o", "ü": "u"})
+_FOLDED_ANY: Final = str.maketrans(
+    {
+        **{chr(c): folded for c, folded in _FOLDED.items()},
+        "Æ": "Ae",
+        "Ø": "O",
+        "Å": "A",
+        "Ä": "A",
+        "Ö": "O",
+        "Ü": "U",
+    }
+)
 
 
 def key_of(header: str) -> str:
@@ -89,28 +112,58 @@ FLOW: Final = Format(
     "flow",
     Role.POS,
     {
-        Field.NUMBER: ("number", "cardnumber", "giftcardnumber", "kortnummer", "gavekortnummer", "nummer"),
-        Field.BALANCE: ("balance", "saldo", "restbelop", "remaining", "currentbalance"),
-        Field.CVC: ("cvc", "cvv", "pin", "kontrollkode"),
-        Field.BRAND: ("brand", "brandname", "merke", "type", "korttype"),
-        Field.STORE: ("store", "storename", "merchant", "butikk"),
-        Field.STATUS: ("status", "state"),
-        Field.VALID_TO: ("validto", "expires", "expiry", "expirydate", "gyldigtil", "utloper", "utlopsdato"),
+        Field.NUMBER: (
+            *("number", "cardnumber", "giftcardnumber", "kortnummer", "gavekortnummer", "nummer", "kortnr"),
+            *(
+                "code",
+                "giftcardcode",
+                "couponcode",
+                "kode",
+                "serial",
+                "serialnumber",
+                "numero",
+                "kartennummer",
+            ),
+        ),
+        Field.BALANCE: (
+            *("balance", "saldo", "restbelop", "remaining", "currentbalance", "remainingbalance"),
+            *("restsaldo", "guthaben", "restwert", "solde", "remainingamount", "balanceamount"),
+        ),
+        Field.CVC: ("cvc", "cvv", "pin", "pincode", "pinkode", "kontrollkode", "securitycode", "cardpin"),
+        Field.BRAND: ("brand", "brandname", "merke", "type", "korttype", "giftcardtypename", "giftcardtype"),
+        Field.STORE: ("store", "storename", "merchant", "butikk", "storenumber", "outlet", "shop"),
+        Field.STATUS: ("status", "state", "cardstatus", "tilstand"),
+        Field.VALID_TO: (
+            *("validto", "expires", "expiry", "expirydate", "gyldigtil", "utloper", "utlopsdato"),
+            *(
+                "expireson",
+                "expiresat",
+                "expiresutc",
+                "expirationdate",
+                "expiration",
+                "expdate",
+                "validuntil",
+            ),
+            *("gueltigbis", "gultigbis", "ablaufdatum", "giltigtill", "udlobsdato", "end", "enddate"),
+        ),
         Field.LEGACY_NUMBER: ("legacynumber", "legacycardnumber", "oldnumber", "gammeltnummer"),
         Field.NOTE: ("note", "comment", "merknad", "notat"),
-        Field.CURRENCY: ("currency", "valuta"),
+        Field.CURRENCY: ("currency", "valuta", "currencycode", "wahrung"),
+        Field.ENABLED: ("enabled", "active", "isactive", "aktiv", "isenabled"),
+        Field.ARCHIVED: ("archived", "arkivert", "deleted", "slettet", "isdeleted", "voided"),
     },
     frozenset({Field.NUMBER, Field.BALANCE}),
     statuses={
-        "active": _A,
-        "aktiv": _A,
-        "inactive": _I,
-        "inaktiv": _I,
-        "blocked": _S,
-        "sperret": _S,
-        "cleared": _C,
-        "expired": _A,
-        "utlopt": _A,
+        **dict.fromkeys(["active", "aktiv", "activated", "aktivert", "enabled", "available", "valid"], _A),
+        **dict.fromkeys(["open", "issued", "publish", "published", "gyldig", "i bruk", "solgt", "sold"], _A),
+        # Nothing on it, or past its date: balance and date say so.
+        **dict.fromkeys(["used", "redeemed", "expired", "utlopt", "utløpt", "brukt", "fully redeemed"], _A),
+        **dict.fromkeys(["partially redeemed", "partially used", "delvis brukt"], _A),
+        **dict.fromkeys(["inactive", "inaktiv", "not activated", "pending", "draft", "ikke aktivert"], _I),
+        **dict.fromkeys(["blocked", "sperret", "suspended", "frozen", "gesperrt", "disabled", "spärrat"], _S),
+        **dict.fromkeys(["ywgc-disabled", "deaktivert", "on hold"], _S),
+        **dict.fromkeys(["cleared", "closed", "void", "voided", "cancelled", "canceled", "avsluttet"], _C),
+        **dict.fromkeys(["refunded", "trash", "deleted", "makulert", "kansellert"], _C),
     },
 )
 
@@ -198,7 +251,7 @@ SHOPIFY: Final = Format(
     Role.ONLINE,
     {
         Field.ID: ("id", "giftcardid"),
-        Field.LAST_CHARS: ("lastcharacters", "lastfour", "last4", "code", "giftcardcode", "codelast4"),
+        Field.LAST_CHARS: ("lastcharacters", "lastfour", "last4", "codelast4", "last4characters"),
         Field.BALANCE: ("currentbalance", "balance", "remainingbalance"),
         Field.CURRENCY: ("currency",),
         Field.VALID_TO: ("expireson", "expires", "expirydate"),
@@ -208,6 +261,16 @@ SHOPIFY: Final = Format(
     },
     frozenset({Field.ID, Field.LAST_CHARS, Field.BALANCE}),
     telling=frozenset({Field.LAST_CHARS}),
+    # The date says so, too.
+    ignored=frozenset({"expired"}),
+)
+
+#: Numbers for the pool. Never recognised: a file is one because somebody says so.
+NUMBERS: Final = Format(
+    "numbers",
+    Role.NUMBERS,
+    {what: FLOW.columns[what] for what in (Field.NUMBER, Field.BRAND, Field.CVC)},
+    frozenset({Field.NUMBER}),
 )
 
 FORMATS: Final = (MAESTRA_CARDS, MAESTRA_POOLS, LIGHTSPEED_X, LIGHTSPEED_R, SHOPIFY, FLOW)
@@ -241,3 +304,75 @@ def recognise(header: Sequence[str], formats: Sequence[Format] = FORMATS) -> For
         if best is None or len(found) > best[0]:
             best = (len(found), layout)
     return None if best is None else best[1]
+
+
+# --- Columns that are not used ------------------------------------------------------------------------------
+
+_WORDS: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+#: Words that a column's name holds, whole or (with a star) at their beginning.
+_SUGGESTING: Final[Mapping[str, tuple[str, ...]]] = {
+    "status": (
+        *("status*", "state", "active", "aktiv*", "enabled", "disabled", "blocked", "sperret", "gesperrt"),
+        *("tilstand", "zustand", "statut", "archived", "arkivert", "void*", "deleted", "cancel*", "suspend*"),
+        *("locked", "frozen", "estado", "inactive"),
+    ),
+    "expiry": (
+        *(
+            "expir*",
+            "exp",
+            "gyldigtil",
+            "utlop*",
+            "ablauf*",
+            "gueltigbis",
+            "gultigbis",
+            "validto",
+            "validuntil",
+        ),
+        *("validthru", "validtill", "enddate", "end", "verfall*", "udlob*", "giltigtill", "vervaldatum"),
+    ),
+    "currency": ("currenc*", "valuta*", "wahrung*", "devise", "moneda", "valute"),
+    "PIN": ("pin", "pincode", "pinkode", "pinkod", "cvc*", "cvv*", "securitycode", "kontrollkode"),
+    "balance": (
+        *(
+            "balance*",
+            "saldo*",
+            "remaining*",
+            "restbelop",
+            "restwert",
+            "guthaben",
+            "solde",
+            "rest",
+            "available",
+        ),
+    ),
+}
+#: Amounts of another moment than now.
+_OTHER_AMOUNT: Final = re.compile(
+    r"(initial|original|opening|start|first|issued?|face|opprinnelig|ursprunglig|anfangs?)"
+)
+
+
+def suggests(name: str) -> str | None:
+    """What a column's name sounds like: status, expiry, currency, PIN or balance; None for any other."""
+    words = [word.lower() for word in _WORDS.findall(name.translate(_FOLDED_ANY))]
+    spoken = {*words, *(one + two for one, two in pairwise(words))}
+    for what, stems in _SUGGESTING.items():
+        for stem in stems:
+            whole = stem.rstrip("*")
+            if any(word == whole or (stem != whole and word.startswith(whole)) for word in spoken):
+                return None if what == "balance" and _OTHER_AMOUNT.match(key_of(name)) else what
+    return None
+
+
+def unused_columns(
+    layout: Format, header: Sequence[str], used: Iterable[int]
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Names of columns that are not read; then those that sound as if they mattered, and as what."""
+    taken = set(used)
+    names = [
+        name.strip()
+        for position, name in enumerate(header)
+        if position not in taken and name.strip() and not name.startswith("giftsync ")
+    ]
+    loud = [(name, what) for name in names if key_of(name) not in layout.ignored and (what := suggests(name))]
+    return tuple(names), tuple(loud)

@@ -10,12 +10,12 @@ CP1252: Final = "cp1252"
 
 #: First bytes of files that people send instead of a CSV, and what they are.
 _MAGIC: Final = (
-    (b"PK\x03\x04", "an Excel workbook or a ZIP archive", "Open it and save it as CSV UTF-8."),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Open it and save it as CSV UTF-8."),
-    (b"\x1f\x8b", "a gzip archive", "Unpack it first."),
+    (b"PK\x03\x04", "an archive and no workbook", "Unpack it first."),
+    (b"\x1f\x8b", "an archive in an archive", "Unpack it first."),
     (b"%PDF", "a PDF", "Export the cards as CSV instead."),
     (b"SQLite format 3", "a database", "Export the cards as CSV instead."),
 )
+_ZEROS_MIN: Final = 16
 _BOMS: Final = ((codecs.BOM_UTF8, UTF_8), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -35,6 +35,7 @@ class EncodingFinder:
         self._utf_8: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
         self._cp1252_bad = False
         self._started = False
+        self._bytes = self._zeros = 0
 
     def feed(self, chunk: bytes) -> None:
         """Raises NotText for what is certainly no text."""
@@ -43,8 +44,8 @@ class EncodingFinder:
             self._begin(chunk)
         if self._decided is not None:
             return
-        if b"\x00" in chunk:
-            raise NotText("it holds zero bytes, so it is no text. Save it as CSV UTF-8.")
+        self._bytes += len(chunk)
+        self._zeros += chunk.count(0)
         if self._utf_8 is not None:
             try:
                 self._utf_8.decode(chunk)
@@ -71,6 +72,9 @@ class EncodingFinder:
         """The name for `open`. Raises NotText when nothing fits."""
         if self._decided is not None:
             return self._decided
+        # A few of them spoil their rows; more say that it is something else.
+        if self._zeros > max(_ZEROS_MIN, self._bytes // 100):
+            raise NotText("it holds many zero bytes, so it is no text. Save it as CSV UTF-8.")
         if self._utf_8 is not None:
             try:
                 self._utf_8.decode(b"", final=True)

@@ -6,16 +6,17 @@ import csv
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TextIO
 
-from mappings.sheets.custom import MappingError, read_mapping
-from mappings.sheets.formats import FORMATS, Format, Role, format_named
+from mappings.sheets.custom import MappingError, date_habit, read_mapping
+from mappings.sheets.formats import FORMATS, Format, Role, format_named, key_of
 from mappings.sheets.rows import (
+    DELIMITERS,
     REJECT_COLUMNS,
     FileCard,
+    FileTotal,
     Habits,
     OnlineCard,
     Reject,
@@ -25,15 +26,11 @@ from mappings.sheets.rows import (
     header_of,
     read_cards,
     read_pools,
-    rows_of,
 )
-from mappings.sheets.text import EncodingFinder, NotText
+from mappings.sheets.text import NotText
+from sync.importer.sheets import WORKBOOK, Sheet, open_sheet
 from sync.ledger.private_files import open_private
 
-_CHUNK_BYTES: Final = 1 << 20
-#: A longer line is no row of cards, and would have to be held whole.
-_LINE_BYTES_MAX: Final = 1 << 20
-_HEAD_LINES: Final = 20
 _PROGRESS_ROWS: Final = 20_000
 AUTO: Final = "auto"
 
@@ -45,11 +42,38 @@ class FileProblem(Exception):
 
 
 @dataclass(frozen=True)
+class Stated:
+    """What a person says of a file beside its layout."""
+
+    #: Names of columns that say nothing more, though they sound like it.
+    ignored: frozenset[str] = frozenset()
+    #: `day first`, `month first` or a form such as `DD.MM.YY`.
+    dates: str | None = None
+    mixed_lengths: bool = False
+
+    def applied_to(self, layout: Format) -> Format:
+        """Raises FileProblem for dates that are no form."""
+        changed = replace(layout, ignored=layout.ignored | frozenset(map(key_of, self.ignored)))
+        if self.mixed_lengths:
+            changed = replace(changed, mixed_lengths=True)
+        if self.dates is None:
+            return changed
+        try:
+            day_first, form = date_habit(self.dates)
+        except MappingError as error:
+            raise FileProblem(f"--{error}") from None
+        return replace(changed, day_first=day_first, date_form=form)
+
+
+NOTHING_STATED: Final = Stated()
+
+
+@dataclass(frozen=True)
 class CardFile:
     """A file that was looked through once and can be read."""
 
     path: Path
-    encoding: str
+    sheet: Sheet
     habits: Habits
 
     @property
@@ -57,17 +81,32 @@ class CardFile:
         return self.path.name
 
     @property
+    def encoding(self) -> str:
+        return self.sheet.encoding
+
+    @property
     def role(self) -> Role:
         return self.habits.layout.role
 
-    def cards(self, terms: Terms) -> Iterator[FileCard | OnlineCard | Reject]:
-        """Every data row as a card or a reject. Raises FileProblem."""
-        with _naming(self.path), _opened(self.path, self.encoding) as file:
-            yield from read_cards(rows_of(file, self.habits.delimiter), self.habits, terms)
+    def cards(self, terms: Terms) -> Iterator[FileCard | OnlineCard | Reject | FileTotal]:
+        """Every data row as a card, a reject or a total. Raises FileProblem."""
+        with naming(self.path):
+            yield from read_cards(self.sheet.records(self.habits.delimiter), self.habits, terms)
 
     def pools(self) -> dict[str, bool]:
-        with _naming(self.path), _opened(self.path, self.encoding) as file:
-            return read_pools(rows_of(file, self.habits.delimiter), self.habits)
+        with naming(self.path):
+            return read_pools(self.sheet.records(self.habits.delimiter), self.habits)
+
+    def check_columns(self) -> None:
+        """Raises FileProblem when a column that sounds as if it mattered is not read."""
+        if self.habits.suggesting:
+            told = ", ".join(f"{name} (sounds like {what})" for name, what in self.habits.suggesting)
+            names = " ".join(f'--ignore "{name}"' for name, _ in self.habits.suggesting)
+            raise FileProblem(
+                f"{self.path}: these columns are not read, and cards could be taken wrongly without them: "
+                f"{told}. `giftsync import layout {self.path}` writes a mapping file in which you say what "
+                f"they are; or say that they do not matter: {names}"
+            )
 
     def write_rejects(self, path: Path, rejects: Iterable[tuple[int, str, str]]) -> int:
         """Copy the rows on the given lines to `path`, with line, column and reason; returns how many.
@@ -82,10 +121,11 @@ class CardFile:
             return 0
         written = 0
         header = [name for name in self.habits.header if name not in REJECT_COLUMNS]
-        with private_file(path, "utf-8-sig") as out, _opened(self.path, self.encoding) as file:
-            writer = csv.writer(out, delimiter=self.habits.delimiter)
+        with private_file(path, "utf-8-sig") as out:
+            delimiter = "," if self.encoding == WORKBOOK else self.habits.delimiter
+            writer = csv.writer(out, delimiter=delimiter)
             writer.writerow([*header, *REJECT_COLUMNS])
-            for line, row in rows_of(file, self.habits.delimiter):
+            for line, row, _ in self.sheet.records(self.habits.delimiter):
                 while next_one is not None and next_one[0] < line:
                     next_one = next(wanted, None)
                 if next_one is None:
@@ -124,19 +164,30 @@ def layout_of(name: str) -> Format | None:
         raise FileProblem(f"{path}: {words}") from None
 
 
-def open_card_file(path: Path, layout: Format | None, told: Told = lambda rows: None) -> CardFile:
-    """Look through a file once: its encoding, layout and habits. Raises FileProblem."""
-    with _naming(path):
-        encoding = layout.encoding if layout is not None and layout.encoding else _encoding_of(path)
-        with _opened(path, encoding) as file:
-            chosen, header, line, delimiter = header_of(list(islice(file, _HEAD_LINES)), layout)
-        survey = Survey(chosen, header, line, delimiter)
-        with _opened(path, encoding) as file:
-            for count, (at, row) in enumerate(rows_of(file, delimiter), start=1):
-                survey.look(at, row)
-                if count % _PROGRESS_ROWS == 0:
-                    told(count)
-        return CardFile(path, encoding, survey.habits())
+def open_card_file(
+    path: Path,
+    layout: Format | None,
+    told: Told = lambda rows: None,
+    stated: Stated = NOTHING_STATED,
+    content: bytes | None = None,
+) -> CardFile:
+    """Look through a file once: its encoding, layout and habits. Raises FileProblem.
+
+    `content` is what was read from standard input, under the name `path`.
+    """
+    with naming(path):
+        sheet = open_sheet(path, None if layout is None else layout.encoding, content)
+        own = None if layout is None else layout.delimiter
+        chosen, header, line, delimiter = header_of(sheet.head(DELIMITERS if own is None else (own,)), layout)
+        survey = Survey(stated.applied_to(chosen), header, line, delimiter, named=layout is not None)
+        for count, record in enumerate(sheet.records(delimiter), start=1):
+            survey.look(record)
+            if count % _PROGRESS_ROWS == 0:
+                told(count)
+        habits = survey.habits()
+        if not habits.rows:
+            raise SheetError("the file names its columns, and has no rows below them", line)
+        return CardFile(path, sheet, habits)
 
 
 @contextmanager
@@ -156,26 +207,8 @@ def private_file(path: Path, encoding: str = "utf-8") -> Iterator[TextIO]:
         partial.unlink(missing_ok=True)
 
 
-def _encoding_of(path: Path) -> str:
-    finder, since_newline = EncodingFinder(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            finder.feed(chunk)
-            newline = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
-            since_newline = len(chunk) - newline if newline >= 0 else since_newline + len(chunk)
-            if since_newline > _LINE_BYTES_MAX:
-                raise NotText("it has a line longer than a megabyte, so it is no table of cards.")
-    return finder.encoding()
-
-
 @contextmanager
-def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
-    with path.open(encoding=encoding, newline="") as file:
-        yield file
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Errors as FileProblem, with the file's name and line."""
     try:
         yield

@@ -23,7 +23,7 @@ from connectors.mass import Lister
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from mappings.sheets.formats import Role
-from mappings.sheets.rows import FileCard, OnlineCard, Reject, Terms
+from mappings.sheets.rows import FileCard, FileTotal, OnlineCard, Reject, Terms
 from sync.importer.actions import (
     Action,
     Ground,
@@ -90,11 +90,17 @@ class Planner:
     def _take_file(
         self, plan: Import, number: int, file: CardFile, pools: Mapping[str, bool] | None
     ) -> dict[str, Any]:
-        counts = {"rows": 0, "rejects": 0}
+        counts: dict[str, Any] = {"rows": 0, "rejects": 0, "totals": []}
         if file.role is not Role.POOLS:
             rows = self._file_rows(plan, number, file, pools, counts)
             self._stage(f"reading {file.name}", rows, file.habits.rows)
-        return {"file": file.name, "layout": file.habits.layout.name, "encoding": file.encoding, **counts}
+        return {
+            "file": file.name,
+            "layout": file.habits.layout.name,
+            "encoding": file.encoding,
+            "unused": list(file.habits.unused),
+            **counts,
+        }
 
     def _file_rows(
         self,
@@ -102,11 +108,17 @@ class Planner:
         number: int,
         file: CardFile,
         pools: Mapping[str, bool] | None,
-        counts: dict[str, int],
+        counts: dict[str, Any],
     ) -> Iterator[dict[str, Any]]:
         terms = Terms(self.ground.currency, self.link.timezone, pools)
+        since_total = 0
         for item in file.cards(terms):
+            if isinstance(item, FileTotal):
+                # A line that adds the others up is no card; it tells whether all of them were read.
+                counts["totals"].append(_total(item, since_total))
+                continue
             counts["rows"] += 1
+            since_total += item.balance_minor or 0
             match item:
                 case FileCard():
                     row = self._pos_row(plan, item)
@@ -115,7 +127,11 @@ class Planner:
                 case Reject():
                     counts["rejects"] += 1
                     cell = f"{item.column} {item.column_name}".strip() if item.column else ""
-                    row = _row(plan, Verdict(Action.REJECT, item.reason), cell=cell)
+                    shown = "pos_minor" if file.role is Role.POS else "online_minor"
+                    reject = Verdict(Action.REJECT, item.reason)
+                    row = _row(
+                        plan, reject, cell=cell, last_chars=item.last_chars, **{shown: item.balance_minor}
+                    )
             row["source"], row["line"] = number, item.line
             yield row
 
@@ -287,6 +303,17 @@ def _seen_of(card: OnlineCard, currency: str) -> Seen:
         at=datetime.now(UTC),
         note=card.note,
     )
+
+
+def _total(total: FileTotal, read_minor: int) -> dict[str, Any]:
+    """What a file's own total says, and whether the rows above it come to that."""
+    stated = total.balance_minor
+    return {
+        "line": total.line,
+        "minor": stated,
+        "read_minor": read_minor,
+        "agrees": None if stated is None else stated == read_minor,
+    }
 
 
 def _row(plan: Import, verdict: Verdict, **more: Any) -> dict[str, Any]:

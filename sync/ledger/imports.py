@@ -213,7 +213,7 @@ class Imports:
     def candidates(self, plan: Import, after_id: int, limit: int) -> list[Row]:
         """POS rows that some unknown card online may be, by its last four."""
         online_last = select(import_rows.c.last_chars).where(
-            _of(plan), import_rows.c.serial_index.is_(None), import_rows.c.action.not_in(("known",))
+            _of(plan), import_rows.c.online_id.is_not(None), import_rows.c.action.not_in(("known",))
         )
         where = and_(
             import_rows.c.serial_index.is_not(None),
@@ -228,14 +228,16 @@ class Imports:
         return self._page(plan, where, after_id, limit)
 
     def shown(self, plan: Import) -> tuple[int, int, int, int]:
-        """Cards and money that the POS showed, then those that the online shop did."""
+        """Cards and money that the POS showed, then those that the online shop did; each card once."""
         columns = [
             function(import_rows.c[name])
             for name in ("pos_minor", "online_minor")
             for function in (func.count, func.sum)
         ]
         with reading(self.engine) as connection:
-            row = connection.execute(select(*columns).where(_of(plan))).one()
+            cards_only = or_(import_rows.c.serial_index.is_not(None), import_rows.c.online_id.is_not(None))
+            again = or_(*(import_rows.c.reason.startswith(words) for words in (_SAME_CARD, _TWO_BALANCES)))
+            row = connection.execute(select(*columns).where(_of(plan), cards_only, ~again)).one()
         return row[0], int(row[1] or 0), row[2], int(row[3] or 0)
 
     def change(self, changes: Sequence[Values]) -> None:
@@ -525,6 +527,10 @@ class Imports:
             return {row.batch_line: row.card_id for row in found}
 
 
+_SAME_CARD = "the same card as"
+_TWO_BALANCES = "one number with different balances or statuses"
+
+
 def _of(plan: Import) -> ColumnElement[bool]:
     return and_(import_rows.c.import_id == plan.id, import_rows.c.id > plan.first_row)
 
@@ -575,9 +581,9 @@ def _duplicate_changes(group: Sequence[Any], names: Sequence[str]) -> list[dict[
         return f"line {row.line}" if len(names) == 1 else f"line {row.line} of {names[row.source]}"
 
     if len({(row.pos_minor, row.status) for row in group}) == 1:
-        return [_rejected(row, f"the same card as on {place(group[0])}") for row in group[1:]]
+        return [_rejected(row, f"{_SAME_CARD} on {place(group[0])}") for row in group[1:]]
     places = ", ".join(map(place, group[:PLACES_SHOWN])) + (", …" if len(group) > PLACES_SHOWN else "")
-    return [_rejected(row, f"one number with different balances or statuses: {places}") for row in group]
+    return [_rejected(row, f"{_TWO_BALANCES}: {places}") for row in group]
 
 
 def _rejected(row: Any, reason: str) -> dict[str, Any]:
@@ -588,7 +594,8 @@ def _rejected(row: Any, reason: str) -> dict[str, Any]:
         "action": "reject",
         "reason": reason,
         "amount_minor": 0,
-        "pos_minor": None,
+        # A rejected card is still owed.
+        "pos_minor": row.pos_minor,
         "online_minor": None,
         "online_id": None,
     }
