@@ -21,12 +21,15 @@ from rich.progress import (
 from rich.text import Text
 
 from cli.build import SHOPIFY
-from cli.output import Output, facts, plural, rows, table
+from cli.output import Output, plural, rows, table
 from connectors.base import Side, Usage
 from mappings.money import decimal_from_minor, format_money
 from sync.importer.actions import Action
+from sync.importer.outcomes import Sum
 from sync.importer.progress import ImportProgress
 from sync.importer.report import ImportReport
+from sync.importer.report_html import explanation, headline
+from sync.ledger.import_sums import SideSums
 from sync.ledger.imports import Import, Total
 
 TOP = 10
@@ -128,6 +131,10 @@ class PlanShown:
     path: Path
     rejects: Sequence[tuple[Path, int]]
     pool_free: int
+    #: Older plans that were never begun.
+    others: Sequence[Import] = ()
+    #: Where the plan went that stood in the file before.
+    kept: Path | None = None
 
 
 def show_plan(shown: PlanShown, output: Output) -> None:
@@ -175,6 +182,13 @@ def show_plan(shown: PlanShown, output: Output) -> None:
         _show_top(shown.totals, what, currency, output)
     _show_before(plan, output)
     output.say(f"Plan {plan.id}: {shown.path}")
+    if shown.kept is not None:
+        output.say(f"The plan that stood in that file is now {shown.kept}")
+    for other in shown.others:
+        output.say(
+            f"Plan {other.id} of {other.created_at:%Y-%m-%d} is not begun and stays: apply it, or drop it: "
+            f"`giftsync import discard {other.id}`"
+        )
     for path, rejected_rows in shown.rejects:
         output.say(
             f"Rejects: {path} ({plural(rejected_rows, 'row')}; it holds whole numbers, delete it when done)"
@@ -236,7 +250,7 @@ def _by(totals: Sequence[Total], what: str) -> dict[str, tuple[int, int, int]]:
         cards, minor, create = found.get(key, (0, 0, 0))
         found[key] = (
             cards + one.cards,
-            minor + (one.pos_minor or one.online_minor),
+            minor + one.found_minor,
             create + one.amount_minor,
         )
     return found
@@ -295,35 +309,43 @@ def show_report(
 ) -> None:
     """What the import came to."""
     currency = report.plan.currency
-    right = ["Cards", "Imported", "+ created", "+ moved", "= shows"]
-    made = table("Side", *right, title=f"Import {report.plan.id}", right=right)
-    content = [
-        (
-            side.side,
-            f"{side.cards:,}",
-            format_money(side.had_minor, currency),
-            format_money(side.made_minor, currency),
-            format_money(side.moved_minor + side.on_the_way_minor, currency),
-            format_money(side.shows_minor, currency),
+    output.say(headline(report))
+    output.say("")
+    right = ["Cards", "Planned", "Put on new cards"]
+    outcomes = table("Outcome", *right, title=f"Import {report.plan.id}", right=right)
+    content = [(kind.label, *_sum_cells(one, currency)) for kind, one in report.tally.by.items()]
+    output.show(rows(outcomes, [*content, ("planned", *_sum_cells(_planned(report), currency))]))
+    right = ["Made", "Money made", "Read back", "Shows"]
+    sides = table("Side", *right, title="Both sides", right=right)
+    output.show(rows(sides, (_side_cells(side, report) for side in report.sides)))
+    output.say("")
+    output.say(explanation(report))
+    for kind, (count, minor) in report.conflicts.items():
+        words = (
+            f"{plural(count, 'conflict')} {kind.replace('_', ' ')}, {format_money(minor, currency)} at stake"
         )
-        for side in report.sides
-    ]
-    output.show(rows(made, content))
-    conflicts = sum(count for count, _ in report.conflicts.values())
-    lines = [
-        ("Money in", format_money(report.hub.opening_minor, currency)),
-        ("Moved since", format_money(report.hub.changes_minor, currency)),
-        ("Money in the hub", format_money(report.hub.balance_minor, currency)),
-        ("Cards made now", f"{progress.made:,}"),
-        ("Moved since the plan", f"{progress.moved:,}"),
-        ("Conflicts waiting", f"{conflicts:,}"),
-        ("Used", ", ".join(f"{n} {u.calls:,} calls, {u.points:,} points" for n, u in usage.items())),
-    ]
-    if report.checked is not None:
-        for name, (count, minor) in sorted(report.checked.shown.items()):
-            lines.append((f"Read back: {name}", f"{count:,} cards, {format_money(minor, currency)}"))
-    output.show(facts(lines))
-    output.say("Money in is money out." if report.adds_up else "The sums do not agree: see the report.")
+        output.say(f"{words}: giftsync conflicts list")
+    if report.tally.unexpected.cards:
+        output.say("Why cards fell away stands in the report, a line each.")
+    output.note("Used: " + ", ".join(f"{n} {u.calls:,} calls, {u.points:,} points" for n, u in usage.items()))
+
+
+def _planned(report: ImportReport) -> Sum:
+    """The plan's own sum, beside what was put on new cards."""
+    planned = report.planned
+    return Sum(planned.cards, planned.planned_minor, report.tally.total.made_minor)
+
+
+def _sum_cells(one: Sum, currency: str) -> tuple[str, str, str]:
+    made = format_money(one.made_minor, currency) if one.made_minor else ""
+    return f"{one.cards:,}", format_money(one.planned_minor, currency), made
+
+
+def _side_cells(side: SideSums, report: ImportReport) -> tuple[str, ...]:
+    currency = report.plan.currency
+    shown = None if report.checked is None else report.checked.shown.get(side.side, (0, 0))
+    read = ("not read", "not read") if shown is None else (f"{shown[0]:,}", format_money(shown[1], currency))
+    return side.side, f"{side.made_cards:,}", format_money(side.made_minor, currency), *read
 
 
 def report_json(report: ImportReport) -> dict[str, object]:
@@ -337,7 +359,18 @@ def report_json(report: ImportReport) -> dict[str, object]:
     return {
         "plan": report.plan.id,
         "currency": currency,
+        "verdict": report.verdict.value,
+        "headline": headline(report),
         "adds_up": report.adds_up,
+        "planned": {"cards": report.planned.cards, "money": text(report.planned.planned_minor)},
+        "outcomes": {
+            kind.value: {
+                "cards": one.cards,
+                "planned": text(one.planned_minor),
+                "made": text(one.made_minor),
+            }
+            for kind, one in report.tally.by.items()
+        },
         "hub": {
             "cards": report.hub.cards,
             "opening": text(report.hub.opening_minor),
@@ -354,7 +387,8 @@ def report_json(report: ImportReport) -> dict[str, object]:
                 "created": text(side.made_minor),
                 "moved": text(side.moved_minor),
                 "on_the_way": text(side.on_the_way_minor),
-                "shows": text(side.shows_minor),
+                "expected": text(side.shows_minor),
+                "shows": _shown_json(report, side.side),
                 "adds_up": side.adds_up,
             }
             for side in report.sides
@@ -365,9 +399,18 @@ def report_json(report: ImportReport) -> dict[str, object]:
             "discrepancies": checked.discrepancies,
             "unread": checked.unread,
             "moved": checked.moved,
+            "moved_money": text(checked.moved_minor),
             "absent": checked.absent,
+            "busy": checked.busy,
             "shown": {n: {"cards": c, "money": text(m)} for n, (c, m) in checked.shown.items()},
         },
         "conflicts": {kind: count for kind, (count, _) in report.conflicts.items()},
         "left": report.left,
     }
+
+
+def _shown_json(report: ImportReport, side: str) -> str | None:
+    """What the side was read to show; None when it was not read."""
+    if report.checked is None:
+        return None
+    return decimal_from_minor(report.checked.shown.get(side, (0, 0))[1], report.plan.currency)

@@ -12,7 +12,7 @@ what the hash chain does and does not show is in docs/explanation/ledger.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeGuard
@@ -35,6 +35,7 @@ __all__ = ["Audit", "Finding", "FindingKind", "SideTotals", "Totals", "audit"]
 SIDE_FAILURES_MAX = 3
 
 Progress = Callable[[int], None]
+Compared = Callable[[Sequence[int]], Collection[int]]
 
 
 @dataclass
@@ -99,13 +100,14 @@ def audit(
     clock: Callable[[], datetime],
     sides: Mapping[str, Side] | None = None,
     progress: Progress = lambda cards: None,
+    compared: Compared | None = None,
 ) -> Audit:
     """An audit to iterate over once. With `sides`, each presence is read there and compared with its shadow.
 
     Iterating raises VaultError when the key is not the one of this ledger. `progress` is told the number of
-    cards checked so far.
+    cards checked so far. `compared` picks, of some card ids, those that are read on their sides; None: all.
     """
-    return Audit(engine, vault, clock, sides or {}, progress)
+    return Audit(engine, vault, clock, sides or {}, progress, compared)
 
 
 @dataclass
@@ -117,6 +119,7 @@ class Audit:
     clock: Callable[[], datetime]
     sides: Mapping[str, Side]
     progress: Progress = lambda cards: None
+    compared: Compared | None = None
     cards: int = field(default=0, init=False)
     movements: int = field(default=0, init=False)
     intents: int = field(default=0, init=False)
@@ -156,8 +159,9 @@ class Audit:
             for rows in page:
                 yield from check_card(rows, self.vault, currency_of)
                 self._count(rows)
+            chosen = self._compared_of(page)
             for side in self.sides.values():
-                yield from self._compare(side, page)
+                yield from self._compare(side, chosen)
             self.progress(self.cards)
         self.ended_at = self.clock()
 
@@ -198,6 +202,12 @@ class Audit:
                 totals.side(intent["side"]).on_the_way_minor += _number(intent["amount_minor"])
 
     # --- the sides ------------------------------------------------------------------------------------------
+
+    def _compared_of(self, page: Sequence[CardRows]) -> Sequence[CardRows]:
+        if self.compared is None or not self.sides:
+            return page
+        wanted = self.compared([rows.card["id"] for rows in page if rows.card is not None])
+        return [rows for rows in page if rows.card is not None and rows.card["id"] in wanted]
 
     def _compare(self, side: Side, page: Sequence[CardRows]) -> Iterator[Finding]:
         """Read the page's presences there, outside any transaction, and list what differs."""

@@ -39,11 +39,12 @@ from sync.importer.actions import Action
 from sync.importer.apply import Importer, Mode
 from sync.importer.files import AUTO, CardFile, Stated, private_file
 from sync.importer.layout_file import layout_text
+from sync.importer.outcomes import Outcome, Told
 from sync.importer.plan import Planner, Stopped
-from sync.importer.planfile import choose_rows, import_id_of, write_plan
+from sync.importer.planfile import choose_rows, import_id_of, keep_older, write_plan
 from sync.importer.progress import Halt, ImportProgress
-from sync.importer.report import ImportReport, make_report, told_rows, write_rows
-from sync.importer.report_html import render_html
+from sync.importer.report import ImportReport, RowsFile, make_report
+from sync.importer.report_html import RowsShown, render_html
 from sync.ledger.engine import only_worker
 from sync.ledger.imports import Import, Imports
 from sync.worker import Worker
@@ -111,12 +112,15 @@ def plan(
             planner = Planner(worker.link, imports, ground_of(settings, worker), bar.progress, stop)
             try:
                 made, sources = planner.plan(files, lister_of(worker), ask_pos=ask_pos)
+                kept = keep_older(out, made)
                 write_plan(out, imports, made, lambda rows: bar.progress("writing the plan", rows, 0))
             except Stopped:
                 output.note("Stopped; nothing was changed and no plan was written.")
                 return STOPPED
             rejects = _write_rejects(imports, made, files, out)
-            shown = PlanShown(made, sources, imports.totals(made), out, rejects, ledger.pool.free(FLOW))
+            others = [one for one in imports.unbegun() if one.id != made.id]
+            free = ledger.pool.free(FLOW)
+            shown = PlanShown(made, sources, imports.totals(made), out, rejects, free, others, kept)
     show_plan(shown, output)
     attention = any(total.action in (Action.CONFLICT, Action.REJECT) for total in shown.totals)
     code = ExitCode.CONFLICTS if attention else ExitCode.IN_STEP
@@ -189,7 +193,7 @@ def apply(
         with opened_sides(settings, stop, cvc_for) as sides, only_worker(ledger.engine):
             worker = build_worker(settings, ledger, sides, report_closed)
             check_sides(worker)
-            _choose(plan_file, imports, made, output, ask=not yes and not as_json and sys.stdin.isatty())
+            _choose(plan_file, imports, made, output, yes=yes, limit=limit)
             progress = ImportProgress()
             importer = Importer(
                 import_link(settings, worker, imports, made),
@@ -211,19 +215,26 @@ def apply(
             with import_bar(output, progress, sides):
                 done = importer.apply(made)
             usage = {name: side.usage() for name, side in sides.items()}
-            report = _report(imports, made, worker, sides if check and not stop.is_set() else None, output)
-        written = _write_report(plan_file, imports, report)
+            read = sides if check and not stop.is_set() else None
+            report, written = _report(plan_file, imports, made, worker, read, output)
     return _said(output, report, progress, written, usage, done=done, limited=limit is not None)
 
 
-def _choose(plan_file: Path, imports: Imports, made: Import, output: Output, *, ask: bool) -> None:
-    """Mark the rows of the file, and ask before the first card is made."""
+def _choose(
+    plan_file: Path, imports: Imports, made: Import, output: Output, *, yes: bool, limit: int | None
+) -> None:
+    """Mark the rows of the file, and ask before the first card is made; where nobody can be asked, refuse."""
     choose_rows(plan_file, imports, made)
-    left = imports.count_left(made)
-    if ask and left:
-        cards = sum(count for count, _ in left.values())
-        output.note(f"{plural(cards, 'card')} of plan {made.id} will be brought into step.")
-        typer.confirm("Go ahead?", abort=True, err=True)
+    cards = _rows_ahead(imports, made, limit)
+    if yes or not cards:
+        return
+    if output.as_json or not sys.stdin.isatty():
+        raise OperatorError(
+            f"nothing was done: {plural(cards, 'card')} would be brought into step; nobody can be asked here",
+            "Add --yes when that is meant.",
+        )
+    output.note(f"{plural(cards, 'card')} of plan {made.id} will be brought into step.")
+    typer.confirm("Go ahead?", abort=True, err=True)
 
 
 def _rows_ahead(imports: Imports, made: Import, limit: int | None) -> int:
@@ -232,36 +243,37 @@ def _rows_ahead(imports: Imports, made: Import, limit: int | None) -> int:
 
 
 def _report(
+    plan_file: Path,
     imports: Imports,
     made: Import,
     worker: Worker,
     sides: Mapping[str, Side] | None,
     output: Output,
-) -> ImportReport:
+) -> tuple[ImportReport, dict[str, str]]:
+    """Make the report and write it: the page, and every row as CSV. All of it is told of the same rows."""
     fresh = imports.get(made.id)
     if sides is not None:
         output.note("Reading every card back for the report.")
-    return make_report(
-        imports, fresh, (FLOW, SHOPIFY), worker.link.clock, None if sides is None else dict(sides)
-    )
-
-
-def _write_report(plan_file: Path, imports: Imports, report: ImportReport) -> dict[str, str]:
     page, table = plan_file.with_suffix(".report.html"), plan_file.with_suffix(".report.csv")
-    rejected = told_rows(imports, report.plan, Action.REJECT.value)
-    waiting = (
-        told
-        for told in told_rows(imports, report.plan, *_DOING)
-        if told.outcome.startswith("waits for a person")
-        or (told.row.state == "done" and not told.row.card_id)
-    )
+    shown = RowsShown()
+    with private_file(table, "utf-8-sig") as file:
+        rows = RowsFile(file, fresh)
+
+        def each(told: Told) -> None:
+            rows.write(told)
+            shown.add(told)
+
+        found = make_report(
+            imports,
+            fresh,
+            (FLOW, SHOPIFY),
+            worker.link.clock,
+            None if sides is None else dict(sides),
+            each=each,
+        )
     with private_file(page) as file:
-        file.write(render_html(report, rejected, waiting))
-    write_rows(table, imports, report.plan)
-    return {"html": str(page), "csv": str(table)}
-
-
-_DOING = tuple(action.value for action in Action if action.does_something)
+        file.write(render_html(found, shown.rejected, shown.waiting, shown.others))
+    return found, {"html": str(page), "csv": str(table)}
 
 
 def _said(
@@ -278,10 +290,9 @@ def _said(
     output.say(f"Report: {written['html']} and {written['csv']}")
     for error in progress.errors:
         output.note(f"error: {error}")
-    if not done:
+    if report.left:
         output.say(f"{plural(report.left, 'row')} left: run the same command again.")
-    failed = bool(progress.errors) or not report.adds_up or (not done and not limited)
-    code = ExitCode.FAILED if failed else ExitCode.CONFLICTS if report.conflicts else ExitCode.IN_STEP
+    code = _exit_code(report, progress, limited=limited)
     output.emit(
         "import report",
         {
@@ -295,6 +306,28 @@ def _said(
         code,
     )
     return code
+
+
+def _exit_code(report: ImportReport, progress: ImportProgress, *, limited: bool) -> ExitCode:
+    """By consequence: what a trial leaves undone is no failure, what fell away or differs is one."""
+    failed = bool(progress.errors) or not report.adds_up or bool(report.tally.unexpected.cards)
+    if failed or (report.left and not limited):
+        return ExitCode.FAILED
+    conflicts = report.tally.by[Outcome.CONFLICT].cards
+    return ExitCode.CONFLICTS if conflicts or report.conflicts else ExitCode.IN_STEP
+
+
+@app.command()
+def discard(
+    plan_id: Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id, or its file.")],
+    config: ConfigOption = None,
+) -> None:
+    """Drop a plan that was never begun, with its rows."""
+    with open_ledger(load_settings(config), create=False) as ledger:
+        imports = imports_of(ledger)
+        made = imports.get(import_id_of(Path(plan_id)) if Path(plan_id).exists() else plan_id)
+        imports.discard(made)
+    Output().say(f"Plan {made.id} is dropped. Nothing of it was carried out.")
 
 
 @app.command()
@@ -312,7 +345,7 @@ def report(
     with stop_on_signals(output.note) as stop, opened_worker(settings, stop) as (worker, ledger):
         imports = imports_of(ledger)
         made = imports.get(import_id_of(plan_file))
-        found = _report(imports, made, worker, worker.link.sides if check else None, output)
-        written = _write_report(plan_file, imports, found)
+        sides = worker.link.sides if check else None
+        found, written = _report(plan_file, imports, made, worker, sides, output)
         usage = {name: side.usage() for name, side in worker.link.sides.items()}
-    return _said(output, found, ImportProgress(), written, usage, done=not found.left, limited=True)
+    return _said(output, found, ImportProgress(), written, usage, done=not found.left, limited=False)

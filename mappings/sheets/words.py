@@ -118,6 +118,10 @@ _TOTALS: Final = frozenset(
 )
 
 
+#: More statuses than these are not read out.
+_LISTED_MAX: Final = 12
+
+
 def bare(cell: str) -> str:
     """The cell without stray spaces and without what spreadsheets put around text: `="0012"`, `'0012`."""
     if not cell or (cell[0].isalnum() and cell[-1].isalnum()):
@@ -156,5 +160,10 @@ def status(cell: str, known: Mapping[str, CardStatus], default: CardStatus | Non
         return default
     found = known.get(text)
     if found is None:
-        raise CellError(f"the status is not one of {', '.join(sorted(known))}")
+        if len(known) <= _LISTED_MAX:
+            raise CellError(f"the status is not one of {', '.join(sorted(known))}")
+        raise CellError(
+            "the status is not one of the words that are known; a mapping file says what it means "
+            "(`giftsync import layout FILE` lists all words of the column)"
+        )
     return found

@@ -90,6 +90,7 @@ class Ground:
         return longer, self.online_can.accepts_serial(longer)
 
 
+SAME_ON_BOTH = "the same on both sides"
 _EXCLUDED = "its brand is excluded"
 
 
@@ -131,7 +132,7 @@ def for_pair(card: PosCard, online: Seen, ground: Ground) -> Verdict:
     worth = 0 if card.status is CardStatus.CLOSED else card.balance_minor
     worth_online = 0 if online.status is CardStatus.CLOSED else online.balance_minor
     if worth == worth_online:
-        return Verdict(Action.ADOPT, "the same on both sides")
+        return Verdict(Action.ADOPT, SAME_ON_BOTH)
     rules = ground.rules
     if rules.first_contact_side is not None:
         return Verdict(Action.ADOPT, f"two balances; the link believes {rules.first_contact_side}")

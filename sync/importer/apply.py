@@ -97,7 +97,8 @@ class Importer:
         now = self.link.clock()
         self.imports.take(plan, batches.owner, now, alone=self.alone)
         if self.alone:
-            batches.free_the_dead(prefix, now)
+            # Whatever held a card, an import or a worker, is dead.
+            self.link.store.free_all(now)
         # What an earlier apply finished, and did not live to note, is not looked at again.
         self.imports.finish_rows(plan)
         self._run_id = self._start_run()

@@ -19,12 +19,11 @@ from mappings.serials import Serial, mask
 from sync import decide
 from sync.importer.actions import Action, Ground
 from sync.importer.numbers import Numbers
+from sync.importer.outcomes import IDLE, KNOWN, LEFT_OUT
 from sync.ledger.batches import Batches, Newborn
 from sync.ledger.imports import Imports, Row
 from sync.model import Presence, unborn
 from sync.work import Link
-
-KNOWN = "the hub has it already"
 
 
 @dataclass
@@ -98,7 +97,7 @@ class Meeter:
             met.settled[row.id] = f"left alone: {pos} shows {what}"
             return
         if rules.brands.excludes(pos, seen.brand):
-            met.settled[row.id] = f"left out: the brand {seen.brand} is excluded"
+            met.settled[row.id] = f"{LEFT_OUT}: the brand {seen.brand} is excluded"
             return
         theirs, reason = self.ground.online_serial(serial)
         shown: dict[str, Seen] = {pos: seen}
@@ -122,7 +121,7 @@ class Meeter:
         if decision.conflicts:
             words = [*words, f"conflict: {decision.conflicts[0].kind.replace('_', ' ')}"]
         elif row.action == Action.CREATE_ONLINE and not decision.intents:
-            words = [*words, f"nothing to create now ({_why_idle(seen)})"]
+            words = [*words, f"{IDLE} ({_why_idle(seen)})"]
         met.born.append(Newborn(row.id, decision, "; ".join(words)))
 
     # --- cards that were bought online ----------------------------------------------------------------------
@@ -143,7 +142,7 @@ class Meeter:
             elif not isinstance(seen, Seen):
                 met.unread.append(seen.reason if isinstance(seen, Unreadable) else "no answer")
             elif seen.status is not CardStatus.ACTIVE or seen.balance_minor == 0 or _expired(seen, today):
-                met.settled[row.id] = f"nothing to create now ({_why_idle(seen)})"
+                met.settled[row.id] = f"{IDLE} ({_why_idle(seen)})"
             else:
                 ready.append((row, seen))
         details = self.details_of([seen.native_id for _, seen in ready]) if ready else {}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from itertools import islice
 
 from mappings.money import format_money
 from mappings.serials import mask
-from sync.importer.actions import Action
+from sync.importer.outcomes import Outcome, Sum, Told
 from sync.importer.planfile import plan_source
-from sync.importer.report import ImportReport, Told
+from sync.importer.report import ImportReport, Verdict
 from sync.ledger.import_sums import Liability
 
 #: Rejects and conflicts that the page lists; the CSV beside it has all.
@@ -18,7 +19,7 @@ ROWS_SHOWN_MAX = 500
 
 _STYLE = """
 :root { --ink:#1d2433; --soft:#667085; --line:#e4e7ec; --page:#f6f7f9; --good:#067647; --good-bg:#ecfdf3;
-  --bad:#b42318; --bad-bg:#fef3f2; --bar:#3b6fd8; --bar-bg:#e8eefb; }
+  --bad:#b42318; --bad-bg:#fef3f2; --open:#8a4b00; --open-bg:#fff8eb; --bar:#3b6fd8; --bar-bg:#e8eefb; }
 * { box-sizing:border-box; }
 body { margin:0; background:var(--page); color:var(--ink);
   font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif; }
@@ -29,8 +30,10 @@ p.sub { color:var(--soft); margin:0 0 24px; }
 section, .proof { background:#fff; border:1px solid var(--line); border-radius:10px; padding:18px 20px; }
 .proof { border-left:6px solid var(--good); background:var(--good-bg); }
 .proof.bad { border-left-color:var(--bad); background:var(--bad-bg); }
+.proof.open { border-left-color:var(--open); background:var(--open-bg); }
 .proof strong { display:block; font-size:18px; color:var(--good); }
 .proof.bad strong { color:var(--bad); }
+.proof.open strong { color:var(--open); }
 .tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(165px,1fr)); gap:12px; margin:16px 0 0; }
 .tile { background:#fff; border:1px solid var(--line); border-radius:10px; padding:14px 16px; }
 .tile b { display:block; font-size:22px; font-variant-numeric:tabular-nums; }
@@ -48,23 +51,51 @@ td.tight { white-space:nowrap; padding-right:18px; }
 .soft { color:var(--soft); }
 code { font:13px ui-monospace,SFMono-Regular,Menlo,monospace; }
 footer { color:var(--soft); font-size:13px; margin-top:36px; }
+.wide { overflow-x:auto; }
+@media (max-width:640px) { main { padding:20px 12px 40px; } section, .proof { padding:12px; }
+  .bar { min-width:48px; } .tile b { font-size:18px; } h1 { font-size:22px; } td, th { padding-right:8px; } }
 @media print { body { background:#fff; } main { padding:0; } }
 """
 
-_LABELS = {
-    Action.ADOPT: "On both sides already: adopted",
-    Action.CREATE_ONLINE: "Created in Shopify",
-    Action.CREATE_POS: "Created in the store",
-    Action.CONFLICT: "Two balances: a person decides",
-    Action.WATCH: "Known to the hub, nothing to create",
-    Action.KNOWN: "In the hub already",
-    Action.SKIP: "Nothing to keep in step",
-    Action.REJECT: "Rejected",
+#: What each outcome means, on the page.
+_MEANING = {
+    Outcome.MADE: "a card was made with the money that was planned, and its side confirmed it",
+    Outcome.ALREADY_SO: "both sides agree, the hub had it, or there is nothing to make now",
+    Outcome.DIFFERED: "in step, with another amount than planned or by another way",
+    Outcome.FELL_AWAY: "nothing came of it: gone, closed, excluded, or taken out of the plan",
+    Outcome.CONFLICT: "a person decides",
+    Outcome.REJECTED: "the row or the card could not be taken",
+    Outcome.NOT_YET: "not done, or not confirmed",
 }
 
 
-def render_html(report: ImportReport, left_out: Iterable[Told], waiting: Iterable[Told]) -> str:
-    """The page. `left_out` are rejects, `waiting` rows that wait for a person."""
+@dataclass
+class RowsShown:
+    """The rows that the page lists, as many as it holds."""
+
+    rejected: list[Told] = field(default_factory=list)
+    waiting: list[Told] = field(default_factory=list)
+    others: list[Told] = field(default_factory=list)
+
+    def add(self, told: Told) -> None:
+        lists = {
+            Outcome.REJECTED: self.rejected,
+            Outcome.CONFLICT: self.waiting,
+            Outcome.NOT_YET: self.others,
+            Outcome.DIFFERED: self.others,
+        }
+        fits = self.others if told.unexpected else lists.get(told.kind)
+        if fits is not None and len(fits) <= ROWS_SHOWN_MAX:
+            fits.append(told)
+
+
+def render_html(
+    report: ImportReport, left_out: Iterable[Told], waiting: Iterable[Told], others: Iterable[Told] = ()
+) -> str:
+    """The page. `left_out` are rejects, `waiting` rows that wait for a person.
+
+    `others` are rows that differed, or fell away though they were to be done.
+    """
     plan, currency = report.plan, report.plan.currency
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
@@ -74,16 +105,18 @@ def render_html(report: ImportReport, left_out: Iterable[Told], waiting: Iterabl
         _subtitle(report),
         _proof(report),
         _tiles(report),
-        "<h2>Both sides, before and after</h2>",
-        _sides(report),
         "<h2>What happened to each card</h2>",
-        _actions(report),
+        _outcomes(report),
+        "<h2>Both sides</h2>",
+        _sides(report),
         "<h2>What is owed, by brand</h2>",
         _liability(report.brands, "Brand", currency),
         "<h2>What is owed, by store</h2>",
         _liability(report.stores, "Store", currency),
         "<h2>Waiting for a person</h2>",
         _rows(report, waiting, "Nothing waits for a person."),
+        "<h2>Not as planned</h2>",
+        _rows(report, others, "Every card that was done was done as planned."),
         "<h2>Rejected</h2>",
         _rows(report, left_out, "No line and no card was rejected."),
         _footer(report),
@@ -107,52 +140,100 @@ def _footer(report: ImportReport) -> str:
     )
 
 
-def _proof(report: ImportReport) -> str:
-    currency, hub = report.plan.currency, report.hub
+def headline(report: ImportReport) -> str:
+    """What the import came to, in a sentence."""
+    currency, by = report.plan.currency, report.tally.by
+    match report.verdict:
+        case Verdict.WRONG:
+            return "The sums do not agree."
+        case Verdict.UNFINISHED:
+            return f"Not finished: {_cards(by[Outcome.NOT_YET], currency)} not made yet, or not confirmed."
+        case Verdict.FELL_AWAY:
+            return f"{_cards(report.tally.unexpected, currency)} fell away: find out why."
+        case Verdict.CONFLICTS:
+            return f"{_cards(by[Outcome.CONFLICT], currency)} {_waits(by[Outcome.CONFLICT])} for a person."
+        case Verdict.NOT_READ:
+            return "All is done. The sides were not read back, so it is not proved that they show it."
+    return "Money in is money out: the difference is 0."
+
+
+def explanation(report: ImportReport) -> str:
+    """What the headline rests on, and the next step."""
+    currency, hub, checked = report.plan.currency, report.hub, report.checked
     opening, balance = format_money(hub.opening_minor, currency), format_money(hub.balance_minor, currency)
     words = f"The imported cards came with {opening}"
     if hub.changes_minor:
         words += f", moved by {format_money(hub.changes_minor, currency)} since,"
-    words += f" and hold {balance}."
-    checked = report.checked
+    words += f" and are worth {balance} in the hub."
     if checked is None:
-        words += " The sides were not read back for this report."
+        words += " The sides were not read back for this report: `giftsync import report PLAN` does it."
     else:
         shown = "; ".join(
             f"{name.capitalize()} shows {format_money(minor, currency)} on {count:,} cards"
             for name, (count, minor) in sorted(checked.shown.items())
         )
-        words += f" Read back card by card, {shown}."
-        if checked.moved or checked.unread or checked.discrepancies:
-            words += (
-                f" {checked.moved:,} cards moved since they were last read, {checked.unread:,} could not be "
-                f"read, {checked.discrepancies:,} discrepancies in the ledger."
-            )
-    shows = {side.shows_minor for side in report.sides}
-    if len(shows) > 1:
-        words += (
-            f" The sides differ by {format_money(max(shows) - min(shows), currency)}: cards that wait for a "
-            "person, or are suspended or expired, stay as they are."
-        )
+        words += f" Read back card by card: {shown or 'no card is there yet'}."
+        words += _differing(report)
     if report.left:
-        words += f" {report.left:,} rows of the plan are not done yet: run the same command again."
-    head = "Money in is money out: the difference is 0." if report.adds_up else "The sums do not agree."
-    return (
-        f"<div class='proof{'' if report.adds_up else ' bad'}'><strong>{head}</strong>{escape(words)}</div>"
-    )
+        words += " Run `giftsync import apply PLAN` again: what is done stays done."
+    rejected = report.tally.by[Outcome.REJECTED]
+    if rejected.cards:
+        words += f" {_cards(rejected, currency)} rejected; correct them and plan again."
+    return words
+
+
+def _differing(report: ImportReport) -> str:
+    checked, currency = report.checked, report.plan.currency
+    if checked is None:
+        return ""
+    words = ""
+    if checked.moved:
+        by = format_money(checked.moved_minor, currency)
+        words += (
+            f" {checked.moved:,} show something else than the ledger expects, {by} together: customers have "
+            "paid or loaded since. `giftsync sync` takes that in; then write the report again."
+        )
+    if checked.absent:
+        words += f" {checked.absent:,} are not there any more."
+    if checked.unread:
+        words += f" {checked.unread:,} could not be read: write the report again when the side answers."
+    if checked.busy:
+        words += f" {checked.busy:,} were being worked on and are not compared."
+    if checked.discrepancies:
+        words += (
+            f" The ledger contradicts itself {checked.discrepancies:,} times: `giftsync audit` says where."
+        )
+    return words
+
+
+def _cards(one: Sum, currency: str) -> str:
+    noun = "card" if one.cards == 1 else "cards"
+    return f"{one.cards:,} {noun} with {format_money(one.planned_minor, currency)}"
+
+
+def _waits(one: Sum) -> str:
+    return "waits" if one.cards == 1 else "wait"
+
+
+_TONE = {Verdict.WRONG: " bad", Verdict.IN_STEP: ""}
+
+
+def _proof(report: ImportReport) -> str:
+    tone = _TONE.get(report.verdict, " open")
+    words = escape(explanation(report))
+    return f"<div class='proof{tone}'><strong>{escape(headline(report))}</strong>{words}</div>"
 
 
 def _tiles(report: ImportReport) -> str:
-    made = sum(side.made_cards for side in report.sides)
-    made_minor = sum(side.made_minor for side in report.sides)
-    rejected = report.by_action.get(Action.REJECT, (0, 0))[0]
-    conflicts = sum(count for count, _ in report.conflicts.values())
+    by, currency = report.tally.by, report.plan.currency
+    made = report.tally.total.made_minor
     tiles = [
-        (f"{report.hub.cards:,}", "cards in the hub by this import"),
-        (f"{made:,}", "cards created"),
-        (_bare(made_minor, report.plan.currency), "put on created cards"),
-        (f"{conflicts:,}", "conflicts wait for a person"),
-        (f"{rejected:,}", "rejected"),
+        (f"{report.planned.cards:,}", "rows planned"),
+        (f"{by[Outcome.MADE].cards + by[Outcome.DIFFERED].cards:,}", "made or differed"),
+        (_bare(made, currency), "put on new cards"),
+        (f"{by[Outcome.CONFLICT].cards:,}", "wait for a person"),
+        (f"{by[Outcome.NOT_YET].cards:,}", "not yet"),
+        (f"{by[Outcome.REJECTED].cards:,}", "rejected"),
     ]
     cells = "".join(f"<div class='tile'><b>{escape(b)}</b><span>{escape(s)}</span></div>" for b, s in tiles)
     return f"<div class='tiles'>{cells}</div>"
@@ -163,46 +244,44 @@ def _sides(report: ImportReport) -> str:
     rows = []
     for side in report.sides:
         before = report.plan.before.get(side.side, {"cards": 0, "minor": 0})
+        shown = None if report.checked is None else report.checked.shown.get(side.side, (0, 0))
         rows.append(
             [
                 side.side.capitalize(),
                 f"{before['cards']:,}",
                 _bare(before["minor"], currency),
-                _bare(side.had_minor, currency),
+                f"{side.made_cards:,}",
                 _bare(side.made_minor, currency),
-                _bare(side.moved_minor + side.on_the_way_minor, currency),
-                _bare(side.shows_minor, currency),
-                f"{side.cards:,}",
+                "not read" if shown is None else f"{shown[0]:,}",
+                "not read" if shown is None else _bare(shown[1], currency),
             ]
         )
-    head = (
-        "Side",
-        "Cards before",
-        "Money before",
-        "Imported",
-        "+ created",
-        "+ moved",
-        "= after",
-        "Cards after",
-    )
+    head = ("Side", "Listed cards", "Listed money", "Cards made", "Money made", "Cards read back", "Shows")
     note = (
-        "<p class='soft'>Before: everything that was listed when the import was planned. Imported: the part "
-        "of it that the hub took; the rest is rejected or has nothing to keep in step.</p>"
+        "<p class='soft'>Listed: all that files and lists showed when the import was planned. Made: what the "
+        "side confirmed. Shows: what it was read to show for this report, on the imported cards.</p>"
     )
-    return f"<section>{_table(head, rows, numbers=range(1, 8))}{note}</section>"
+    return f"<section><div class='wide'>{_table(head, rows, numbers=range(1, 7))}</div>{note}</section>"
 
 
-def _actions(report: ImportReport) -> str:
-    total = sum(count for count, _ in report.by_action.values()) or 1
-    rows = []
-    for action in Action:
-        if action.value in report.by_action:
-            count, minor = report.by_action[action.value]
-            rows.append(
-                [_LABELS[action], f"{count:,}", _bare(minor, report.plan.currency), _bar(count / total)]
-            )
-    table = _table(("Planned as", "Cards", "Money on them", ""), rows, numbers=(1, 2), raw=(3,))
-    return f"<section>{table}</section>"
+def _outcomes(report: ImportReport) -> str:
+    currency, planned = report.plan.currency, report.planned
+    rows = [
+        [
+            kind.label.capitalize(),
+            f"{one.cards:,}",
+            _bare(one.planned_minor, currency),
+            _bare(one.made_minor, currency) if one.made_minor else "",
+            _bar(one.cards / (planned.cards or 1)),
+            _MEANING[kind],
+        ]
+        for kind, one in report.tally.by.items()
+    ]
+    total = ["Planned", f"{planned.cards:,}", _bare(planned.planned_minor, currency)]
+    total += [_bare(report.tally.total.made_minor, currency), "", "the sum of the above"]
+    head = ("Outcome", "Cards", "Money planned", "Put on new cards", "", "")
+    table = _table(head, rows, numbers=(1, 2, 3), raw=(4,), total=total)
+    return f"<section id='outcomes'><div class='wide'>{table}</div></section>"
 
 
 def _liability(found: Sequence[Liability], what: str, currency: str) -> str:
@@ -238,13 +317,13 @@ def _rows(report: ImportReport, told: Iterable[Told], nothing: str) -> str:
                 "" if row.online_minor is None else _bare(row.online_minor, plan.currency),
                 where,
                 row.cell,
-                one.outcome,
+                one.why or one.kind.label,
             ]
         )
     more = "<p class='soft'>There are more; the CSV has all.</p>" if len(found) > ROWS_SHOWN_MAX else ""
     head = ("Card", "In the store", "Online", "Line", "Column", "Why")
     table = _table(head, rows, numbers=(1, 2), tight=(0, 3, 4))
-    return f"<section>{table}{more}</section>"
+    return f"<section><div class='wide'>{table}</div>{more}</section>"
 
 
 def _table(

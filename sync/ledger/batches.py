@@ -187,15 +187,6 @@ class Batches:
                 ],
             )
 
-    def free_the_dead(self, owner_prefix: str, now: datetime) -> None:
-        """When nobody else can be at work on the ledger: what a dead importer held is free at once."""
-        with self.store.engine.begin() as connection:
-            connection.execute(
-                update(cards)
-                .where(cards.c.lease_owner.startswith(owner_prefix, autoescape=True))
-                .values(lease_owner=None, lease_until=None, due_at=now)
-            )
-
     def known(self, side: str, serials: Sequence[Serial], native_ids: Sequence[str]) -> set[str]:
         """Which of these serials (by keyed hash) and native ids a card of the hub has on the side."""
         indexes = [self.store.vault.index(serial) for serial in serials]

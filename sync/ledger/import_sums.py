@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,20 +152,6 @@ def liability(engine: Engine, plan: Import, by: str) -> list[Liability]:
     )
     with reading(engine) as connection:
         return [Liability(row[0], row[1], int(row[2])) for row in connection.execute(query)]
-
-
-def open_conflicts(engine: Engine, card_ids: Sequence[int]) -> dict[int, list[str]]:
-    """What waits for a person, by card."""
-    query = (
-        select(conflicts.c.card_id, conflicts.c.kind)
-        .where(conflicts.c.card_id.in_(card_ids), conflicts.c.closed_at.is_(None))
-        .order_by(conflicts.c.id)
-    )
-    found: dict[int, list[str]] = {}
-    with reading(engine) as connection:
-        for row in connection.execute(query):
-            found.setdefault(row.card_id, []).append(row.kind.replace("_", " "))
-    return found
 
 
 def count_conflicts(engine: Engine, plan: Import) -> dict[str, tuple[int, int]]:

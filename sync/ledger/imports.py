@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Engine,
     and_,
     bindparam,
@@ -24,12 +25,23 @@ from sqlalchemy import (
 
 from mappings.serials import Serial
 from sync.ledger.engine import LedgerUnavailable, reading
-from sync.ledger.tables import cards, import_batches, import_rows, imports, intents, presences
+from sync.ledger.tables import (
+    cards,
+    conflicts,
+    import_batches,
+    import_rows,
+    imports,
+    intents,
+    presences,
+)
 from sync.ledger.vault import Vault
 
 PAGE_SIZE = 2_000
 #: How long an `import apply` may be silent before another may take its place.
 LEASE_SECONDS = 120.0
+#: A planning that is older has died.
+PLANNING_MAX = timedelta(days=1)
+_UNBEGUN = ("planning", "planned")
 #: Of a number that is listed several times.
 PLACES_SHOWN = 5
 
@@ -56,6 +68,7 @@ class Row:
     """One row of a plan. Amounts in minor units; None: the card is not on that side."""
 
     #: The first characters of the keyed hash: the same for a card in every plan, and useless without the key.
+    #: It begins with a letter: a spreadsheet would take digits for a number.
     ref: str
     id: int
     action: str
@@ -76,11 +89,16 @@ class Row:
     state: str
     outcome: str
     card_id: int | None
+    #: Whether it stood in the plan file when that was applied last.
+    chosen: bool
 
 
 @dataclass(frozen=True)
 class Total:
-    """Rows that share action, reason, brand and store. Amounts in minor units."""
+    """Rows that share action, reason, brand and store. Amounts in minor units.
+
+    `found_minor` is what the plan found on the cards: in the store, else online.
+    """
 
     action: str
     reason: str
@@ -90,6 +108,7 @@ class Total:
     pos_minor: int
     online_minor: int
     amount_minor: int
+    found_minor: int
 
 
 @dataclass(frozen=True)
@@ -118,12 +137,11 @@ class Imports:
     # --- planning -------------------------------------------------------------------------------------------
 
     def begin(self, currency: str, now: datetime) -> Import:
-        """A new plan. It replaces those that were planned and never begun."""
+        """A new plan, beside those that are there. What an interrupted planning left long ago is removed."""
         import_id = f"{now:%Y%m%d}-{secrets.token_hex(3)}"
         with self.engine.begin() as connection:
-            unbegun = select(imports.c.id).where(imports.c.state.in_(("planning", "planned")))
-            connection.execute(delete(import_rows).where(import_rows.c.import_id.in_(unbegun)))
-            connection.execute(delete(imports).where(imports.c.state.in_(("planning", "planned"))))
+            broken_off = and_(imports.c.state == "planning", imports.c.created_at < now - PLANNING_MAX)
+            _delete(connection, broken_off)
             first = connection.execute(select(func.coalesce(func.max(import_rows.c.id), 0))).scalar_one()
             connection.execute(
                 insert(imports).values(
@@ -137,6 +155,20 @@ class Imports:
                 )
             )
         return self.get(import_id)
+
+    def unbegun(self) -> list[Import]:
+        """Plans that are complete and were never applied, the newest first."""
+        query = select(imports.c.id).where(imports.c.state == "planned").order_by(imports.c.created_at.desc())
+        with reading(self.engine) as connection:
+            ids = list(connection.execute(query).scalars())
+        return [self.get(one) for one in ids]
+
+    def discard(self, plan: Import) -> None:
+        """Remove a plan and its rows. Raises LedgerUnavailable for one that was begun."""
+        with self.engine.begin() as connection:
+            gone = _delete(connection, and_(imports.c.id == plan.id, imports.c.state.in_(_UNBEGUN)))
+        if not gone:
+            raise LedgerUnavailable(f"plan {plan.id} was begun, so its report stays")
 
     def stage(self, rows: Sequence[dict[str, Any]]) -> None:
         """Add rows; each has every column that `row_values` gives."""
@@ -283,6 +315,12 @@ class Imports:
             yield from page
             after = page[-1].id
 
+    def cards_among(self, plan: Import, card_ids: Sequence[int]) -> set[int]:
+        """Which of these cards a row of the plan became."""
+        with reading(self.engine) as connection:
+            found = select(import_rows.c.card_id).where(_of(plan), import_rows.c.card_id.in_(card_ids))
+            return set(connection.execute(found).scalars())
+
     def rows_by_id(self, plan: Import, ids: Sequence[int]) -> dict[int, Row]:
         with reading(self.engine) as connection:
             found = connection.execute(select(*_SELECTED).where(_of(plan), import_rows.c.id.in_(ids)))
@@ -305,6 +343,8 @@ class Imports:
             func.coalesce(func.sum(import_rows.c[n]), 0)
             for n in ("pos_minor", "online_minor", "amount_minor")
         ]
+        found = func.coalesce(import_rows.c.pos_minor, import_rows.c.online_minor, 0)
+        sums.append(func.coalesce(func.sum(found), 0))
         query = select(*keys, func.count(), *sums).where(_of(plan)).group_by(*keys).order_by(*keys)
         with reading(self.engine) as connection:
             return [Total(*row[:5], *map(int, row[5:])) for row in connection.execute(query)]
@@ -444,10 +484,20 @@ class Imports:
         return found
 
     def finish_rows(self, plan: Import) -> None:
-        """Met rows whose card waits for nothing any more, or only for a person, are done."""
-        waits = exists().where(
-            cards.c.id == import_rows.c.card_id,
-            or_(cards.c.due_at.is_not(None), cards.c.lease_owner.is_not(None)),
+        """Met rows whose card waits for nothing any more, or only for a person, are done.
+
+        A card with an effect that is not carried out waits, whoever has it and whenever it is due.
+        """
+        asks = exists().where(conflicts.c.card_id == import_rows.c.card_id, conflicts.c.closed_at.is_(None))
+        effect = exists().where(
+            intents.c.card_id == import_rows.c.card_id, intents.c.state.in_(("planned", "sent", "in_doubt"))
+        )
+        waits = or_(
+            exists().where(
+                cards.c.id == import_rows.c.card_id,
+                or_(cards.c.due_at.is_not(None), cards.c.lease_owner.is_not(None)),
+            ),
+            and_(effect, ~asks),
         )
         with self.engine.begin() as connection:
             connection.execute(
@@ -531,6 +581,14 @@ _SAME_CARD = "the same card as"
 _TWO_BALANCES = "one number with different balances or statuses"
 
 
+def _delete(connection: Connection, which: ColumnElement[bool]) -> int:
+    """Remove plans with their rows; how many."""
+    connection.execute(
+        delete(import_rows).where(import_rows.c.import_id.in_(select(imports.c.id).where(which)))
+    )
+    return connection.execute(delete(imports).where(which)).rowcount
+
+
 def _of(plan: Import) -> ColumnElement[bool]:
     return and_(import_rows.c.import_id == plan.id, import_rows.c.id > plan.first_row)
 
@@ -540,7 +598,7 @@ _SELECTED = [*_ROW_COLUMNS, import_rows.c.serial_index]
 
 def _row(row: Any) -> Row:
     *values, index = row
-    ref = index[:_REF_LENGTH] if index else (row.online_id or "").rsplit("/", 1)[-1]
+    ref = f"k{index[: _REF_LENGTH - 1]}" if index else "s" + (row.online_id or "").rsplit("/", 1)[-1]
     return Row(ref, *values)
 
 

@@ -52,6 +52,10 @@ def test_a_whole_import(giftsync: Giftsync, numbers: list[str], address: Address
     code, out, err = giftsync("import", "apply", plan, "--yes", "--limit", "3")
     assert (code, "run the same command again" in out) == (0, True)
     code, out, err = giftsync("import", "apply", plan, "--bulk", "--json")
+    assert (code, out, "25 cards would be brought into step" in err, "--yes" in err) == (3, "", True, True)
+    code, out, err = giftsync("import", "apply", plan, "--bulk", "--json", "--limit", "20")
+    assert "20 cards would be brought into step" in err
+    code, out, err = giftsync("import", "apply", plan, "--bulk", "--json", "--yes")
 
     found = answer(out)
     assert (code, found["done"], found["adds_up"], found["hub"]["notifications"]) == (0, True, True, 0)
@@ -90,7 +94,7 @@ def test_cards_that_need_a_cvc_are_read_with_the_files(
     assert (code, "no column of CVCs" in err) == (3, True)
     with_cvc = tmp_path / "cvc.csv"
     with_cvc.write_text("number;balance;cvc\n" + "".join(f"{n};1,00;123\n" for n in numbers))
-    code, out, _ = giftsync("import", "apply", plan, "--cvc", str(with_cvc), "--no-check", "--json")
+    code, out, _ = giftsync("import", "apply", plan, "--yes", "--cvc", str(with_cvc), "--no-check", "--json")
     assert (code, answer(out)["done"]) == (0, True)
     assert b"123;" not in (tmp_path / "giftsync.db").read_bytes()
 

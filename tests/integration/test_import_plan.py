@@ -15,7 +15,7 @@ from mappings.lifecycle import CardStatus
 from mappings.ranges import NumberRange
 from sync.importer.files import FileProblem, open_card_file
 from sync.importer.plan import Planner, Stopped
-from sync.importer.planfile import choose_rows, import_id_of
+from sync.importer.planfile import choose_rows, import_id_of, keep_older
 from sync.importer.progress import Halt
 from sync.ledger.engine import LedgerUnavailable
 from sync.model import FirstContact, LinkRules, SideRules
@@ -203,13 +203,40 @@ def test_given_a_plan_file_then_it_shows_no_number_and_the_same_reference_each_t
     assert N.format(1).encode() not in bytes(sealed)
 
 
-def test_given_a_newer_plan_then_an_older_one_that_was_not_begun_is_gone(desk: Desk) -> None:
+def test_given_a_newer_plan_then_an_older_one_stays_until_somebody_drops_it(desk: Desk) -> None:
     file = desk.write(f"{N.format(1)};5,00;ACTIVE")
     first = desk.plan(file)
-    desk.plan(file)
+    second = desk.imports.begin("NOK", desk.shop.clock())
+    desk.imports.planned(second.id, [], {})
+    kept = keep_older(desk.path, second)
+
+    assert kept is not None
+    assert choose_rows(kept, desk.imports, first) == 1
+    assert {one.id for one in desk.imports.unbegun()} == {first.id, second.id}
+    desk.imports.discard(first)
     with pytest.raises(LedgerUnavailable, match="plan again"):
         desk.imports.get(first.id)
-    assert len(desk.shop.rows("import_rows")) == 1
+    assert desk.shop.rows("import_rows") == []
+
+
+def test_given_a_plan_that_a_spreadsheet_saved_then_its_lines_mean_the_same(desk: Desk) -> None:
+    plan = desk.plan(
+        desk.write(
+            *(f"{N.format(n)};1500,00;ACTIVE;31.12.2028" for n in (1, 2)),
+            head="number;balance;status;validTo",
+        )
+    )
+    lines = list(csv.reader(desk.path.read_text(encoding="utf-8-sig").splitlines()))
+    changed = {"1500.00": "1\u00a0500", "2028-12-31": "31.12.28"}
+    rows = [[changed.get(cell, cell) for cell in reversed(row)] for row in lines]
+    text = "sep=;\r\n" + "".join(";".join(row) + "\r\n" for row in rows) + ";;;\r\n"
+    desk.path.write_bytes(text.encode("cp1252"))
+
+    assert import_id_of(desk.path) == plan.id
+    assert choose_rows(desk.path, desk.imports, plan) == 2
+    desk.path.write_bytes(text.replace("1\u00a0500", "1\u00a0501", 1).encode("cp1252"))
+    with pytest.raises(FileProblem, match="lines 3 are not as they were planned"):
+        choose_rows(desk.path, desk.imports, plan)
 
 
 def test_given_a_plan_then_lines_may_be_taken_out_but_not_changed(desk: Desk) -> None:
