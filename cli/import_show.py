@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from cli.build import SHOPIFY
-from cli.output import Output, plural, rows, table
+from cli.output import Output, number, plural, rows, table
 from connectors.base import Side, Usage
 from mappings.money import decimal_from_minor, format_money
 from sync.importer.actions import Action
@@ -115,7 +115,7 @@ def import_bar(output: Output, progress: ImportProgress, sides: Mapping[str, Sid
 def used_words(sides: Mapping[str, Side]) -> str:
     points = sides[SHOPIFY].usage().points
     calls = sum(side.usage().calls for side in sides.values())
-    return f"{points:,} points, {calls:,} calls"
+    return f"{number(points)} points, {number(calls)} calls"
 
 
 # --- The plan -----------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def show_plan(shown: PlanShown, output: Output) -> None:
             (
                 (
                     _WORDS[Action(name)],
-                    f"{cards:,}",
+                    number(cards),
                     format_money(minor, currency),
                     format_money(create, currency) if create else "",
                 )
@@ -175,7 +175,7 @@ def show_plan(shown: PlanShown, output: Output) -> None:
     reasons = [t for t in _by_reason(shown.totals) if t[0] in (Action.REJECT, Action.CONFLICT, Action.SKIP)]
     if reasons:
         why = table("Why not", "Cards", title="Left out, and why", right=["Cards"])
-        output.show(rows(why, ((f"{a}: {r}", f"{n:,}") for a, r, n in reasons[:TOP])))
+        output.show(rows(why, ((f"{a}: {r}", number(n)) for a, r, n in reasons[:TOP])))
         if len(reasons) > TOP:
             output.say(f"{len(reasons) - TOP} more reasons are in the plan.")
     for what in ("brand", "store"):
@@ -196,8 +196,8 @@ def show_plan(shown: PlanShown, output: Output) -> None:
     needed = actions.get(Action.CREATE_POS, (0, 0, 0))[0]
     if needed > shown.pool_free:
         output.say(
-            f"Cards for the store need {needed:,} numbers, the pool has {shown.pool_free:,}: the rest are "
-            "made with shopify_serial_prefix, or add some with `giftsync pool add FILE` first."
+            f"Cards for the store need {number(needed)} numbers, the pool has {number(shown.pool_free)}: the "
+            "rest are made with shopify_serial_prefix, or add some with `giftsync pool add FILE` first."
         )
     output.say(f"Nothing was changed. Carry it out with: giftsync import apply {shown.path}")
 
@@ -221,14 +221,14 @@ def _show_top(totals: Sequence[Total], what: str, currency: str, output: Output)
         what.capitalize(), "Cards", "Money on them", title=f"By {what}", right=["Cards", "Money on them"]
     )
     top = sorted(found.items(), key=lambda one: -one[1][1])
-    output.show(rows(made, ((n, f"{c:,}", format_money(m, currency)) for n, (c, m, _) in top[:TOP])))
+    output.show(rows(made, ((n, number(c), format_money(m, currency)) for n, (c, m, _) in top[:TOP])))
     if len(top) > TOP:
         output.say(f"and {len(top) - TOP} more")
 
 
 def _show_before(plan: Import, output: Output) -> None:
     lines = [
-        (name, f"{sums['cards']:,} cards, {format_money(sums['minor'], plan.currency)}")
+        (name, f"{number(sums['cards'])} cards, {format_money(sums['minor'], plan.currency)}")
         for name, sums in plan.before.items()
     ]
     found = table("Side", "Found there", title="Before")
@@ -327,7 +327,8 @@ def show_report(
         output.say(f"{words}: giftsync conflicts list")
     if report.tally.unexpected.cards:
         output.say("Why cards fell away stands in the report, a line each.")
-    output.note("Used: " + ", ".join(f"{n} {u.calls:,} calls, {u.points:,} points" for n, u in usage.items()))
+    used = (f"{name} {number(u.calls)} calls, {number(u.points)} points" for name, u in usage.items())
+    output.note(f"Used: {', '.join(used)}")
 
 
 def _planned(report: ImportReport) -> Sum:
@@ -338,14 +339,14 @@ def _planned(report: ImportReport) -> Sum:
 
 def _sum_cells(one: Sum, currency: str) -> tuple[str, str, str]:
     made = format_money(one.made_minor, currency) if one.made_minor else ""
-    return f"{one.cards:,}", format_money(one.planned_minor, currency), made
+    return number(one.cards), format_money(one.planned_minor, currency), made
 
 
 def _side_cells(side: SideSums, report: ImportReport) -> tuple[str, ...]:
     currency = report.plan.currency
     shown = None if report.checked is None else report.checked.shown.get(side.side, (0, 0))
-    read = ("not read", "not read") if shown is None else (f"{shown[0]:,}", format_money(shown[1], currency))
-    return side.side, f"{side.made_cards:,}", format_money(side.made_minor, currency), *read
+    read = ("not read", "not read") if shown is None else (number(shown[0]), format_money(shown[1], currency))
+    return side.side, number(side.made_cards), format_money(side.made_minor, currency), *read
 
 
 def report_json(report: ImportReport) -> dict[str, object]:

@@ -31,16 +31,29 @@ def mask(last_chars: str) -> str:
 class Serial:
     """A normalised serial that masks itself wherever it is printed.
 
-    Two serials are equal when their normalised texts are. `reveal` is for the wire and for sealing only.
+    Two serials are equal when their normalised texts are. `reveal` and `written` are for the wire and for
+    sealing only. A side may compare numbers exactly, so it is asked for the spelling that was given.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_text", "_written")
 
     def __init__(self, raw: str) -> None:
         self._text = normalise(raw)
+        self._written = _without_prefix(raw.strip())
 
     def reveal(self) -> str:
+        """The normal form, by which serials are compared."""
         return self._text
+
+    @property
+    def written(self) -> str:
+        """As it was given: with its dashes, spaces and capitals."""
+        return self._written
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """What to ask an exact side for: as it was given, then in normal form and in capitals."""
+        return tuple(dict.fromkeys((self._written, self._text, self._text.upper())))
 
     @property
     def last_chars(self) -> str:
@@ -64,10 +77,7 @@ def normalise(raw: str) -> str:
 
     Raises SerialError when nothing, or anything but a-z and 0-9, is left.
     """
-    text = raw.strip().lower()
-    if text.startswith(QR_PREFIX):
-        text = text[len(QR_PREFIX) :]
-    text = _SEPARATORS.sub("", text)
+    text = _SEPARATORS.sub("", _without_prefix(raw.strip().lower()))
     if not text:
         raise SerialError("the serial is empty")
     if len(text) > SERIAL_LENGTH_MAX:
@@ -75,6 +85,10 @@ def normalise(raw: str) -> str:
     if not _ALPHABET.fullmatch(text):
         raise SerialError("the serial may contain only letters a-z and digits")
     return text
+
+
+def _without_prefix(text: str) -> str:
+    return text[len(QR_PREFIX) :] if text.lower().startswith(QR_PREFIX) else text
 
 
 # --- Short numbers ------------------------------------------------------------------------------------------

@@ -95,15 +95,18 @@ class FlowClient:
     def card(self, serial: Serial) -> FlowCard | None:
         """The card that answers to the number; None when Flow has no such card.
 
-        Raises Misread for an answer that cannot be believed, such as one about another card.
+        It is asked for as it was given, then in normal form: Flow may compare numbers exactly. Raises Misread
+        for an answer that cannot be believed, such as one about another card.
         """
-        payload = self.card_payload(serial)
-        if payload is None or (payload == {} and self._settings.empty_answer_means_absent):
-            return None
-        card = parse_card(payload)
-        if not card.answers_to(serial):
-            raise Misread("Flow answered for another card than the one asked for")
-        return card
+        for spelled in map(Serial, serial.spellings):
+            payload = self.card_payload(spelled)
+            if payload is None or (payload == {} and self._settings.empty_answer_means_absent):
+                continue
+            card = parse_card(payload)
+            if not card.answers_to(serial):
+                raise Misread("Flow answered for another card than the one asked for")
+            return card
+        return None
 
     def card_payload(self, serial: Serial) -> JsonObject | None:
         """What Flow answers for a number, as it is; None for HTTP 404. Raises Misread for no object."""
@@ -222,7 +225,7 @@ class FlowClient:
         raise Misread(f"the list of {what} does not end")
 
     def _card_path(self, serial: Serial) -> str:
-        return f"{self._store}/giftcards/{quote(serial.reveal(), safe='')}"
+        return f"{self._store}/giftcards/{quote(serial.written, safe='')}"
 
     def _order_path(self, order_uid: str) -> str:
         return f"{self._store}/orders/{_checked_uid(order_uid)}"

@@ -109,7 +109,8 @@ class Drafts:
             "unitPrice": amount_x100,
         }
         if way is Way.LOAD and settings.item_number_field:
-            return {**item, settings.item_number_field: serial.reveal()}
+            new = effect.kind is EffectKind.CREATE
+            return {**item, settings.item_number_field: serial.reveal() if new else serial.written}
         return item
 
     def settlement(self, draft: Draft, card: FlowCard | None) -> JsonObject:
@@ -123,7 +124,7 @@ class Drafts:
                 f"Flow's gift-card payment method is not allowed to settle a {draft.way}",
                 "Allow it for the payment method in Flow Admin, or switch that way off in the settings.",
             )
-        parameters = [{"key": method.number_key, "value": draft.serial.reveal()}]
+        parameters = [{"key": method.number_key, "value": draft.serial.written}]
         if method.cvc_required or (card is not None and card.cvc_required):
             cvc = self._settings.cvc(draft.serial)
             if cvc is None or method.cvc_key is None:

@@ -34,7 +34,7 @@ section, .proof { background:#fff; border:1px solid var(--line); border-radius:1
 .proof strong { display:block; font-size:18px; color:var(--good); }
 .proof.bad strong { color:var(--bad); }
 .proof.open strong { color:var(--open); }
-.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(165px,1fr)); gap:12px; margin:16px 0 0; }
+.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(140px,1fr)); gap:12px; margin:16px 0 0; }
 .tile { background:#fff; border:1px solid var(--line); border-radius:10px; padding:14px 16px; }
 .tile b { display:block; font-size:22px; font-variant-numeric:tabular-nums; }
 .tile span { color:var(--soft); font-size:13px; }
@@ -53,7 +53,9 @@ code { font:13px ui-monospace,SFMono-Regular,Menlo,monospace; }
 footer { color:var(--soft); font-size:13px; margin-top:36px; }
 .wide { overflow-x:auto; }
 @media (max-width:640px) { main { padding:20px 12px 40px; } section, .proof { padding:12px; }
-  .bar { min-width:48px; } .tile b { font-size:18px; } h1 { font-size:22px; } td, th { padding-right:8px; } }
+  .bar { min-width:48px; }
+  #outcomes :is(td,th):nth-child(n+5) { display:none; }
+  .tile b { font-size:18px; } h1 { font-size:22px; } td, th { padding-right:8px; } }
 @media print { body { background:#fff; } main { padding:0; } }
 """
 
@@ -125,6 +127,11 @@ def render_html(
     return "\n".join(parts)
 
 
+def counted(count: int) -> str:
+    """`12 480`, grouped as amounts are."""
+    return f"{count:,}".replace(",", " ")
+
+
 def _subtitle(report: ImportReport) -> str:
     plan = report.plan
     return (
@@ -169,7 +176,7 @@ def explanation(report: ImportReport) -> str:
         words += " The sides were not read back for this report: `giftsync import report PLAN` does it."
     else:
         shown = "; ".join(
-            f"{name.capitalize()} shows {format_money(minor, currency)} on {count:,} cards"
+            f"{name.capitalize()} shows {format_money(minor, currency)} on {counted(count)} cards"
             for name, (count, minor) in sorted(checked.shown.items())
         )
         words += f" Read back card by card: {shown or 'no card is there yet'}."
@@ -190,25 +197,26 @@ def _differing(report: ImportReport) -> str:
     if checked.moved:
         by = format_money(checked.moved_minor, currency)
         words += (
-            f" {checked.moved:,} show something else than the ledger expects, {by} together: customers have "
-            "paid or loaded since. `giftsync sync` takes that in; then write the report again."
+            f" {counted(checked.moved)} show something else than the ledger expects, {by} together: "
+            "customers have paid or loaded since. `giftsync sync` takes that in; then write the report again."
         )
     if checked.absent:
-        words += f" {checked.absent:,} are not there any more."
+        words += f" {counted(checked.absent)} are not there any more."
     if checked.unread:
-        words += f" {checked.unread:,} could not be read: write the report again when the side answers."
-    if checked.busy:
-        words += f" {checked.busy:,} were being worked on and are not compared."
-    if checked.discrepancies:
         words += (
-            f" The ledger contradicts itself {checked.discrepancies:,} times: `giftsync audit` says where."
+            f" {counted(checked.unread)} could not be read: write the report again when the side answers."
         )
+    if checked.busy:
+        words += f" {counted(checked.busy)} were being worked on and are not compared."
+    if checked.discrepancies:
+        times = counted(checked.discrepancies)
+        words += f" The ledger contradicts itself {times} times: `giftsync audit` says where."
     return words
 
 
 def _cards(one: Sum, currency: str) -> str:
     noun = "card" if one.cards == 1 else "cards"
-    return f"{one.cards:,} {noun} with {format_money(one.planned_minor, currency)}"
+    return f"{counted(one.cards)} {noun} with {format_money(one.planned_minor, currency)}"
 
 
 def _waits(one: Sum) -> str:
@@ -228,12 +236,12 @@ def _tiles(report: ImportReport) -> str:
     by, currency = report.tally.by, report.plan.currency
     made = report.tally.total.made_minor
     tiles = [
-        (f"{report.planned.cards:,}", "rows planned"),
-        (f"{by[Outcome.MADE].cards + by[Outcome.DIFFERED].cards:,}", "made or differed"),
+        (f"{counted(report.planned.cards)}", "rows planned"),
+        (f"{counted(by[Outcome.MADE].cards + by[Outcome.DIFFERED].cards)}", "made or differed"),
         (_bare(made, currency), "put on new cards"),
-        (f"{by[Outcome.CONFLICT].cards:,}", "wait for a person"),
-        (f"{by[Outcome.NOT_YET].cards:,}", "not yet"),
-        (f"{by[Outcome.REJECTED].cards:,}", "rejected"),
+        (f"{counted(by[Outcome.CONFLICT].cards)}", "wait for a person"),
+        (f"{counted(by[Outcome.NOT_YET].cards)}", "not yet"),
+        (f"{counted(by[Outcome.REJECTED].cards)}", "rejected"),
     ]
     cells = "".join(f"<div class='tile'><b>{escape(b)}</b><span>{escape(s)}</span></div>" for b, s in tiles)
     return f"<div class='tiles'>{cells}</div>"
@@ -248,11 +256,11 @@ def _sides(report: ImportReport) -> str:
         rows.append(
             [
                 side.side.capitalize(),
-                f"{before['cards']:,}",
+                f"{counted(before['cards'])}",
                 _bare(before["minor"], currency),
-                f"{side.made_cards:,}",
+                f"{counted(side.made_cards)}",
                 _bare(side.made_minor, currency),
-                "not read" if shown is None else f"{shown[0]:,}",
+                "not read" if shown is None else f"{counted(shown[0])}",
                 "not read" if shown is None else _bare(shown[1], currency),
             ]
         )
@@ -269,7 +277,7 @@ def _outcomes(report: ImportReport) -> str:
     rows = [
         [
             kind.label.capitalize(),
-            f"{one.cards:,}",
+            f"{counted(one.cards)}",
             _bare(one.planned_minor, currency),
             _bare(one.made_minor, currency) if one.made_minor else "",
             _bar(one.cards / (planned.cards or 1)),
@@ -277,10 +285,10 @@ def _outcomes(report: ImportReport) -> str:
         ]
         for kind, one in report.tally.by.items()
     ]
-    total = ["Planned", f"{planned.cards:,}", _bare(planned.planned_minor, currency)]
+    total = ["Planned", f"{counted(planned.cards)}", _bare(planned.planned_minor, currency)]
     total += [_bare(report.tally.total.made_minor, currency), "", "the sum of the above"]
     head = ("Outcome", "Cards", "Money planned", "Put on new cards", "", "")
-    table = _table(head, rows, numbers=(1, 2, 3), raw=(4,), total=total)
+    table = _table(head, rows, numbers=(1, 2, 3), raw=(4,), tight=(0,), total=total)
     return f"<section id='outcomes'><div class='wide'>{table}</div></section>"
 
 
@@ -289,14 +297,14 @@ def _liability(found: Sequence[Liability], what: str, currency: str) -> str:
     rows = [
         [
             one.name or f"no {what.lower()} named",
-            f"{one.cards:,}",
+            f"{counted(one.cards)}",
             _bare(one.balance_minor, currency),
             _bar(one.balance_minor / top),
         ]
         for one in found
     ]
     cards, money = sum(one.cards for one in found), sum(one.balance_minor for one in found)
-    total = ["Total", f"{cards:,}", _bare(money, currency), ""]
+    total = ["Total", f"{counted(cards)}", _bare(money, currency), ""]
     table = _table((what, "Cards", "Owed", ""), rows, numbers=(1, 2), raw=(3,), total=total)
     return f"<section>{table}</section>"
 

@@ -40,7 +40,8 @@ class Vault:
         self._head_key = _derive(key, b"giftsync hash chain head")
 
     def seal(self, serial: Serial) -> bytes:
-        return self._siv.encrypt(serial.reveal().encode(), None)
+        """Seal the number as it was written: a side may know it by that spelling only."""
+        return self._siv.encrypt(serial.written.encode(), None)
 
     def open(self, sealed: bytes) -> Serial:
         try:

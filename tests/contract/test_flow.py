@@ -458,6 +458,29 @@ def test_a_legacy_number_leads_to_the_card() -> None:
         side.close()
 
 
+@pytest.mark.parametrize(
+    ("known_as", "asked"),
+    [
+        ("AB-70 0412", "AB-70 0412"),
+        ("ab700412", "AB-70 0412"),
+        ("AB700412", "ab-70-0412"),
+        ("1234567890123456", "1234 5678 9012 3456"),
+    ],
+)
+def test_a_number_is_asked_for_as_it_was_given_and_compared_in_normal_form(known_as: str, asked: str) -> None:
+    with world_of(FlowBehaviour(), cards=0) as world:
+        side = world.side()
+        world.call("card", {"number": known_as, "balance": "5.00"})
+
+        observation = side.lookup(Serial(asked))
+
+        assert isinstance(observation, Seen)
+        assert observation.serial == Serial(asked)
+        assert observation.serial is not None
+        assert observation.serial.written == known_as
+        side.close()
+
+
 # Who answers.
 
 

@@ -23,6 +23,7 @@ def test_given_any_serial_then_it_opens_to_itself_and_is_not_in_its_seal(text: s
     sealed = VAULT.seal(Serial(text))
 
     assert VAULT.open(sealed) == Serial(text)
+    assert VAULT.open(VAULT.seal(Serial(f" AB-{text[:40].upper()}"))).written == f"AB-{text[:40].upper()}"
     assert len(text) < 4 or text.encode() not in sealed
     assert VAULT.index(Serial(text)) == VAULT.index(Serial(text.upper()))
 
