@@ -87,6 +87,17 @@ def compare(draft: Draft, rules: LinkRules) -> None:
         draft.move(MovementKind.RESOLUTION, None, change, 0, {"policy": "first_contact", **shadows})
 
 
+def may_be_store_card(seen: Seen, bought: bool) -> str | None:
+    """Why a card that only the online shop shows may be one of the store, entered by hand; None: it is none.
+
+    Shopify shows no codes, so the two cannot be compared. A second number for it would give its owner the
+    money twice. Worker and importer decide it here.
+    """
+    if bought or not seen.last_chars.isdigit():
+        return None
+    return "it was not bought online and its code ends in four digits, as store numbers do"
+
+
 def values(card: Card) -> dict[str, int]:
     """What the card is worth on each side that has it, in minor units."""
     return {

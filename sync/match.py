@@ -17,6 +17,7 @@ from mappings.lifecycle import CardStatus
 from mappings.notes import pos_note
 from mappings.serials import Serial, SerialError, lengthened, mask
 from sync import decide
+from sync.first_contact import may_be_store_card
 from sync.ledger.intake import Arrival, Intake
 from sync.ledger.pool import LOW_WATER, Pool, PoolNumber
 from sync.ledger.store import AlreadyThere
@@ -111,6 +112,7 @@ class Matcher:
     def _close_what_it_opened(self, arrival: Arrival) -> None:
         """What kept the card waiting is over."""
         if arrival.attempts:
+            self.intake.cause_gone(_store_card_cause(arrival), self.link.clock())
             for kind in (ConflictKind.DUPLICATE, ConflictKind.CURRENCY):
                 self.intake.cause_gone(f"{kind}:{arrival.side}:{arrival.id}", self.link.clock())
             for name in self.link.sides:
@@ -139,6 +141,8 @@ class Matcher:
         if marker is not None and (seen.created_by or not self.intake.is_ours(marker)):
             return self._meet_made_by_us(arrival, seen, marker)
         serial = seen.serial or arrival.card.serial
+        if serial is None and self._waits_for_a_word(arrival, seen):
+            raise Later
         shown = {arrival.side: _with_serial(seen, serial)}
         others: list[Presence] = []
         refused: list[NewConflict] = []
@@ -170,6 +174,30 @@ class Matcher:
         if self._is_left_out(arrival, shown):
             return Matched.LEFT_OUT
         return self._create(arrival, shown, tuple(others), refused, number, run_id)
+
+    def _waits_for_a_word(self, arrival: Arrival, seen: Seen) -> bool:
+        """Whether the card may be a copy of a store card, and nobody has said that it is one of its own."""
+        doubt = may_be_store_card(seen, arrival.sold_here)
+        if doubt is None or seen.status is not CardStatus.ACTIVE or seen.balance_minor == 0:
+            return False
+        cause = _store_card_cause(arrival)
+        if self.intake.was_acknowledged(cause):
+            return False
+        # The feed that tells of the order may come a little later than the one that told of the card.
+        if arrival.attempts:
+            words = (
+                f"The card ••••{seen.last_chars} on {arrival.side} may be a store card that was entered "
+                f"there by hand: {doubt}. It gets no second number until somebody says which it is."
+            )
+            proposal = (
+                "If it is a copy, deactivate it there: the store card is then made with its own number. "
+                "If it is a card of its own, acknowledge this, and it gets a number for the store."
+            )
+            self.intake.report(
+                NewConflict(ConflictKind.DUPLICATE, cause, words, arrival.side, seen.balance_minor, proposal),
+                self.link.clock(),
+            )
+        return True
 
     def _contact_for(self, name: str, arrival: Arrival) -> Contact | None:
         return arrival.contact if self.link.rules.sides[name].notifies else None
@@ -345,6 +373,10 @@ def _read(question: Callable[[], Observation]) -> Observation:
         return question()
     except (NotSent, Throttled, InDoubt, SideClosed):
         raise Later from None
+
+
+def _store_card_cause(arrival: Arrival) -> str:
+    return f"store_card:{arrival.side}:{arrival.id}"
 
 
 def _with_serial(seen: Seen, serial: Serial | None) -> Seen:

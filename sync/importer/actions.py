@@ -11,6 +11,7 @@ from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.ranges import NumberRange
 from mappings.serials import Serial, SerialError, lengthened
+from sync.first_contact import may_be_store_card
 from sync.model import FirstContact, LinkRules
 
 
@@ -154,13 +155,9 @@ def for_online_card(seen: Seen, bought_online: bool, ground: Ground) -> Verdict:
         return Verdict(
             Action.REJECT, "giftsync made it for a store card whose number is in none of the files"
         )
-    if not bought_online and seen.last_chars.isdigit():
-        # A second number for it would give the owner the money twice.
-        return Verdict(
-            Action.REJECT,
-            "it was not bought online and its code ends in four digits, as store numbers do: it may be a "
-            "store card that is missing in the files",
-        )
+    doubt = may_be_store_card(seen, bought_online)
+    if doubt is not None:
+        return Verdict(Action.REJECT, f"{doubt}: it may be a store card that is missing in the files")
     if ground.card_limit_minor is not None and seen.balance_minor > ground.card_limit_minor:
         return Verdict(Action.REJECT, _over_bound(ground.card_limit_minor, ground.currency))
     if not ground.rules.sides[ground.pos].creates:

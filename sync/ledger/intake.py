@@ -221,7 +221,21 @@ class Intake:
             "arrived_at": now,
             "due_at": now,
         }
-        return int(connection.execute(upsert(connection, arrivals, values).on_conflict_do_nothing()).rowcount)
+        added = int(
+            connection.execute(upsert(connection, arrivals, values).on_conflict_do_nothing()).rowcount
+        )
+        if not added and hint.sold_here and hint.card.native_id is not None:
+            # A payment may have told of the card before its own order did.
+            connection.execute(
+                update(arrivals)
+                .where(
+                    arrivals.c.side == side,
+                    arrivals.c.native_id == hint.card.native_id,
+                    arrivals.c.sold_here.is_(False),
+                )
+                .values(sold_here=True, details=dict(hint.details))
+            )
+        return added
 
     def _contact_of(self, hint: Hint) -> Contact | None:
         """The buyer's contact, if it may be used: of a new card, never of one that a feed's history tells."""
@@ -368,6 +382,15 @@ class Intake:
                         last_seen_at=now,
                     )
                 )
+
+    def was_acknowledged(self, cause: str) -> bool:
+        """Whether a person has acknowledged a conflict of a whole side with this cause."""
+        said = conflicts.c.resolution.in_(("acknowledge", IGNORED, "ignored"))
+        with reading(self.engine) as connection:
+            query = select(conflicts.c.id).where(
+                conflicts.c.card_id.is_(None), conflicts.c.cause == cause, said
+            )
+            return connection.execute(query).first() is not None
 
     def cause_gone(self, cause: str, now: datetime) -> None:
         """Close the conflict of a whole side whose cause is gone."""

@@ -85,7 +85,8 @@ class Shop:
         return None
 
     def arrive(self, side: str, ref: CardRef, **more: Any) -> Arrival:
-        """A feed tells of the card."""
+        """A feed tells of the card; one that is seen online was bought there unless a test says otherwise."""
+        more.setdefault("sold_here", side == SHOPIFY)
         last = more.pop("last_chars", None) or (ref.serial.last_chars if ref.serial else "")
         page = HintPage([Hint(ref, "test", last, **more)], "1")
         self.intake.take_in(side, "test", page, self.clock(), tells_changes=True)

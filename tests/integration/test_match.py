@@ -299,3 +299,54 @@ def test_given_sides_that_take_letters_and_digits_then_only_what_they_take_is_ma
     assert "6789" not in conflict["summary"]
     assert shop.card_id("abcd2345efgh6789") == 1
     assert SERIAL not in str(shop.rows("presences"))
+
+
+# --- Cards that may be copies of store cards ----------------------------------------------------------------
+
+
+def test_given_a_store_card_that_was_entered_online_by_hand_then_it_gets_no_second_number_unasked(
+    online: Shop,
+) -> None:
+    ref = online.sell(SHOPIFY, 10_000)
+
+    assert match(online, SHOPIFY, ref, sold_here=False) is Matched.WAITS
+    online.clock.advance(60)
+    (arrival,) = online.intake.due_arrivals(online.clock(), 10)
+    assert online.matcher.match(arrival) is Matched.WAITS
+
+    conflict = online.row("conflicts")
+    assert (conflict["kind"], conflict["amount_minor"]) == ("duplicate", 10_000)
+    assert "may be a store card that was entered there by hand" in conflict["summary"]
+    assert "deactivate it there" in conflict["proposal"]
+    assert online.sides[FLOW].cards == {}
+
+    # A person says that it is a card of its own.
+    online.by_hand("UPDATE conflicts SET closed_at = opened_at, resolution = 'acknowledge'")
+    assert online.matcher.match(arrival) is Matched.MET
+    online.work(online.card_id(POOLED.reveal()))
+    assert [card.balance_minor for card in online.sides[FLOW].cards.values()] == [10_000]
+
+
+def test_given_a_copy_that_is_deactivated_then_the_question_is_over_and_nothing_is_made(online: Shop) -> None:
+    ref = online.sell(SHOPIFY, 10_000)
+    arrival = online.arrive(SHOPIFY, ref, sold_here=False)
+    online.matcher.match(arrival)
+    online.matcher.match(replace(arrival, attempts=1))
+    assert online.row("conflicts")["closed_at"] is None
+    online.sides[SHOPIFY].cards[ref.native_id or ""].status = CardStatus.CLOSED
+
+    online.matcher.match(replace(arrival, attempts=2))
+
+    assert online.row("conflicts", kind="duplicate")["closed_at"] is not None
+    assert online.sides[FLOW].cards == {}
+
+
+def test_given_a_payment_that_told_of_a_card_before_its_own_order_then_the_order_settles_it(
+    online: Shop,
+) -> None:
+    ref = online.sell(SHOPIFY, 10_000)
+    assert match(online, SHOPIFY, ref, sold_here=False) is Matched.WAITS
+
+    online.clock.advance(60)
+    assert online.matcher.match(online.arrive(SHOPIFY, ref, details={"order": "#1"})) is Matched.MET
+    assert online.rows("conflicts") == []
