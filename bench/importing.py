@@ -26,26 +26,26 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.base import Applied, Effect, Save
-from connectors.errors import SideError
+from connectors.api.errors import SideError
+from connectors.api.side import Applied, Effect, Save
 from connectors.memory import MemorySide
 from connectors.shopify import ShopifySide
-from sync.importer.actions import Ground
+from sync.importer.actions import ImportContext
 from sync.importer.apply import Importer, Mode
 from sync.importer.files import open_card_file
 from sync.importer.numbers import Numbers
 from sync.importer.plan import Planner
 from sync.importer.planfile import choose_rows, write_plan
-from sync.importer.progress import Halt, ImportProgress
-from sync.ledger.engine import open_engine
-from sync.ledger.imports import Imports
-from sync.ledger.intake import Intake
-from sync.ledger.migrations import upgrade
-from sync.ledger.pool import Pool
-from sync.ledger.store import Store
-from sync.ledger.vault import KEY_BYTES, Vault
+from sync.importer.progress import ImportProgress, StopSignal
+from sync.ledger.cards.pool import Pool
+from sync.ledger.cards.store import Store
+from sync.ledger.database.engine import open_engine
+from sync.ledger.database.migrations import upgrade
+from sync.ledger.imports.rows import Imports
+from sync.ledger.incoming.intake import Intake
+from sync.ledger.secrets.vault import KEY_BYTES, Vault
 from sync.model import LinkRules, SideRules
-from sync.work import Link
+from sync.reconcile.work import Link
 
 PLANNED = int(os.environ.get("TEST_BENCH_PLANNED", "100000"))
 #: Cards made on each plan: about half a minute at its rate.
@@ -215,7 +215,7 @@ class _Shop:
         sides = {"flow": self.pos, "shopify": self.online}
         self.link = Link(Store(self.engine, self.vault), sides, rules, _now, zone, "bench", "NOK")
         self.imports = Imports(self.engine, self.vault)
-        self.ground = Ground("flow", "shopify", rules, self.online.capabilities, "NOK", _now().date())
+        self.ground = ImportContext("flow", "shopify", rules, self.online.capabilities, "NOK", _now().date())
 
     def plan(self, path: Path) -> Any:
         planner = Planner(self.link, self.imports, self.ground)
@@ -237,7 +237,7 @@ class _Shop:
             self.online.bulk,
             mode,
             progress=ImportProgress(),
-            halt=Halt(),
+            halt=StopSignal(),
         )
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from sqlalchemy import Engine, insert
 
 from mappings.serials import Serial
-from sync.ledger.engine import open_engine
-from sync.ledger.migrations import upgrade
-from sync.ledger.polls import JOIN_MAX, Look, Polls
-from sync.ledger.tables import cards, presences
-from sync.ledger.vault import Vault, make_key
-from sync.loop import POLL_INTERVAL_SECONDS
-from sync.polling import PollBudget
+from sync.decisions.poll_order import PollBudget
+from sync.ledger.database.engine import open_engine
+from sync.ledger.database.migrations import upgrade
+from sync.ledger.database.tables import cards, presences
+from sync.ledger.incoming.polls import JOIN_MAX, Polls, ReadRecord
+from sync.ledger.secrets.vault import Vault, make_key
+from sync.worker.service import POLL_INTERVAL_SECONDS
 
 SIZES = (1_000, 100_000)
 SLICES = 200
@@ -57,7 +57,7 @@ def _measure(path: Path, size: int, slices: int) -> tuple[list[float], int]:
         now += timedelta(seconds=POLL_INTERVAL_SECONDS)
         began = time.perf_counter()
         turns = polls.take(now)
-        looks = [Look(turn.presence.id, now, turn.by, 10_000) for turn in turns]
+        looks = [ReadRecord(turn.presence.id, now, turn.by, 10_000) for turn in turns]
         polls.record(looks, (), now, ends_slice=True)
         took.append(time.perf_counter() - began)
     peak_bytes = tracemalloc.get_traced_memory()[1]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from sync.polling import (
+from sync.decisions.poll_order import (
     DAY,
     Candidate,
     PollBudget,

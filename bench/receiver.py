@@ -28,13 +28,13 @@ from bench.pace import p99, wait_until
 from connectors.shopify import ShopifySide
 from console.receiver import create_receiver
 from console.server import serve
-from sync.bell import Bell
-from sync.ledger.engine import checkpoint, open_engine
-from sync.ledger.intake import Intake
-from sync.ledger.mailbox import Mailbox
-from sync.ledger.migrations import upgrade
-from sync.ledger.vault import Vault, make_key
-from sync.loop import CHECKPOINT_SECONDS
+from sync.ledger.database.engine import checkpoint, open_engine
+from sync.ledger.database.migrations import upgrade
+from sync.ledger.incoming.deliveries import Inbox
+from sync.ledger.incoming.intake import Intake
+from sync.ledger.secrets.vault import Vault, make_key
+from sync.worker.service import CHECKPOINT_SECONDS
+from sync.worker.ticker import Ticker
 
 SHOP, SECRET = "bench.myshopify.com", "of-no-worth"
 STEADY, PER_SECOND = 600, 40.0
@@ -53,8 +53,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         engine = open_engine(f"sqlite:///{Path(folder) / 'ledger.db'}")
         upgrade(engine)
-        mailbox = Mailbox(Intake(engine, Vault(make_key())))
-        app = create_receiver({"shopify": side}, mailbox, lambda: datetime.now(UTC), lambda side, kept: None)
+        inbox = Inbox(Intake(engine, Vault(make_key())))
+        app = create_receiver({"shopify": side}, inbox, lambda: datetime.now(UTC), lambda side, kept: None)
         with serve(app, "127.0.0.1", 0) as port:
             url = f"http://127.0.0.1:{port}"
             local = threading.local()
@@ -66,7 +66,7 @@ def main() -> None:
                 return _timed(lambda: _session(local).get(f"{url}/health", timeout=10))
 
             # As in the worker's process, where the receiver is.
-            keeper = Bell("checkpoint", CHECKPOINT_SECONDS, lambda: checkpoint(engine))
+            keeper = Ticker("checkpoint", CHECKPOINT_SECONDS, lambda: checkpoint(engine))
             keeper.start()
             with ThreadPoolExecutor(SENDERS) as senders:
                 steady = list(senders.map(lambda n: _at(n, deliver), _paced(STEADY)))
@@ -74,7 +74,7 @@ def main() -> None:
                 burst = list(senders.map(deliver, range(STEADY, STEADY + BURST)))
                 rate = BURST / (time.perf_counter() - began)
                 health = list(senders.map(ask, range(BURST)))
-            keeper.silence()
+            keeper.stop()
             keeper.join(CHECKPOINT_SECONDS)
     side.close()
     print(

@@ -35,9 +35,9 @@ from cli.sandbox_config import Pace, parse_ready_line, sandbox_values
 from cli.session import opened_worker
 from config.load import load
 from config.template import render_toml
-from sync.ledger.engine import open_engine, reading
-from sync.ledger.tables import cards, feed_cursors, intent_states, intents, presences
-from sync.reconcile import reconcile
+from sync.ledger.database.engine import open_engine, reading
+from sync.ledger.database.tables import cards, feed_cursors, intent_states, intents, presences
+from sync.reconcile.card import reconcile
 
 SECONDS = float(os.environ.get("TEST_BENCH_SECONDS", "15"))
 PER_SECOND = float(os.environ.get("TEST_BENCH_PER_SECOND", "20"))

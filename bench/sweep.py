@@ -28,18 +28,18 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, insert, text
 
-from connectors.mass import Listed
+from connectors.api.bulk import Listed
 from connectors.shopify import ShopifySide
-from sync.feeds import sweep as sweep_slice
-from sync.ledger.engine import open_engine
-from sync.ledger.intake import Intake
-from sync.ledger.migrations import upgrade
-from sync.ledger.store import Store
-from sync.ledger.tables import cards, presences
-from sync.ledger.vault import KEY_BYTES, Vault
-from sync.listing import ListSweep
+from sync.feeds.list_sweep import ListSweep
+from sync.feeds.reader import sweep as sweep_slice
+from sync.ledger.cards.store import Store
+from sync.ledger.database.engine import open_engine
+from sync.ledger.database.migrations import upgrade
+from sync.ledger.database.tables import cards, presences
+from sync.ledger.incoming.intake import Intake
+from sync.ledger.secrets.vault import KEY_BYTES, Vault
 from sync.model import LinkRules, SideRules
-from sync.work import Link
+from sync.reconcile.work import Link
 
 CARDS = int(os.environ.get("TEST_BENCH_SWEPT", "50000"))
 ALTERED_EACH = 1_000

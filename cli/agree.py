@@ -9,8 +9,8 @@ import typer
 from cli.errors import OperatorError
 from cli.output import Output, plural
 from mappings.money import format_money
-from sync.missing import lacking, newly_created_on
-from sync.work import Link
+from sync.arrivals.missing import lacking, newly_created_on
+from sync.reconcile.work import Link
 
 
 def agree_to_creates(link: Link, output: Output, *, yes: bool) -> None:

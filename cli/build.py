@@ -21,35 +21,35 @@ from cli.tokens import token_source, webhook_secrets
 from config.errors import ConfigError
 from config.load import key_path
 from config.settings import Directions, Settings
-from connectors.base import Side
-from connectors.errors import SideClosed
-from connectors.findings import Verdict
+from connectors.api.doctor import Verdict
+from connectors.api.errors import SideClosed
+from connectors.api.side import Side
 from connectors.flow import FlowSettings, FlowSide
 from connectors.flow.inferred import with_proved
-from connectors.notify import MailSender, Sender, WebhookSender
 from connectors.shopify import ShopifySide
 from connectors.shopify.bulk import ShopifyBulk
 from mappings.brands import Brands
 from mappings.lifecycle import CardStatus
 from mappings.money import minor_from_decimal
 from mappings.serials import Serial
-from sync.brakes import Brake, BrakeLimits
+from sync.arrivals.match import Matcher
 from sync.ledger import views
-from sync.ledger.engine import LedgerUnavailable, check_engine, open_engine
-from sync.ledger.intake import Intake
-from sync.ledger.marks import switched_on_since
-from sync.ledger.migrations import upgrade
-from sync.ledger.pool import Pool
-from sync.ledger.store import Store
-from sync.ledger.vault import Vault, VaultError, key_from_text, load_or_make_key
+from sync.ledger.cards.pool import Pool
+from sync.ledger.cards.store import Store
+from sync.ledger.database.engine import LedgerUnavailable, check_engine, open_engine
+from sync.ledger.database.migrations import upgrade
+from sync.ledger.incoming.intake import Intake
+from sync.ledger.incoming.marks import switched_on_since
+from sync.ledger.secrets.vault import Vault, VaultError, key_from_text, load_or_make_key
 from sync.ledger.verdicts import Verdicts
-from sync.match import Matcher
 from sync.model import Closing, FirstContact, LinkRules, Overdraft, SideRules
-from sync.notices import Notices
-from sync.passes import WorkerOptions
-from sync.privacy import Privacy
-from sync.work import Link
-from sync.worker import Worker
+from sync.reconcile.brakes import Brake, BrakeLimits
+from sync.reconcile.work import Link
+from sync.support.notices import Notices
+from sync.support.privacy import Privacy
+from sync.support.senders import MailSender, Sender, WebhookSender
+from sync.worker.passes import WorkerOptions
+from sync.worker.worker import Worker
 
 FLOW = "flow"
 SHOPIFY = "shopify"

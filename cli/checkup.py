@@ -9,19 +9,26 @@ from pathlib import Path
 
 from cli.build import Ledger, now, open_ledger, webhook_url
 from config.settings import Settings
-from connectors.base import Identity
-from connectors.findings import Bench, Examination, Finding, Patient, Verdict, Wanted
+from connectors.api.doctor import (
+    Examinable,
+    ExaminationReport,
+    Expectations,
+    Finding,
+    ProbeContext,
+    Verdict,
+)
+from connectors.api.side import Identity
 from mappings.serials import Serial
-from sync.identity import known_identity
-from sync.ledger.engine import open_engine
-from sync.ledger.store import random_marker
+from sync.ledger.cards.store import random_marker
+from sync.ledger.database.engine import open_engine
 from sync.ledger.verdicts import ProbeJournal, Verdicts
+from sync.worker.identity import known_identity
 
 LINK = "link"
 
 
 @dataclass
-class Visit:
+class Diagnosis:
     """Everything that was found out, by side; `link` has what concerns both."""
 
     findings: dict[str, list[Finding]] = field(default_factory=dict)
@@ -48,15 +55,15 @@ def _exists(settings: Settings) -> bool:
 
 
 def examine(
-    settings: Settings, patients: Mapping[str, Patient], ledger: Ledger | None, card: Serial | None
-) -> Visit:
+    settings: Settings, examinables: Mapping[str, Examinable], ledger: Ledger | None, card: Serial | None
+) -> Diagnosis:
     """Ask every side, and compare what they say."""
-    visit, identities = Visit(), {}
-    for name, patient in patients.items():
-        known = {} if ledger is None else Verdicts(ledger.engine, name, patient.known_as).known()
+    visit, identities = Diagnosis(), {}
+    for name, examinable in examinables.items():
+        known = {} if ledger is None else Verdicts(ledger.engine, name, examinable.known_as).known()
         link = settings.link
-        found: Examination = patient.examine(
-            Wanted(link.currency, link.timezone, known, card, webhook_url(settings, name))
+        found: ExaminationReport = examinable.examine(
+            Expectations(link.currency, link.timezone, known, card, webhook_url(settings, name))
         )
         visit.findings[name] = list(found.findings)
         if found.identity is not None:
@@ -64,7 +71,7 @@ def examine(
             stranger = _stranger(name, found.identity, ledger)
             if stranger is not None:
                 visit.add(name, stranger)
-    if len(identities) == len(patients) > 1:
+    if len(identities) == len(examinables) > 1:
         visit.add(LINK, _one_currency(identities))
     return visit
 
@@ -95,18 +102,20 @@ def _one_currency(identities: Mapping[str, Identity]) -> Finding:
     )
 
 
-def probe(settings: Settings, name: str, patient: Patient, ledger: Ledger, card: Serial) -> Iterator[Finding]:
+def probe(
+    settings: Settings, name: str, examinable: Examinable, ledger: Ledger, card: Serial
+) -> Iterator[Finding]:
     """Try on the card what reading cannot tell; each verdict is kept before it is given."""
     at = now()
-    bench = Bench(
+    bench = ProbeContext(
         card,
-        ProbeJournal(ledger.engine, name, patient.known_as, at),
+        ProbeJournal(ledger.engine, name, examinable.known_as, at),
         settings.link.quiet_seconds,
         random_marker,
     )
-    kept = Verdicts(ledger.engine, name, patient.known_as)
+    kept = Verdicts(ledger.engine, name, examinable.known_as)
     known = kept.known()
-    for finding in patient.probe(bench):
+    for finding in examinable.probe(bench):
         # What could not be tried now takes nothing away from what is known.
         if finding.point != "probe" and not (finding.verdict is Verdict.UNKNOWN and finding.point in known):
             kept.record(finding, now())

@@ -18,17 +18,17 @@ from cli.output import ExitCode, Output, plural, rows, table
 from cli.session import check_sides, opened_sides, report_closed
 from cli.show import signed
 from config.settings import Settings
-from connectors.base import Effect, EffectKind, Side
-from connectors.rehearsal import RehearsedSide
+from connectors.api.side import Effect, EffectKind, Side
+from connectors.kit.rehearsal import RehearsedSide
 from mappings.money import format_money
 from mappings.serials import mask
 from sync.ledger import views
-from sync.ledger.engine import open_engine
-from sync.ledger.migrations import upgrade
-from sync.ledger.replica import replicate
-from sync.ledger.vault import Vault, make_key
+from sync.ledger.database.engine import open_engine
+from sync.ledger.database.migrations import upgrade
+from sync.ledger.database.replica import replicate
+from sync.ledger.secrets.vault import Vault, make_key
 from sync.ledger.views import ConflictRow
-from sync.passes import PassReport, WorkerOptions
+from sync.worker.passes import PassReport, WorkerOptions
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from cli.output import ExitCode, Output
 from config.errors import ConfigError
 from config.logging import redact
-from connectors.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
+from connectors.api.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
 from console.server import ConsoleUnavailable
 from sync.importer.files import FileProblem
-from sync.ledger.engine import LedgerUnavailable
-from sync.ledger.vault import VaultError
+from sync.ledger.database.engine import LedgerUnavailable
+from sync.ledger.secrets.vault import VaultError
 from sync.model import InvariantBroken
 
 

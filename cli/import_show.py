@@ -22,15 +22,15 @@ from rich.text import Text
 
 from cli.build import SHOPIFY
 from cli.output import Output, number, plural, rows, table
-from connectors.base import Side, Usage
+from connectors.api.side import Side, Usage
 from mappings.money import decimal_from_minor, format_money
 from sync.importer.actions import Action
 from sync.importer.outcomes import Sum
 from sync.importer.progress import ImportProgress
 from sync.importer.report import ImportReport
 from sync.importer.report_html import explanation, headline
-from sync.ledger.import_sums import SideSums
-from sync.ledger.imports import Import, Total
+from sync.ledger.imports.rows import Import, Total
+from sync.ledger.imports.sums import SideSums
 
 TOP = 10
 _WORDS = {

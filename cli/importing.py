@@ -11,21 +11,21 @@ from pathlib import Path
 from cli.build import FLOW, SHOPIFY, Ledger
 from cli.errors import OperatorError
 from config.settings import Settings
-from connectors.mass import Lister, MassCreator
+from connectors.api.bulk import Lister, MassCreator
 from connectors.shopify import ShopifySide
 from mappings.money import minor_from_decimal
 from mappings.ranges import NumberRange
 from mappings.serials import Serial
-from mappings.sheets.formats import Field, Format, Role
-from mappings.sheets.rows import FileCard, Terms
-from sync.brakes import Brake, BrakeLimits
-from sync.importer.actions import Ground
+from sync.importer.actions import ImportContext
 from sync.importer.files import AUTO, NOTHING_STATED, CardFile, Stated, layout_of, open_card_file
 from sync.importer.numbers import Numbers
-from sync.ledger.imports import Import, Imports
-from sync.ledger.vault import Vault
-from sync.work import Link
-from sync.worker import Worker
+from sync.importer.sheets.formats import Field, Format, Role
+from sync.importer.sheets.rows import FileCard, Terms
+from sync.ledger.imports.rows import Import, Imports
+from sync.ledger.secrets.vault import Vault
+from sync.reconcile.brakes import Brake, BrakeLimits
+from sync.reconcile.work import Link
+from sync.worker.worker import Worker
 
 #: How much more money than planned an import may move, because cards were loaded in the meantime.
 MONEY_SLACK = 1.1
@@ -53,11 +53,11 @@ def creator_of(worker: Worker) -> MassCreator:
     return online_side(worker).bulk
 
 
-def ground_of(settings: Settings, worker: Worker) -> Ground:
+def ground_of(settings: Settings, worker: Worker) -> ImportContext:
     """What decides the fate of a card; asks the shop for its limit."""
     link = worker.link
     limit = lister_of(worker).creation_limit()
-    return Ground(
+    return ImportContext(
         pos=FLOW,
         online=SHOPIFY,
         rules=link.rules,

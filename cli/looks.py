@@ -10,8 +10,8 @@ from cli.build import worker_options
 from cli.output import plural
 from cli.show import age_words
 from config.settings import Settings
-from sync.ledger.looks import Looks
-from sync.polling import PollBudget
+from sync.decisions.poll_order import PollBudget
+from sync.ledger.incoming.looks import Looks
 
 
 def sweep_seconds(looks: Looks, settings: Settings) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import OperatorError
-from connectors.base import Capabilities
+from connectors.api.side import Capabilities
 from mappings.serials import Serial
 from sync.importer.numbers_file import NumberLine, read_numbers
 

@@ -14,7 +14,7 @@ from config.template import Values, render_toml
 from sandbox.flow import FlowBehaviour
 from sandbox.flow.catalog import BRANDS_DEFAULT, PRODUCT_ONLINE_REDEMPTION, Store
 from sandbox.flow.payments import PaymentMethods, store_method_uid
-from sandbox.shopify.emulator import CLIENT_ID
+from sandbox.shopify.http.emulator import CLIENT_ID
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from cli.errors import OperatorError, naming
 from config.load import load
 from config.logging import configure_logging
 from config.settings import Settings
-from connectors.base import Side
-from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.api.side import Side
 from mappings.serials import Serial
-from sync.identity import check_identity
-from sync.worker import Worker
+from sync.worker.identity import check_identity
+from sync.worker.worker import Worker
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from cli.output import ExitCode, Output, facts, number, plural, rows, table, whe
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import mask
-from sync.ledger.pool import LOW_WATER
+from sync.decisions.merge import MERGED
+from sync.ledger.cards.pool import LOW_WATER
 from sync.ledger.views import CardRow, ConflictRow, IntentRow, MovementRow, PresenceRow, Status
-from sync.merge import MERGED
 
 
 def exit_code_of(status: Status, *, failed: bool) -> ExitCode:

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from config.settings import Settings
-from connectors.http import HttpClient
+from connectors.kit.http import HttpClient
+from connectors.kit.tokens import AccessToken
 from connectors.shopify.address import checked_shop, checked_url
 from connectors.shopify.auth import PermanentToken, TokenSource, client_credentials, installation
 from connectors.shopify.oauth import TokenDesk
-from connectors.tokens import AccessToken
-from sync.ledger.tokens import TokenStore
+from sync.ledger.secrets.tokens import TokenStore
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from sync.ledger.vault import Vault
+    from sync.ledger.secrets.vault import Vault
 
 #: The side's name in the ledger, as in `cli.build`.
 _SIDE = "shopify"

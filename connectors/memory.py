@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 
-from connectors.base import (
+from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, Throttled
+from connectors.api.side import (
     Absent,
     Applied,
     CannotTell,
@@ -33,7 +34,6 @@ from connectors.base import (
     Seen,
     Usage,
 )
-from connectors.errors import InDoubt, NotSent, Refusal, Refused, Throttled
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial

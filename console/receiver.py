@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from connectors.base import Delivery, Listener, Unproved
-from sync.ledger.mailbox import Kept, Mailbox
+from connectors.api.side import Delivery, InvalidSignature, Listener
+from sync.ledger.incoming.deliveries import Inbox, StoreResult
 
 log = structlog.get_logger(__name__)
 
@@ -32,9 +32,9 @@ BATCH_MAX = 50
 
 def create_receiver(
     listeners: Mapping[str, Listener],
-    mailbox: Mailbox,
+    inbox: Inbox,
     clock: Callable[[], datetime],
-    wake: Callable[[str, Kept], None],
+    wake: Callable[[str, StoreResult], None],
 ) -> Starlette:
     """An application that receives at `POST /webhooks/{side}`; `wake` is called after each new delivery."""
 
@@ -57,20 +57,20 @@ def create_receiver(
             status = 503
         return Response(status_code=status)
 
-    desk = Desk(mailbox, clock, wake)
+    desk = InboxWriter(inbox, clock, wake)
     return Starlette(routes=[Route("/health", health), Route("/webhooks/{side}", receive, methods=["POST"])])
 
 
-class Desk:
+class InboxWriter:
     """Stores deliveries in a thread. Those that come meanwhile are stored together afterwards.
 
     A side tells of one event under several topics at once, and a transaction costs more than what it stores.
     """
 
     def __init__(
-        self, mailbox: Mailbox, clock: Callable[[], datetime], wake: Callable[[str, Kept], None]
+        self, inbox: Inbox, clock: Callable[[], datetime], wake: Callable[[str, StoreResult], None]
     ) -> None:
-        self._mailbox, self._clock, self._wake = mailbox, clock, wake
+        self._mailbox, self._clock, self._wake = inbox, clock, wake
         self._waiting: list[tuple[str, Delivery, asyncio.Future[bool]]] = []
         self._working: asyncio.Task[None] | None = None
 
@@ -100,7 +100,7 @@ class Desk:
             words = {"side": side, "count": len(came), "error": type(error).__name__}
             log.error("webhooks could not be stored", action="webhook.lost", **words)
             return False
-        if kept != Kept():
+        if kept != StoreResult():
             self._wake(side, kept)
         return True
 
@@ -109,7 +109,7 @@ def _prove(listener: Listener, headers: Mapping[str, str], body: bytes) -> tuple
     """The status to answer with when all goes well, and what is to be stored before, if anything."""
     try:
         return 202, listener.read_delivery(headers, body)
-    except Unproved as error:
+    except InvalidSignature as error:
         log.warning("a webhook was refused", action="webhook.refused", side=listener.name, why=str(error))
         return 401, None
 

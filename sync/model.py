@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
-from connectors.base import EffectKind, Observation
-from connectors.errors import Refusal
+from connectors.api.errors import Refusal
+from connectors.api.side import EffectKind, Observation
 from mappings.brands import Brands
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
@@ -179,7 +179,7 @@ class Presence:
     id: int | None = None
 
 
-def unborn(side: str, serial: Serial, brand: str | None = None, note: str = "") -> Presence:
+def to_create(side: str, serial: Serial, brand: str | None = None, note: str = "") -> Presence:
     """A presence that is to be created on the side under this serial."""
     return Presence(
         side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False, brand=brand, note=note
@@ -315,7 +315,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Marked:
+class KnownMarker:
     """What the ledger knows of one of our markers: its amount, and how often it is known to have landed."""
 
     amount_minor: int

@@ -20,10 +20,10 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, create_engine, text
 
 from sync import crashpoints
-from sync.ledger import migrations
-from sync.ledger.engine import open_engine
-from sync.ledger.tables import metadata
-from sync.ledger.vault import KEY_BYTES, Vault
+from sync.ledger.database import migrations
+from sync.ledger.database.engine import open_engine
+from sync.ledger.database.tables import metadata
+from sync.ledger.secrets.vault import KEY_BYTES, Vault
 from tests.support import Clock, Crashed
 
 # How long an example takes says how busy the machine is.

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from connectors.base import Capabilities
+from connectors.api.side import Capabilities
 from connectors.flow import FlowSettings, FlowSide
 from mappings.brands import Brands
-from sync.ledger.vault import KEY_BYTES, Vault
+from sync.ledger.secrets.vault import KEY_BYTES, Vault
 from sync.model import SideRules
 from tests.flow_wire import Bridge
 from tests.integration.shop import FLOW, SHOPIFY, Shop

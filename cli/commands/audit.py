@@ -13,9 +13,9 @@ from cli.options import ConfigOption, JsonOption
 from cli.output import Output, plural, rows, table
 from cli.session import load_settings
 from mappings.money import decimal_from_minor, format_money
-from sync.audit import Audit, Totals
-from sync.audit import audit as begin_audit
-from sync.ledger.findings import Finding
+from sync.ledger.proof.findings import Finding
+from sync.support.audit import Audit, Totals
+from sync.support.audit import audit as begin_audit
 
 FINDINGS_SHOWN_MAX = 1_000
 

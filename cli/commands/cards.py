@@ -17,9 +17,9 @@ from cli.session import load_settings, opened_sides, report_closed
 from cli.show import cards_table, conflicts_table, intents_table, movements_table, presences_table, why_not
 from mappings.money import format_money
 from mappings.serials import Serial, SerialError, mask
-from sync import assign as assigning
-from sync.brakes import BrakeTripped
 from sync.ledger import views
+from sync.reconcile.brakes import BrakeTripped
+from sync.support import assign as assigning
 
 LIMIT = 50
 

@@ -18,8 +18,8 @@ from cli.output import ExitCode, Output, rows, table
 from config.load import FILE_DEFAULT, load
 from config.settings import Settings
 from config.template import render_toml
-from connectors.base import Identity, Side
-from sync.ledger.engine import parse_url
+from connectors.api.side import Identity, Side
+from sync.ledger.database.engine import parse_url
 from sync.ledger.private_files import open_private
 
 app = typer.Typer(help="Write and check the configuration.", no_args_is_help=True)

@@ -14,15 +14,15 @@ from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, plural, rows, table, when
 from cli.session import load_settings, opened_sides, report_closed
 from cli.show import age_words, conflicts_table, date_words, evidence_lines, presences_table
-from connectors.base import CardRef, EffectKind
+from connectors.api.side import CardRef, EffectKind
 from connectors.shopify.mapping import card_id
 from mappings.money import MoneyError, format_money, minor_from_decimal
 from mappings.serials import Serial, SerialError
-from sync import conflicts as settling
-from sync.explain import meaning_of, words_for
 from sync.ledger import views
 from sync.ledger.views import ConflictRow
 from sync.model import ConflictKind, NewIntent
+from sync.support import settle as settling
+from sync.support.explain import meaning_of, words_for
 
 LIMIT = 50
 

@@ -13,16 +13,16 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.build import open_ledger
-from cli.checkup import LINK, Visit, examine, ledger_if_any, probe
+from cli.checkup import LINK, Diagnosis, examine, ledger_if_any, probe
 from cli.errors import OperatorError, explain
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, plural
 from cli.session import load_settings, opened_sides
 from config.settings import Settings
-from connectors.errors import SideError
-from connectors.findings import Finding, Patient, Verdict
+from connectors.api.doctor import Examinable, Finding, Verdict
+from connectors.api.errors import SideError
 from mappings.serials import Serial, SerialError, mask
-from sync.ledger.engine import only_worker
+from sync.ledger.database.engine import only_worker
 
 _STYLES = {
     Verdict.OK: "green",
@@ -70,24 +70,24 @@ def doctor(
         raise OperatorError(
             "--probe needs a test card of your own", "Name it: giftsync doctor --probe --card NUMBER."
         )
-    settings, tried = load_settings(config), Visit()
+    settings, tried = load_settings(config), Diagnosis()
     with opened_sides(settings) as sides:
-        patients = {
+        examinables = {
             name: one
             for name, one in sides.items()
-            if isinstance(one, Patient) and (side is None or name == side)
+            if isinstance(one, Examinable) and (side is None or name == side)
         }
         if try_out and serial is not None:
-            _agree(serial, patients, output, yes=yes)
-            tried = _probe_all(settings, patients, serial, output)
+            _agree(serial, examinables, output, yes=yes)
+            tried = _probe_all(settings, examinables, serial, output)
     # Opened anew: what was proved just now is switched on from here on.
     with opened_sides(settings) as sides, ledger_if_any(settings) as ledger:
-        patients = {
+        examinables = {
             name: one
             for name, one in sides.items()
-            if isinstance(one, Patient) and (side is None or name == side)
+            if isinstance(one, Examinable) and (side is None or name == side)
         }
-        visit = examine(settings, patients, ledger, serial)
+        visit = examine(settings, examinables, ledger, serial)
     return _report(visit, tried, output)
 
 
@@ -107,9 +107,9 @@ def _line() -> str:
     return sys.stdin.readline(LINE_CHARS_MAX)
 
 
-def _agree(serial: Serial, patients: Mapping[str, Patient], output: Output, *, yes: bool) -> None:
+def _agree(serial: Serial, examinables: Mapping[str, Examinable], output: Output, *, yes: bool) -> None:
     """Nothing is tried without a yes."""
-    names = " and ".join(_TITLES[name] for name in patients)
+    names = " and ".join(_TITLES[name] for name in examinables)
     output.note(
         f"The probe moves 1.00 on the card {mask(serial.last_chars)} in {names} and back again. "
         "The card's list of transactions, and Flow's orders, keep showing it. "
@@ -123,16 +123,18 @@ def _agree(serial: Serial, patients: Mapping[str, Patient], output: Output, *, y
         raise OperatorError("nothing was tried", "Run it without --probe to look only.")
 
 
-def _probe_all(settings: Settings, patients: Mapping[str, Patient], serial: Serial, output: Output) -> Visit:
+def _probe_all(
+    settings: Settings, examinables: Mapping[str, Examinable], serial: Serial, output: Output
+) -> Diagnosis:
     """Probe each side; whatever goes wrong on one is said, and the other is still tried."""
-    tried = Visit()
+    tried = Diagnosis()
     # A worker would take the probe for a customer, and carry it to the other side.
     with open_ledger(settings) as ledger, only_worker(ledger.engine):
-        for name, patient in patients.items():
+        for name, examinable in examinables.items():
             output.say("")
             output.say(f"Probe of {_TITLES[name]}")
             try:
-                for finding in probe(settings, name, patient, ledger, serial):
+                for finding in probe(settings, name, examinable, ledger, serial):
                     tried.add(name, finding)
                     _show(finding, output)
             except SideError as error:
@@ -147,7 +149,7 @@ def _probe_all(settings: Settings, patients: Mapping[str, Patient], serial: Seri
     return tried
 
 
-def _report(visit: Visit, tried: Visit, output: Output) -> int:
+def _report(visit: Diagnosis, tried: Diagnosis, output: Output) -> int:
     for name, findings in visit.findings.items():
         output.say("")
         output.say(_TITLES[name])
@@ -182,7 +184,7 @@ def _report(visit: Visit, tried: Visit, output: Output) -> int:
     return code
 
 
-def _rows(visit: Visit) -> list[dict[str, object]]:
+def _rows(visit: Diagnosis) -> list[dict[str, object]]:
     return [
         {"side": name, **{key: getattr(one, key) for key in one.__dataclass_fields__}}
         for name, findings in visit.findings.items()

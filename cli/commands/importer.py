@@ -34,7 +34,7 @@ from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, plural
 from cli.session import check_sides, load_settings, opened_sides, opened_worker, report_closed
 from cli.signals import stop_on_signals
-from connectors.base import Side
+from connectors.api.side import Side
 from sync.importer.actions import Action
 from sync.importer.apply import Importer, Mode
 from sync.importer.files import AUTO, CardFile, Stated, private_file
@@ -42,12 +42,12 @@ from sync.importer.layout_file import layout_text
 from sync.importer.outcomes import Outcome, Told
 from sync.importer.plan import Planner, Stopped
 from sync.importer.planfile import choose_rows, import_id_of, keep_older, write_plan
-from sync.importer.progress import Halt, ImportProgress
+from sync.importer.progress import ImportProgress, StopSignal
 from sync.importer.report import ImportReport, RowsFile, make_report
 from sync.importer.report_html import RowsShown, render_html
-from sync.ledger.engine import only_worker
-from sync.ledger.imports import Import, Imports
-from sync.worker import Worker
+from sync.ledger.database.engine import only_worker
+from sync.ledger.imports.rows import Import, Imports
+from sync.worker.worker import Worker
 
 STOPPED = 130
 
@@ -208,7 +208,7 @@ def apply(
                 limit=limit,
                 alone=ledger.engine.dialect.name == "sqlite",
                 progress=progress,
-                halt=Halt(stop),
+                halt=StopSignal(stop),
                 on_estimate=lambda stated: output.note(f"Estimate: {stated.words}."),
             )
             progress.rows = _rows_ahead(imports, made, limit)

@@ -16,7 +16,7 @@ from cli.pool_file import read_pool_file
 from cli.session import load_settings, opened_sides
 from config.settings import Settings
 from mappings.ranges import NumberRange, inside
-from sync.ledger.pool import LOW_WATER
+from sync.ledger.cards.pool import LOW_WATER
 
 #: Numbers in one file; a larger pool is added in several.
 NUMBERS_MAX = 1_000_000

@@ -8,7 +8,7 @@ from cli.build import open_ledger
 from cli.options import ConfigOption, JsonOption
 from cli.output import Output, rows, table, when
 from cli.session import load_settings
-from sync.privacy import answers
+from sync.support.privacy import answers
 
 app = typer.Typer(help="Privacy requests that Shopify passed on.", no_args_is_help=True)
 

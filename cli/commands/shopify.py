@@ -20,9 +20,9 @@ from cli.session import load_settings, opened_sides
 from cli.signals import stop_on_signals
 from cli.tokens import token_desk, token_store
 from config.settings import Settings
-from connectors.errors import SideError
-from connectors.findings import Patient, Wanted
-from connectors.tokens import AccessToken
+from connectors.api.doctor import Examinable, Expectations
+from connectors.api.errors import SideError
+from connectors.kit.tokens import AccessToken
 
 if TYPE_CHECKING:
     from connectors.shopify.install import Installation
@@ -194,9 +194,9 @@ def _granted(settings: Settings) -> list[str]:
     """The scopes of a permanent token, which only Shopify knows."""
     with opened_sides(settings) as sides:
         side = sides[SHOPIFY]
-        if not isinstance(side, Patient):
+        if not isinstance(side, Examinable):
             return []
-        found = side.examine(Wanted(settings.link.currency, settings.link.timezone))
+        found = side.examine(Expectations(settings.link.currency, settings.link.timezone))
     scopes = next((one.evidence["scopes"] for one in found.findings if "scopes" in one.evidence), None)
     if scopes is None:
         first = found.findings[0]

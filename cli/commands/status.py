@@ -13,11 +13,12 @@ from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output
 from cli.session import load_settings, opened_sides, report_closed
 from cli.show import exit_code_of, show_status, status_json
-from sync import conflicts, subscriptions
-from sync.brakes import stopped_by
+from sync.feeds import subscriptions
 from sync.ledger import views
-from sync.ledger.looks import looks
+from sync.ledger.incoming.looks import looks
 from sync.model import ConflictKind
+from sync.reconcile.brakes import stopped_by
+from sync.support import settle
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> int:
@@ -62,9 +63,9 @@ def resume(
         ]
         if brakes:
             link = build_worker(settings, ledger, sides, report_closed).link
-            said = conflicts.Resolution(conflicts.Action.ACKNOWLEDGE, getpass.getuser(), why)
+            said = settle.Resolution(settle.Action.ACKNOWLEDGE, getpass.getuser(), why)
             for one in brakes:
-                conflicts.resolve(link, one.id, said)
+                settle.resolve(link, one.id, said)
     output.say(f"Resumed: {len(brakes)} brake(s) released." if brakes else "The link was not stopped.")
     output.emit("resume", {"released": len(brakes)})
     return ExitCode.IN_STEP

@@ -25,9 +25,9 @@ from config.settings import Settings
 from console.receiver import create_receiver
 from console.server import serve
 from sync.ledger import views
-from sync.ledger.engine import only_worker
-from sync.passes import PassReport, Progress
-from sync.worker import Worker
+from sync.ledger.database.engine import only_worker
+from sync.worker.passes import PassReport, Progress
+from sync.worker.worker import Worker
 
 Yes = Annotated[
     bool, typer.Option("--yes", help="Do not ask when the settings let many cards be created at once.")
@@ -140,7 +140,7 @@ def _console(settings: Settings, worker: Worker, output: Output) -> Iterator[Non
     if section.port is None:
         yield
         return
-    receiver = create_receiver(worker.listeners, worker.mailbox, worker.link.clock, worker.wake)
+    receiver = create_receiver(worker.listeners, worker.inbox, worker.link.clock, worker.wake)
     with serve(receiver, section.host, section.port) as port:
         output.note(f"Webhooks are received at http://{section.host}:{port}/webhooks/{{shopify,flow}}.")
         yield

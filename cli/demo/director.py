@@ -16,11 +16,11 @@ from cli.demo.proof import Proof, prove
 from cli.demo.view import LAGS_SHOWN, Phase, Show, Snapshot
 from cli.demo.watch import Lags
 from cli.live.picture import TRAVELS_SHOWN, Travel
-from connectors.base import Usage
-from sync.audit import Audit, Finding, audit
+from connectors.api.side import Usage
 from sync.ledger import views
 from sync.ledger.journeys import busiest_card
-from sync.worker import Worker
+from sync.support.audit import Audit, Finding, audit
+from sync.worker.worker import Worker
 
 PEOPLE: Sequence[type[Person]] = (Cashier, Cashier, Shopper, Shopper)
 SNAPSHOT_SECONDS = 0.5

@@ -14,7 +14,7 @@ from cli.demo.watch import Lags
 from cli.live.picture import PLOT_WIDTH_MAX, Picture, Travel
 from cli.output import Output, number, plural
 from cli.places import system
-from connectors.base import Usage
+from connectors.api.side import Usage
 
 LINE_EVERY_SECONDS = 10.0
 REFRESHES_PER_SECOND = 4

@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import requests
 
-from connectors.base import Usage
-from connectors.errors import InDoubt, Refusal, Refused, SideClosed, Throttled
+from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed, Throttled
+from connectors.api.side import Usage
 from connectors.flow.mapping import instant_text
 from connectors.flow.model import (
     FlowCard,
@@ -30,7 +30,7 @@ from connectors.flow.model import (
 )
 from connectors.flow.pace import Pace
 from connectors.flow.settings import UID_PATTERN, FlowSettings
-from connectors.http import HttpClient, retried, retry_after_seconds
+from connectors.kit.http import HttpClient, retried, retry_after_seconds
 from connectors.strict_json import NotJson, read_json
 from mappings.serials import Serial
 

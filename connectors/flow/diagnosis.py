@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from connectors.base import Capabilities
-from connectors.findings import Finding, Verdict, Wanted
+from connectors.api.doctor import Expectations, Finding, Verdict
+from connectors.api.side import Capabilities
 from connectors.flow.inferred import Inferred, missing_needs
 from connectors.flow.settings import FlowSettings
 
@@ -13,7 +13,7 @@ _REMEDY_PROBE: Final = "`giftsync doctor --probe --card NUMBER` tries it on a te
 _ASK_FLOW: Final = "Ask Flow's support; once it is sure, set `{setting} = true` in [flow]."
 
 
-def inferred(one: Inferred, settings: FlowSettings, wanted: Wanted) -> Finding:
+def inferred(one: Inferred, settings: FlowSettings, wanted: Expectations) -> Finding:
     """One inferred behaviour: whether it is on, why, and what is to be done about it."""
     point, known = f"inferred.{one.setting}", wanted.known.get(one.setting)
     on, missing = getattr(settings, one.setting), missing_needs(settings, one)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from connectors.errors import SideClosed
+from connectors.api.errors import SideClosed
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.model import (
     MethodParameter,

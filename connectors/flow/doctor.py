@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from connectors.base import Capabilities, Identity
-from connectors.errors import InDoubt, SideClosed, SideError
-from connectors.findings import Examination, Finding, Verdict, Wanted
+from connectors.api.doctor import ExaminationReport, Expectations, Finding, Verdict
+from connectors.api.errors import InDoubt, SideClosed, SideError
+from connectors.api.side import Capabilities, Identity
 from connectors.flow.client import FlowClient, Forbidden, Rejected, TokenRefused
 from connectors.flow.diagnosis import directions, inferred, sentence
 from connectors.flow.discovery import Discovery
@@ -42,7 +42,7 @@ class FlowDoctor:
         self._receipts = receipts
         self._capabilities = capabilities
 
-    def examine(self, wanted: Wanted) -> Examination:
+    def examine(self, wanted: Expectations) -> ExaminationReport:
         self._discovery.forget()
         findings: list[Finding] = []
         try:
@@ -50,11 +50,11 @@ class FlowDoctor:
         except Forbidden as error:
             findings += [_token_ok(), _missing("permission.extensions", error, error.remedy)]
         except TokenRefused as error:
-            return Examination([_missing("token", error, error.remedy)])
+            return ExaminationReport([_missing("token", error, error.remedy)])
         except SideClosed as error:
-            return Examination([_missing("connection", error, error.remedy)])
+            return ExaminationReport([_missing("connection", error, error.remedy)])
         except SideError as error:
-            return Examination([_missing("connection", error, _REMEDY_NETWORK)])
+            return ExaminationReport([_missing("connection", error, _REMEDY_NETWORK)])
         currency: list[str] = []
         findings += self._asked("store", self._store)
         findings += self._asked("currency", lambda: self._currency(wanted, currency))
@@ -67,7 +67,7 @@ class FlowDoctor:
         findings.append(directions(self._capabilities))
         place = self._settings.identity
         identity = Identity(place, currency[0], self._settings.timezone) if currency else None
-        return Examination(findings, identity)
+        return ExaminationReport(findings, identity)
 
     def _asked(self, point: str, ask: Callable[[], Iterable[Finding]]) -> list[Finding]:
         """The findings of one question; a question without an answer is a finding, too."""
@@ -110,7 +110,7 @@ class FlowDoctor:
             return
         yield Finding("store", Verdict.OK, f"The home store is {name or uid}.")
 
-    def _currency(self, wanted: Wanted, found: list[str]) -> Iterable[Finding]:
+    def _currency(self, wanted: Expectations, found: list[str]) -> Iterable[Finding]:
         currency = self._discovery.currency()
         found.append(currency)
         yield Finding(
@@ -190,7 +190,7 @@ class FlowDoctor:
             evidence={"first_page": page.number},
         )
 
-    def _card(self, wanted: Wanted) -> Iterable[Finding]:
+    def _card(self, wanted: Expectations) -> Iterable[Finding]:
         """Which of the two published shapes a card has (flow.md §1, §3)."""
         serial = wanted.card or self._newest_card()
         if serial is None:

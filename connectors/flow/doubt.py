@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from connectors.errors import InDoubt, NotSent, SideError
+from connectors.api.errors import InDoubt, NotSent, SideError
 
 
 @contextmanager

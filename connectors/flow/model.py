@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connectors.errors import InDoubt
+from connectors.api.errors import InDoubt
 from mappings.contact import Contact, contact_of
 from mappings.money import AMOUNT_MINOR_MAX
 from mappings.serials import Serial, SerialError

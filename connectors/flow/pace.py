@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from connectors.errors import Throttled
+from connectors.api.errors import Throttled
 
 #: A caller that would have to wait longer is sent away instead: its lease on a card must not run out
 #: meanwhile.

@@ -12,18 +12,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from connectors.base import CardRef, EffectKind
-from connectors.errors import InDoubt, SideError
-from connectors.findings import Bench, Finding, Verdict
+from connectors.api.doctor import Finding, ProbeContext, Verdict
+from connectors.api.errors import InDoubt, SideError
+from connectors.api.side import CardRef, EffectKind
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
 from connectors.flow.inferred import INFERRED, missing_needs
 from connectors.flow.mapping import instant_text, minor_from_x100
 from connectors.flow.model import FlowCard
-from connectors.flow.movements import BALANCE, Movements
+from connectors.flow.money_effects import BALANCE, MoneyEffects
 from connectors.flow.refusals import refusal_of_card
 from connectors.flow.settings import NUMBER_DIGITS, FlowSettings
-from connectors.probing import Hand, Move, Trial, revived
+from connectors.kit.probing import EffectPort, Move, Trial, revived
 from mappings.money import MoneyError, currency_exponent
 from mappings.serials import Serial, mask
 
@@ -48,7 +48,7 @@ class FlowProbe:
         self._currency = ""
         self._failed: set[str] = set()
 
-    def run(self, bench: Bench) -> Iterator[Finding]:
+    def run(self, bench: ProbeContext) -> Iterator[Finding]:
         """See `Patient.probe`."""
         yield self._unknown_number()
         name = f"the card {mask(bench.card.last_chars)}"
@@ -79,7 +79,9 @@ class FlowProbe:
             ending = self._end(trial)
         yield ending
 
-    def _after_earlier(self, card: FlowCard, bench: Bench) -> Generator[Finding, None, FlowCard | None]:
+    def _after_earlier(
+        self, card: FlowCard, bench: ProbeContext
+    ) -> Generator[Finding, None, FlowCard | None]:
         """Put back what an earlier probe left. Gives the card as it then is; None: go no further."""
         notes = bench.journal.load()
         if notes is None:
@@ -161,7 +163,7 @@ class FlowProbe:
         yield _judged(setting, move)
         return move.landed
 
-    def _hand(self, setting: str | None = None) -> Hand:
+    def _hand(self, setting: str | None = None) -> EffectPort:
         """What moves money in one inferred way, and in no other."""
         loads = setting == "api_issue_allowed"
         settings = replace(
@@ -172,11 +174,11 @@ class FlowProbe:
             caller_may_choose_number=loads,
         )
         discovery = Discovery(self._client, settings)
-        return Movements(self._client, settings, discovery, self._clock, self._pause)
+        return MoneyEffects(self._client, settings, discovery, self._clock, self._pause)
 
     # Putting back.
 
-    def _trial(self, card: FlowCard, bench: Bench) -> Trial:
+    def _trial(self, card: FlowCard, bench: ProbeContext) -> Trial:
         return Trial(
             CardRef(card.native_id, bench.card),
             card.number.last_chars,
@@ -201,7 +203,7 @@ class FlowProbe:
         except (SideError, MoneyError) as error:
             return trial.unread(error)
 
-    def _hands(self, *settings: str) -> list[Hand]:
+    def _hands(self, *settings: str) -> list[EffectPort]:
         """The ways that can be used; one that has just failed would only leave another stray order."""
         return [
             self._hand(name)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from connectors.base import CardRef, Hint, HintPage
-from connectors.errors import InDoubt, SideClosed
+from connectors.api.errors import InDoubt, SideClosed
+from connectors.api.side import CardRef, Hint, HintPage
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
 from connectors.flow.mapping import instant_text, is_ours, marker_of_order
@@ -29,7 +29,7 @@ from connectors.flow.model import (
     serial_of,
 )
 from connectors.flow.settings import READS_AT_ONCE, FlowSettings
-from connectors.parallel import in_order
+from connectors.kit.parallel import in_order
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from connectors.errors import Refusal, Refused
+from connectors.api.errors import Refusal, Refused
 from connectors.flow.mapping import card_status
 from connectors.flow.model import FlowCard
 from mappings.lifecycle import CardStatus

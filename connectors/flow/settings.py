@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connectors.http import CONNECT_SECONDS, READ_SECONDS
+from connectors.kit.http import CONNECT_SECONDS, READ_SECONDS
 from mappings.addresses import is_private_channel
 from mappings.lifecycle import CardStatus
 from mappings.money import MoneyError, currency_exponent

@@ -7,17 +7,19 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from connectors.base import (
+from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
+from connectors.api.errors import InDoubt, Refusal, Refused, SideError
+from connectors.api.side import (
     Absent,
     Applied,
     Capabilities,
     CardRef,
     Delivery,
+    DeliveryAnswer,
     Effect,
     EffectKind,
     Feed,
     FindResult,
-    Heard,
     Hint,
     HintPage,
     Identity,
@@ -28,8 +30,6 @@ from connectors.base import (
     Unreadable,
     Usage,
 )
-from connectors.errors import InDoubt, Refusal, Refused, SideError
-from connectors.findings import Bench, Examination, Finding, Wanted
 from connectors.flow import webhooks
 from connectors.flow.changes import Changes
 from connectors.flow.client import FlowClient, Rejected
@@ -37,12 +37,12 @@ from connectors.flow.discovery import Discovery
 from connectors.flow.doctor import FlowDoctor
 from connectors.flow.mapping import expiry_date, is_ours, marker_in, minor_from_x100
 from connectors.flow.model import FlowCard
-from connectors.flow.movements import Movements
+from connectors.flow.money_effects import MoneyEffects
 from connectors.flow.probe import FlowProbe
 from connectors.flow.receipts import FEED, ReceiptFeed
 from connectors.flow.refusals import status_of
 from connectors.flow.settings import NUMBER_DIGITS, READS_AT_ONCE, FlowSettings
-from connectors.parallel import in_order
+from connectors.kit.parallel import in_order
 from mappings.money import MoneyError
 from mappings.serials import Serial
 
@@ -79,7 +79,7 @@ class FlowSide:
         self._pause = pause
         self._client = FlowClient(settings, clock, pause)
         self._discovery = Discovery(self._client, settings)
-        self._movements = Movements(self._client, settings, self._discovery, clock, pause)
+        self._movements = MoneyEffects(self._client, settings, self._discovery, clock, pause)
         self._changes = Changes(self._client, settings, clock)
         self._receipts = ReceiptFeed(self._client, settings, self._discovery)
 
@@ -191,13 +191,13 @@ class FlowSide:
             self._settings.tenant, self._settings.webhook_token, headers, body, minute
         )
 
-    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[Heard | SideError]:
+    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[DeliveryAnswer | SideError]:
         """One read for each order, a few at a time."""
         return list(in_order(self._hear, deliveries, READS_AT_ONCE))
 
-    def _hear(self, delivery: Delivery) -> Heard | SideError:
+    def _hear(self, delivery: Delivery) -> DeliveryAnswer | SideError:
         try:
-            return Heard(self.hints_of_order(delivery.subject))
+            return DeliveryAnswer(self.hints_of_order(delivery.subject))
         except SideError as error:
             return error
 
@@ -205,13 +205,13 @@ class FlowSide:
     def known_as(self) -> str:
         return self._settings.identity
 
-    def examine(self, wanted: Wanted) -> Examination:
+    def examine(self, wanted: Expectations) -> ExaminationReport:
         """See `Patient.examine`."""
         return FlowDoctor(
             self._client, self._settings, self._discovery, self._receipts, self.capabilities
         ).examine(wanted)
 
-    def probe(self, bench: Bench) -> Iterator[Finding]:
+    def probe(self, bench: ProbeContext) -> Iterator[Finding]:
         """See `Patient.probe`."""
         return FlowProbe(self._client, self._settings, self._clock, self._pause).run(bench)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from connectors.base import Delivery, Unproved
+from connectors.api.side import Delivery, InvalidSignature
 from connectors.strict_json import NotJson, read_json
 
 #: The actions that tell of money; there is none for gift cards.
@@ -42,10 +42,10 @@ def read_delivery(
     Raises Unproved.
     """
     if not is_authorized(token, headers.get("authorization", "")):
-        raise Unproved("the authorization is missing or wrong")
+        raise InvalidSignature("the authorization is missing or wrong")
     payload = _object(body)
     if _uid(payload.get("tenant")) != tenant:
-        raise Unproved("the delivery is of another tenant")
+        raise InvalidSignature("the delivery is of another tenant")
     action, order = payload.get("action"), _uid(payload.get("order"))
     if action not in ORDER_ACTIONS or order is None:
         return None
@@ -62,5 +62,5 @@ def _object(body: bytes) -> Mapping[str, Any]:
     try:
         payload = read_json(body)
     except NotJson:
-        raise Unproved("the body is not JSON") from None
+        raise InvalidSignature("the body is not JSON") from None
     return payload if isinstance(payload, dict) else {}

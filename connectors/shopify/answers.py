@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from connectors.errors import InDoubt, SideClosed, SideError, Throttled
+from connectors.api.errors import InDoubt, SideClosed, SideError, Throttled
 from connectors.shopify.bucket import ThrottleStatus
 from connectors.shopify.operations import Operation
 from connectors.shopify.shape import Json, number_or_none

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from connectors.errors import InDoubt, NotSent, SideClosed, SideError
+from connectors.api.errors import InDoubt, NotSent, SideClosed, SideError
+from connectors.kit.tokens import AccessToken, TokenShelf
 from connectors.shopify.oauth import REMEDY_INSTALL, TokenDesk
-from connectors.tokens import AccessToken, TokenShelf
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from connectors.errors import Throttled
+from connectors.api.errors import Throttled
 
 #: The smallest plan's bucket and refill, until the first answer tells the real ones (shopify.md §6).
 MAXIMUM_POINTS_DEFAULT: Final = 2_000.0

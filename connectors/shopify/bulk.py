@@ -9,10 +9,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from connectors.base import Applied, Effect
-from connectors.errors import InDoubt, SideClosed, SideError, Throttled
-from connectors.files import FileStore
-from connectors.mass import LineOutcome, Listed, ListState, MassState, Pace
+from connectors.api.bulk import LineOutcome, Listed, ListState, MassState, Pace
+from connectors.api.errors import InDoubt, SideClosed, SideError, Throttled
+from connectors.api.side import Applied, Effect
+from connectors.kit.files import FileStore
 from connectors.shopify import operations
 from connectors.shopify.answers import error_of_body
 from connectors.shopify.bucket import Priority

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from connectors.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
-from connectors.http import HttpClient, retried, retry_after_seconds
+from connectors.api.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
+from connectors.kit.http import HttpClient, retried, retry_after_seconds
 from connectors.shopify.answers import (
     REMEDY_UPDATE,
     Cost,

@@ -6,7 +6,7 @@ All of it may be done again, unless attaching a customer makes Shopify tell them
 
 from __future__ import annotations
 
-from connectors.errors import InDoubt, NotSent, Refusal, Refused
+from connectors.api.errors import InDoubt, NotSent, Refusal, Refused
 from connectors.shopify import operations
 from connectors.shopify.answers import ScopeMissing
 from connectors.shopify.client import ShopifyClient

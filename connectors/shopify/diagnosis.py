@@ -7,8 +7,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
-from connectors.base import Identity
-from connectors.findings import Finding, Verdict, Wanted
+from connectors.api.doctor import Expectations, Finding, Verdict
+from connectors.api.side import Identity
 from connectors.shopify.shape import Json, flag_of, object_of, text_of
 from connectors.shopify.subscriptions import Subscription
 from connectors.shopify.topics import WANTED
@@ -43,7 +43,7 @@ def plan(shop: Json) -> Iterable[Finding]:
         )
 
 
-def currency(identity: Identity, wanted: Wanted) -> Finding:
+def currency(identity: Identity, wanted: Expectations) -> Finding:
     if wanted.currency in (None, identity.currency):
         return Finding(
             "currency",
@@ -60,7 +60,7 @@ def currency(identity: Identity, wanted: Wanted) -> Finding:
     )
 
 
-def time_zone(identity: Identity, wanted: Wanted) -> Finding:
+def time_zone(identity: Identity, wanted: Expectations) -> Finding:
     if identity.timezone == wanted.timezone:
         return Finding(
             "time_zone", Verdict.OK, f"The shop's time zone is {identity.timezone}, as the link's."
@@ -150,7 +150,7 @@ def webhooks(subscribed: Collection[Subscription], url: str | None, *, has_secre
     return Finding("webhooks", Verdict.OK, "Shopify tells giftsync of payments at once.", evidence=evidence)
 
 
-def probed(wanted: Wanted) -> Iterable[Finding]:
+def probed(wanted: Expectations) -> Iterable[Finding]:
     """What earlier probes found out, and what none has tried."""
     for point, what in PROBED.items():
         known = wanted.known.get(point)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
-from connectors.base import Identity
-from connectors.errors import SideClosed, SideError
-from connectors.findings import Examination, Finding, Verdict, Wanted
+from connectors.api.doctor import ExaminationReport, Expectations, Finding, Verdict
+from connectors.api.errors import SideClosed, SideError
+from connectors.api.side import Identity
 from connectors.shopify import operations
 from connectors.shopify.answers import REMEDY_UPDATE, ScopeMissing, TokenRefused
 from connectors.shopify.client import ShopifyClient
@@ -67,14 +67,14 @@ class ShopifyDoctor:
         self._has_secret = any(secrets)
         self._needed_scopes = needed_scopes
 
-    def examine(self, wanted: Wanted) -> Examination:
+    def examine(self, wanted: Expectations) -> ExaminationReport:
         try:
             data = self._client.read(operations.EXAMINE_SHOP, {})
             return self._examination(data, wanted)
         except SideError as error:
-            return Examination([self._closed(error)])
+            return ExaminationReport([self._closed(error)])
 
-    def _examination(self, data: Json, wanted: Wanted) -> Examination:
+    def _examination(self, data: Json, wanted: Expectations) -> ExaminationReport:
         shop = object_of(data, "shop")
         identity = Identity(
             text_of(shop, "myshopifyDomain").lower(),
@@ -104,7 +104,7 @@ class ShopifyDoctor:
             findings += self._asked("webhooks", lambda: self._webhooks(wanted.webhook_url))
             findings += probed(wanted)
         findings.append(self._bucket())
-        return Examination(findings, identity)
+        return ExaminationReport(findings, identity)
 
     def _closed(self, error: SideError) -> Finding:
         """Why the shop cannot be asked at all."""

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from connectors.base import CardRef, Feed, Hint, HintPage
-from connectors.errors import SideError
+from connectors.api.errors import SideError
+from connectors.api.side import CardRef, Feed, Hint, HintPage
 from connectors.shopify import operations
 from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient

@@ -6,8 +6,8 @@ import re
 from datetime import date, datetime
 from typing import Final
 
-from connectors.base import Effect, Entry, Seen
-from connectors.errors import Refusal, Refused
+from connectors.api.errors import Refusal, Refused
+from connectors.api.side import Effect, Entry, Seen
 from connectors.shopify.shape import (
     Json,
     Misshapen,

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from connectors.errors import InDoubt, SideClosed, SideError, Throttled
-from connectors.http import HttpClient, retry_after_seconds
+from connectors.api.errors import InDoubt, SideClosed, SideError, Throttled
+from connectors.kit.http import HttpClient, retry_after_seconds
+from connectors.kit.tokens import AccessToken
 from connectors.strict_json import NotJson, read_json
-from connectors.tokens import AccessToken
 
 PATH: Final = "/admin/oauth/access_token"
 

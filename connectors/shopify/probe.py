@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
-from connectors.base import CardRef, EffectKind, Seen
-from connectors.errors import InDoubt, SideError
-from connectors.findings import Bench, Finding, Verdict
-from connectors.probing import Hand, Move, Trial, revived
+from connectors.api.doctor import Finding, ProbeContext, Verdict
+from connectors.api.errors import InDoubt, SideError
+from connectors.api.side import CardRef, EffectKind, Seen
+from connectors.kit.probing import EffectPort, Move, Trial, revived
 from connectors.shopify import operations
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.mapping import instant_of
@@ -30,7 +30,7 @@ class ShopifyProbe:
         self,
         client: ShopifyClient,
         reader: CardReader,
-        hand: Hand,
+        hand: EffectPort,
         pause: Callable[[float], None],
     ) -> None:
         self._client = client
@@ -39,7 +39,7 @@ class ShopifyProbe:
         self._pause = pause
         self._hands = {EffectKind.DEBIT: [hand], EffectKind.CREDIT: [hand]}
 
-    def run(self, bench: Bench) -> Iterator[Finding]:
+    def run(self, bench: ProbeContext) -> Iterator[Finding]:
         """See `Patient.probe`."""
         card = self._reader.lookup(bench.card)
         name = f"the card {mask(bench.card.last_chars)}"

@@ -7,7 +7,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from connectors.base import Absent, CardRef, Entry, Observation, Seen, Unreadable, batched
+from connectors.api.side import (
+    Absent,
+    CardRef,
+    Entry,
+    Observation,
+    Seen,
+    Unreadable,
+    batched,
+)
 from connectors.shopify import operations
 from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.errors import InDoubt, Refusal, Refused, SideClosed, SideError
+from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed, SideError
 from connectors.shopify.shape import Json, list_of, objects_of, optional_text, text_of
 
 _REFUSALS: Final = {

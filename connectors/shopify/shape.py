@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.errors import InDoubt
+from connectors.api.errors import InDoubt
 
 Json = Mapping[str, Any]
 

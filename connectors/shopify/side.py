@@ -8,15 +8,17 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Final
 
-from connectors.base import (
+from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
+from connectors.api.errors import SideClosed, SideError
+from connectors.api.side import (
     Applied,
     Capabilities,
     CardRef,
     Delivery,
+    DeliveryAnswer,
     Effect,
     Feed,
     FindResult,
-    Heard,
     Hint,
     HintPage,
     Identity,
@@ -25,9 +27,7 @@ from connectors.base import (
     Subscribed,
     Usage,
 )
-from connectors.errors import SideClosed, SideError
-from connectors.findings import Bench, Examination, Finding, Wanted
-from connectors.http import CONNECT_SECONDS, READ_SECONDS, HttpClient
+from connectors.kit.http import CONNECT_SECONDS, READ_SECONDS, HttpClient
 from connectors.shopify import operations, webhooks
 from connectors.shopify.address import checked_shop, checked_url
 from connectors.shopify.auth import PermanentToken, RenewedToken, TokenSource
@@ -181,23 +181,23 @@ class ShopifySide:
     def read_delivery(self, headers: Mapping[str, str], body: bytes) -> Delivery | None:
         return webhooks.read_delivery(self._shop, self._secrets, headers, body)
 
-    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[Heard | SideError]:
+    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[DeliveryAnswer | SideError]:
         """The cards that orders were paid with; a sold card shows in `new_cards` once it is fulfilled."""
         hints = self._feeds.hints_of_orders([one.subject for one in deliveries if one.subject])
         return [self._heard(delivery, hints) for delivery in deliveries]
 
     def _heard(
         self, delivery: Delivery, hints: Mapping[str, Sequence[Hint] | SideError]
-    ) -> Heard | SideError:
+    ) -> DeliveryAnswer | SideError:
         if delivery.topic == UNINSTALLED.header:
             try:
-                return Heard(closed=self._shut_out())
+                return DeliveryAnswer(closed=self._shut_out())
             except SideError as error:
                 return error
         if delivery.topic == BULK_FINISHED.header:
-            return Heard(list_ready=True)
+            return DeliveryAnswer(list_ready=True)
         found = hints.get(delivery.subject, ())
-        return found if isinstance(found, SideError) else Heard(found, [NEW_CARDS])
+        return found if isinstance(found, SideError) else DeliveryAnswer(found, [NEW_CARDS])
 
     def _shut_out(self) -> SideClosed | None:
         """What Shopify says to an app that it says was uninstalled; None when it was installed again."""
@@ -217,11 +217,11 @@ class ShopifySide:
     def known_as(self) -> str:
         return self._shop
 
-    def examine(self, wanted: Wanted) -> Examination:
+    def examine(self, wanted: Expectations) -> ExaminationReport:
         """See `Patient.examine`."""
         return ShopifyDoctor(self._client, self._shop, self._secrets, self._needed_scopes).examine(wanted)
 
-    def probe(self, bench: Bench) -> Iterator[Finding]:
+    def probe(self, bench: ProbeContext) -> Iterator[Finding]:
         """See `Patient.probe`."""
         return ShopifyProbe(self._client, self._reader, self, self._pause).run(bench)
 

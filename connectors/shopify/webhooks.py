@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from connectors.base import CardRef, Delivery, Unproved
+from connectors.api.side import CardRef, Delivery, InvalidSignature
 from connectors.shopify.mapping import GATEWAY, paid_card, receipt_of
 from connectors.shopify.shape import Json
 from connectors.shopify.topics import BY_HEADER, ORDER_TRANSACTIONS, TENDER_TRANSACTIONS, Topic
@@ -64,12 +64,12 @@ def read_delivery(
     Raises Unproved for a signature, shop or form that is not right.
     """
     if not is_signed(secrets, body, headers.get(HMAC_HEADER, "")):
-        raise Unproved("the signature is missing or wrong")
+        raise InvalidSignature("the signature is missing or wrong")
     if headers.get(SHOP_HEADER, "").lower() != shop:
-        raise Unproved("the delivery is of another shop")
+        raise InvalidSignature("the delivery is of another shop")
     key = headers.get(ID_HEADER, "")
     if not _WEBHOOK_ID.fullmatch(key):
-        raise Unproved("the delivery has no id")
+        raise InvalidSignature("the delivery has no id")
     header = headers.get(TOPIC_HEADER, "").lower()
     if header in PRIVACY_TOPICS:
         return Delivery(key, header, _whose(header, shop, body))
@@ -123,13 +123,13 @@ def _whose(topic: str, shop: str, body: bytes) -> str:
         or not isinstance(domain, str)
         or domain.lower() != shop
     ):
-        raise Unproved(f"the body is not one of {topic}")
+        raise InvalidSignature(f"the body is not one of {topic}")
     name = _ORDERS_OF_REQUEST.get(topic)
     if name is None:
         return ""
     listed, said = request[name], request["customer"]
     if not isinstance(listed, list) or not isinstance(said, dict):
-        raise Unproved(f"the body is not one of {topic}")
+        raise InvalidSignature(f"the body is not one of {topic}")
     numbers = [n for n in listed if type(n) is int]
     contact = contact_of(str(said.get("email") or ""), str(said.get("phone") or ""))
     digests = sorted(contact.digests()) if contact is not None else []
@@ -140,5 +140,5 @@ def _object(body: bytes) -> Json:
     try:
         payload = read_json(body)
     except NotJson:
-        raise Unproved("the body is not JSON") from None
+        raise InvalidSignature("the body is not JSON") from None
     return payload if isinstance(payload, dict) else {}

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from connectors.base import (
+from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideError
+from connectors.api.side import (
     Absent,
     Applied,
     CannotTell,
@@ -22,7 +23,6 @@ from connectors.base import (
     Seen,
     Unreadable,
 )
-from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideError
 from connectors.shopify import operations
 from connectors.shopify.answers import ScopeMissing
 from connectors.shopify.client import ShopifyClient

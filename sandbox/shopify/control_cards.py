@@ -6,11 +6,11 @@ import re
 
 from sandbox.control_values import ControlError, Json, day, flag, only, signed_minor, text
 from sandbox.control_values import currency as read_currency
-from sandbox.shopify.gift_cards import CODE_LENGTH_MAX, CODE_LENGTH_MIN, normalise_code
-from sandbox.shopify.ids import number_of
-from sandbox.shopify.model import CardSource, CardStatus, GiftCard, MovementKind, ShownCard
-from sandbox.shopify.money import minor_digits, plain
-from sandbox.shopify.state import ShopState
+from sandbox.shopify.graphql.ids import number_of
+from sandbox.shopify.shop.gift_cards import CODE_LENGTH_MAX, CODE_LENGTH_MIN, normalise_code
+from sandbox.shopify.shop.model import CardSource, CardStatus, GiftCard, MovementKind, ShownCard
+from sandbox.shopify.shop.money import minor_digits, plain
+from sandbox.shopify.shop.state import ShopState
 
 _CODE = re.compile(rf"[a-z0-9]{{{CODE_LENGTH_MIN},{CODE_LENGTH_MAX}}}", re.ASCII)
 _STATUSES = (str(CardStatus.ENABLED), str(CardStatus.DISABLED))

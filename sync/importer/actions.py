@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from connectors.base import Capabilities, Seen
+from connectors.api.side import Capabilities, Seen
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.ranges import NumberRange
 from mappings.serials import Serial, SerialError, lengthened
-from sync.first_contact import may_be_store_card
+from sync.decisions.first_contact import may_be_store_card
 from sync.model import FirstContact, LinkRules
 
 
@@ -61,7 +61,7 @@ class PosCard:
 
 
 @dataclass(frozen=True)
-class Ground:
+class ImportContext:
     """What decides beside the card itself."""
 
     pos: str
@@ -95,7 +95,7 @@ SAME_ON_BOTH = "the same on both sides"
 _EXCLUDED = "its brand is excluded"
 
 
-def for_pos_card(card: PosCard, ground: Ground) -> Verdict:
+def for_pos_card(card: PosCard, ground: ImportContext) -> Verdict:
     """A card of the point of sale that the online shop does not have."""
     if ground.rules.brands.excludes(ground.pos, card.brand):
         return Verdict(Action.SKIP, _EXCLUDED)
@@ -124,7 +124,7 @@ def for_pos_card(card: PosCard, ground: Ground) -> Verdict:
     return Verdict(Action.CREATE_ONLINE, "", card.balance_minor)
 
 
-def for_pair(card: PosCard, online: Seen, ground: Ground) -> Verdict:
+def for_pair(card: PosCard, online: Seen, ground: ImportContext) -> Verdict:
     """A card that both sides have under one number."""
     if ground.rules.brands.excludes(ground.pos, card.brand):
         return Verdict(Action.SKIP, _EXCLUDED)
@@ -142,7 +142,7 @@ def for_pair(card: PosCard, online: Seen, ground: Ground) -> Verdict:
     return Verdict(Action.CONFLICT, "two balances; a person says which is right")
 
 
-def for_online_card(seen: Seen, bought_online: bool, ground: Ground) -> Verdict:
+def for_online_card(seen: Seen, bought_online: bool, ground: ImportContext) -> Verdict:
     """A card of the online shop whose number is in none of the point of sale's files."""
     if seen.currency != ground.currency:
         return Verdict(Action.REJECT, f"it is in {seen.currency}; nothing is converted")
@@ -174,7 +174,7 @@ def _idle(balance_minor: int, status: CardStatus | None, expires_on: date | None
     return "nothing on it" if balance_minor == 0 else None
 
 
-def _over_limits(balance_minor: int, ground: Ground) -> str | None:
+def _over_limits(balance_minor: int, ground: ImportContext) -> str | None:
     if ground.card_limit_minor is not None and balance_minor > ground.card_limit_minor:
         return _over_bound(ground.card_limit_minor, ground.currency)
     if ground.online_limit_minor is not None and balance_minor > ground.online_limit_minor:

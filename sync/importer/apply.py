@@ -18,25 +18,25 @@ from typing import TypeVar
 
 from sqlalchemy import insert, update
 
-from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
-from connectors.mass import Lister, MassCreator
-from sync.brakes import BrakeTripped, stopped_by
-from sync.importer.actions import Action, Ground
-from sync.importer.carry import Carrier, ready_create
+from connectors.api.bulk import Lister, MassCreator
+from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
+from sync.importer.actions import Action, ImportContext
+from sync.importer.carry import CreateSender, ready_create
 from sync.importer.estimate import Estimate, estimate
 from sync.importer.mass import MassCarrier
-from sync.importer.meet import Meeter
+from sync.importer.meet import RowMatcher
 from sync.importer.numbers import NoNumbers, Numbers
-from sync.importer.progress import Halt, ImportProgress
-from sync.ledger.batches import Batches, Held, Newborn
-from sync.ledger.engine import LedgerUnavailable
-from sync.ledger.imports import Import, Imports, Row
-from sync.ledger.intake import Intake
-from sync.ledger.store import AlreadyThere, Lease
-from sync.ledger.tables import runs
+from sync.importer.progress import ImportProgress, StopSignal
+from sync.ledger.cards.batches import Batches, Held, InsertedCard
+from sync.ledger.cards.store import AlreadyThere, Lease
+from sync.ledger.database.engine import LedgerUnavailable
+from sync.ledger.database.tables import runs
+from sync.ledger.imports.rows import Import, Imports, Row
+from sync.ledger.incoming.intake import Intake
 from sync.model import Card
-from sync.reconcile import reconcile
-from sync.work import Link
+from sync.reconcile.brakes import BrakeTripped, stopped_by
+from sync.reconcile.card import reconcile
+from sync.reconcile.work import Link
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Importer:
     link: Link
     imports: Imports
     intake: Intake
-    ground: Ground
+    ground: ImportContext
     numbers: Numbers
     lister: Lister
     creator: MassCreator | None
@@ -78,7 +78,7 @@ class Importer:
     limit: int | None = None
     alone: bool = True
     progress: ImportProgress = field(default_factory=ImportProgress)
-    halt: Halt = field(default_factory=Halt)
+    halt: StopSignal = field(default_factory=StopSignal)
     pause: Callable[[float], None] | None = None
     on_estimate: Callable[[Estimate], None] = lambda stated: None
     _run_id: int | None = field(default=None, init=False)
@@ -119,10 +119,12 @@ class Importer:
                 mass.resume(batch)
                 if self.halt.is_set():
                     return
-        live = Carrier(self.link, batches, self._run_id, self.threads, self.progress, self.halt)
+        live = CreateSender(self.link, batches, self._run_id, self.threads, self.progress, self.halt)
         with ThreadPoolExecutor(self.threads, "meet") as threads:
             details_of = self.lister.details_of
-            meeter = Meeter(self.link, self.imports, batches, self.ground, self.numbers, details_of, threads)
+            meeter = RowMatcher(
+                self.link, self.imports, batches, self.ground, self.numbers, details_of, threads
+            )
             self._resume(plan, batches, threads)
             self.progress.say(f"bringing online cards to {self.ground.pos}")
             with _ahead(self._ready(plan, batches, meeter, _TO_POS)) as ready:
@@ -167,7 +169,7 @@ class Importer:
     # --- making ready ---------------------------------------------------------------------------------------
 
     def _ready(
-        self, plan: Import, batches: Batches, meeter: Meeter, actions: Sequence[Action]
+        self, plan: Import, batches: Batches, meeter: RowMatcher, actions: Sequence[Action]
     ) -> Iterator[list[Held]]:
         """Cards of an earlier apply that were never sent, then the cards of the next rows, met and held."""
         side = self.ground.pos if actions == _TO_POS else self.ground.online
@@ -196,7 +198,7 @@ class Importer:
         self._taken += len(rows)
         return rows
 
-    def _create(self, batches: Batches, born: Sequence[Newborn]) -> list[Held]:
+    def _create(self, batches: Batches, born: Sequence[InsertedCard]) -> list[Held]:
         """One transaction for all; one each when somebody else was quicker with one of them."""
         if not born:
             return []

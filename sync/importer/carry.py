@@ -12,17 +12,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from connectors.base import Applied, EffectKind, Side
-from connectors.errors import NotSent, Refused, SideClosed, SideError, Throttled
-from connectors.mass import PackCreator
-from sync import decide
+from connectors.api.bulk import PackCreator
+from connectors.api.errors import NotSent, Refused, SideClosed, SideError, Throttled
+from connectors.api.side import Applied, EffectKind, Side
 from sync.crashpoints import crashpoint
-from sync.execute import CLOSED_WAIT_SECONDS, NOT_SENT_WAIT_SECONDS, effect_of
-from sync.importer.progress import Halt, ImportProgress
-from sync.ledger.batches import Batches, Held, Step
-from sync.ledger.store import Lease
+from sync.decisions import protocol
+from sync.importer.progress import ImportProgress, StopSignal
+from sync.ledger.cards.batches import Batches, Held, Step
+from sync.ledger.cards.store import Lease
 from sync.model import Card, Decision, Intent, IntentState, Presence
-from sync.work import Link
+from sync.reconcile.execute import CLOSED_WAIT_SECONDS, NOT_SENT_WAIT_SECONDS, effect_of
+from sync.reconcile.work import Link
 
 #: Creates whose `sent` is committed together, and outcomes that are.
 GROUP = 64
@@ -41,7 +41,7 @@ def ready_create(card: Card, now: datetime) -> tuple[Presence, Intent] | None:
 
 
 @dataclass
-class Carrier:
+class CreateSender:
     """Carries creates of any side out, live."""
 
     link: Link
@@ -49,7 +49,7 @@ class Carrier:
     run_id: int | None
     threads: int
     progress: ImportProgress
-    halt: Halt
+    halt: StopSignal
     _renewed_at: datetime | None = field(default=None, init=False)
     _closed: SideClosed | None = field(default=None, init=False)
 
@@ -104,7 +104,7 @@ class Carrier:
                 if ready is not None:
                     card_id, intent = held.lease.card_id, ready[1]
                     self.link.brake.spend(engine, card_id, intent.marker, intent.amount_minor, now)
-                    steps.append(Step(held, decide.sent(held.card, ready[1])))
+                    steps.append(Step(held, protocol.sent(held.card, ready[1])))
                     del aside[held.lease]
         except Exception:
             # Nothing of the group was committed as sent: it stays planned and due.
@@ -155,7 +155,7 @@ class Carrier:
         p, intent = _create_of(held)
         match outcome:
             case Applied():
-                landed = decide.land(card, p.side, intent, 1, outcome.native_id, outcome.reference or "")
+                landed = protocol.land(card, p.side, intent, 1, outcome.native_id, outcome.reference or "")
                 return Step(held, landed, True, after_landing(landed, self.link.clock()))
             case NotSent():
                 return self._again(held, intent, str(outcome), NOT_SENT_WAIT_SECONDS)
@@ -167,14 +167,16 @@ class Carrier:
                 self.halt.set()
                 return self._again(held, intent, str(outcome), CLOSED_WAIT_SECONDS)
             case Refused():
-                refused = decide.refuse(card, p.side, intent, outcome.reason, str(outcome), outcome.native_id)
+                refused = protocol.refuse(
+                    card, p.side, intent, outcome.reason, str(outcome), outcome.native_id
+                )
                 return Step(held, refused, True, self.link.clock())
         until = self.link.clock() + timedelta(seconds=self.link.quiet_seconds)
-        return Step(held, decide.doubt(card, intent, str(outcome), until), True, until)
+        return Step(held, protocol.doubt(card, intent, str(outcome), until), True, until)
 
     def _again(self, held: Held, intent: Intent, reason: str, seconds: float) -> Step:
         not_before = self.link.clock() + timedelta(seconds=seconds)
-        return Step(held, decide.not_sent(held.card, intent, reason, not_before), True, not_before)
+        return Step(held, protocol.not_sent(held.card, intent, reason, not_before), True, not_before)
 
     def _flush(self, outcomes: list[Step]) -> None:
         if outcomes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connectors.mass import Pace
+from connectors.api.bulk import Pace
 
 #: Nobody publishes how fast Shopify runs the lines of a bulk mutation; this is on the careful side.
 LINES_PER_SECOND_ASSUMED = 30.0

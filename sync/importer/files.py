@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TextIO
 
-from mappings.sheets.custom import MappingError, date_habit, read_mapping
-from mappings.sheets.formats import FORMATS, Format, Role, format_named, key_of
-from mappings.sheets.rows import (
+from sync.importer.sheet_file import WORKBOOK, Sheet, open_sheet
+from sync.importer.sheets.custom import MappingError, date_habit, read_mapping
+from sync.importer.sheets.formats import FORMATS, Format, Role, format_named, key_of
+from sync.importer.sheets.rows import (
     DELIMITERS,
     REJECT_COLUMNS,
     FileCard,
@@ -27,8 +28,7 @@ from mappings.sheets.rows import (
     read_cards,
     read_pools,
 )
-from mappings.sheets.text import NotText
-from sync.importer.sheets import WORKBOOK, Sheet, open_sheet
+from sync.importer.sheets.text import NotText
 from sync.ledger.private_files import open_private
 
 _PROGRESS_ROWS: Final = 20_000

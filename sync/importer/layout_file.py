@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from mappings.lifecycle import CardStatus
-from mappings.sheets import cells
-from mappings.sheets.formats import FLOW, Field, columns_of, recognise, suggests
-from mappings.sheets.records import Record
-from mappings.sheets.rows import SheetError, header_of, is_blank, is_hint, names_in
 from sync.importer.files import FileProblem, naming
-from sync.importer.sheets import WORKBOOK, Sheet, open_sheet
+from sync.importer.sheet_file import WORKBOOK, Sheet, open_sheet
+from sync.importer.sheets import cells
+from sync.importer.sheets.formats import FLOW, Field, columns_of, recognise, suggests
+from sync.importer.sheets.records import Record
+from sync.importer.sheets.rows import SheetError, header_of, is_blank, is_hint, names_in
 
 #: More words than these are no statuses.
 _STATUS_WORDS_MAX: Final = 30

@@ -17,19 +17,26 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
-from connectors.base import Applied
-from connectors.errors import InDoubt, NotSent, Refused, SideClosed, SideError, Throttled
-from connectors.mass import LineOutcome, MassCreator
-from sync import decide
-from sync.brakes import BrakeTripped
+from connectors.api.bulk import LineOutcome, MassCreator
+from connectors.api.errors import (
+    InDoubt,
+    NotSent,
+    Refused,
+    SideClosed,
+    SideError,
+    Throttled,
+)
+from connectors.api.side import Applied
 from sync.crashpoints import crashpoint
-from sync.execute import NOT_SENT_WAIT_SECONDS, effect_of
+from sync.decisions import protocol
 from sync.importer.carry import after_landing, ready_create
-from sync.importer.progress import Halt, ImportProgress
-from sync.ledger.batches import Batches, Held, Step
-from sync.ledger.imports import Batch, Import, Imports
+from sync.importer.progress import ImportProgress, StopSignal
+from sync.ledger.cards.batches import Batches, Held, Step
+from sync.ledger.imports.rows import Batch, Import, Imports
 from sync.model import Intent, IntentState
-from sync.work import Link
+from sync.reconcile.brakes import BrakeTripped
+from sync.reconcile.execute import NOT_SENT_WAIT_SECONDS, effect_of
+from sync.reconcile.work import Link
 
 T = TypeVar("T")
 
@@ -56,7 +63,7 @@ class MassCarrier:
     creator: MassCreator
     run_id: int | None
     progress: ImportProgress
-    halt: Halt
+    halt: StopSignal
     pause: Callable[[float], None]
 
     def carry(self, groups: Iterable[list[Held]]) -> None:
@@ -107,7 +114,7 @@ class MassCarrier:
         line_of = {held.lease.card_id: line for line, (held, _) in enumerate(ready)}
         sent: dict[int, Held] = {}
         for group in _grouped(ready, GROUP):
-            steps = [Step(held, decide.sent(held.card, intent)) for held, intent in group]
+            steps = [Step(held, protocol.sent(held.card, intent)) for held, intent in group]
             for held in self.batches.commit(steps, self.link.clock(), self.run_id):
                 sent[line_of[held.lease.card_id]] = held
             self.batches.renew(self.link.clock())
@@ -214,14 +221,14 @@ class MassCarrier:
         now, card, result = self.link.clock(), held.card, outcome.result
         until = now + timedelta(seconds=self.link.quiet_seconds)
         if isinstance(result, Applied) and outcome.marker == intent.marker:
-            landed = decide.land(card, self.side, intent, 1, result.native_id, result.reference or "")
+            landed = protocol.land(card, self.side, intent, 1, result.native_id, result.reference or "")
             return Step(held, landed, True, after_landing(landed, now))
         if isinstance(result, Refused) and not intent.doubted:
-            refused = decide.refuse(card, self.side, intent, result.reason, str(result), result.native_id)
+            refused = protocol.refuse(card, self.side, intent, result.reason, str(result), result.native_id)
             return Step(held, refused, True, now)
         reason = str(result) if isinstance(result, SideError) else "the line made another card than was meant"
         refusal = result.reason if isinstance(result, Refused) else None
-        return Step(held, decide.doubt(card, intent, reason, until, refusal), True, until)
+        return Step(held, protocol.doubt(card, intent, reason, until, refusal), True, until)
 
     def _doubt_all(self, batch_id: int) -> None:
         """Lines that nobody told the outcome of: read back by their code, like any create in doubt."""
@@ -229,7 +236,7 @@ class MassCarrier:
 
         def doubt(held: Held, intent: Intent) -> Step:
             words = "the side did not tell what became of the line"
-            return Step(held, decide.doubt(held.card, intent, words, until), True, until)
+            return Step(held, protocol.doubt(held.card, intent, words, until), True, until)
 
         self._settle_unsettled(batch_id, doubt)
 
@@ -239,7 +246,7 @@ class MassCarrier:
 
         def plan_again(held: Held, intent: Intent) -> Step:
             return Step(
-                held, decide.not_sent(held.card, intent, "the file was never started", now), True, now
+                held, protocol.not_sent(held.card, intent, "the file was never started", now), True, now
             )
 
         self._settle_unsettled(batch_id, plan_again)

@@ -10,27 +10,27 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
-from connectors.base import Absent, CardRef, Observation, Seen, Unreadable
-from connectors.errors import InDoubt, NotSent, Throttled
+from connectors.api.errors import InDoubt, NotSent, Throttled
+from connectors.api.side import Absent, CardRef, Observation, Seen, Unreadable
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.notes import pos_note
 from mappings.serials import Serial, mask
-from sync import decide
-from sync.importer.actions import Action, Ground
+from sync.decisions import protocol
+from sync.importer.actions import Action, ImportContext
 from sync.importer.numbers import Numbers
 from sync.importer.outcomes import IDLE, KNOWN, LEFT_OUT
-from sync.ledger.batches import Batches, Newborn
-from sync.ledger.imports import Imports, Row
-from sync.model import Presence, unborn
-from sync.work import Link
+from sync.ledger.cards.batches import Batches, InsertedCard
+from sync.ledger.imports.rows import Imports, Row
+from sync.model import Presence, to_create
+from sync.reconcile.work import Link
 
 
 @dataclass
-class Met:
+class MatchResult:
     """What became of some rows."""
 
-    born: list[Newborn] = field(default_factory=list)
+    born: list[InsertedCard] = field(default_factory=list)
     #: Rows that are over without a card, and why.
     settled: dict[int, str] = field(default_factory=dict)
     #: Rows that could not be decided now; they stay planned.
@@ -43,27 +43,27 @@ class Met:
 
 
 @dataclass
-class Meeter:
+class RowMatcher:
     """Meets rows, a batch at a time. Reads only; the caller commits."""
 
     link: Link
     imports: Imports
     batches: Batches
-    ground: Ground
+    ground: ImportContext
     numbers: Numbers
     #: Orders of cards that were bought online, by native id.
     details_of: Callable[[Sequence[str]], Mapping[str, Mapping[str, str]]]
     threads: Executor
 
-    def meet(self, rows: Sequence[Row]) -> Met:
-        met = Met()
+    def meet(self, rows: Sequence[Row]) -> MatchResult:
+        met = MatchResult()
         self._meet_pos([row for row in rows if row.action != Action.CREATE_POS], met)
         self._meet_online([row for row in rows if row.action == Action.CREATE_POS], met)
         return met
 
     # --- cards of the point of sale -------------------------------------------------------------------------
 
-    def _meet_pos(self, rows: Sequence[Row], met: Met) -> None:
+    def _meet_pos(self, rows: Sequence[Row], met: MatchResult) -> None:
         if not rows:
             return
         pos, online = self.ground.pos, self.ground.online
@@ -90,7 +90,9 @@ class Meeter:
                     other = None if row.online_id is None else there.get(row.online_id)
                     self._decide_pos(row, serial, replace(seen, serial=serial), other, met)
 
-    def _decide_pos(self, row: Row, serial: Serial, seen: Seen, other: Observation | None, met: Met) -> None:
+    def _decide_pos(
+        self, row: Row, serial: Serial, seen: Seen, other: Observation | None, met: MatchResult
+    ) -> None:
         pos, online, rules = self.ground.pos, self.ground.online, self.ground.rules
         if seen.status is None or seen.currency != self.ground.currency:
             what = "an unknown status" if seen.status is None else f"the currency {seen.currency}"
@@ -114,19 +116,19 @@ class Meeter:
                 return
             if rules.sides[online].creates:
                 brand = rules.brands.translate(pos, seen.brand, online)
-                others = (unborn(online, theirs, brand),)
-        decision = decide.meet(shown, others, rules, self.link.today)
+                others = (to_create(online, theirs, brand),)
+        decision = protocol.meet(shown, others, rules, self.link.today)
         words = _words(row, row.pos_minor, seen, self.ground.currency)
         met.moved += bool(words)
         if decision.conflicts:
             words = [*words, f"conflict: {decision.conflicts[0].kind.replace('_', ' ')}"]
         elif row.action == Action.CREATE_ONLINE and not decision.intents:
             words = [*words, f"{IDLE} ({_why_idle(seen)})"]
-        met.born.append(Newborn(row.id, decision, "; ".join(words)))
+        met.born.append(InsertedCard(row.id, decision, "; ".join(words)))
 
     # --- cards that were bought online ----------------------------------------------------------------------
 
-    def _meet_online(self, rows: Sequence[Row], met: Met) -> None:
+    def _meet_online(self, rows: Sequence[Row], met: MatchResult) -> None:
         if not rows:
             return
         online, today = self.ground.online, self.link.today
@@ -150,12 +152,12 @@ class Meeter:
         for (row, seen), (serial, pooled) in zip(ready, numbers, strict=True):
             told = details.get(seen.native_id, {})
             brand = self.ground.rules.brands.translate(online, seen.brand, self.ground.pos)
-            other = unborn(self.ground.pos, serial, brand, pos_note(seen.last_chars, told))
-            decision = decide.meet({online: seen}, (other,), self.ground.rules, today)
+            other = to_create(self.ground.pos, serial, brand, pos_note(seen.last_chars, told))
+            decision = protocol.meet({online: seen}, (other,), self.ground.rules, today)
             words = _words(row, row.online_minor, seen, self.ground.currency)
             met.moved += bool(words)
             pooled_id = None if pooled is None else pooled.id
-            met.born.append(Newborn(row.id, decision, "; ".join(words), pooled_id, told))
+            met.born.append(InsertedCard(row.id, decision, "; ".join(words), pooled_id, told))
 
     # --- looking --------------------------------------------------------------------------------------------
 

@@ -8,12 +8,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from connectors.base import Absent, Observation, Seen, Side, Unreadable
-from connectors.errors import InDoubt, NotSent, Throttled
+from connectors.api.errors import InDoubt, NotSent, Throttled
+from connectors.api.side import Absent, Observation, Seen, Side, Unreadable
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync.ledger.pool import Pool, PoolNumber
-from sync.match import NUMBER_LENGTH
+from sync.arrivals.match import NUMBER_LENGTH
+from sync.ledger.cards.pool import Pool, PoolNumber
 
 #: Numbers tried for each that is wanted, before it is given up.
 TRIES_PER_NUMBER = 4

@@ -7,12 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mappings.serials import Serial
-from mappings.sheets import cells
-from mappings.sheets.formats import NUMBERS, Field
-from mappings.sheets.records import Record
-from mappings.sheets.rows import BadCell, SheetError, Survey, header_of, is_blank, whole_number
 from sync.importer.files import naming
-from sync.importer.sheets import Sheet, open_sheet
+from sync.importer.sheet_file import Sheet, open_sheet
+from sync.importer.sheets import cells
+from sync.importer.sheets.formats import NUMBERS, Field
+from sync.importer.sheets.records import Record
+from sync.importer.sheets.rows import (
+    BadCell,
+    SheetError,
+    Survey,
+    header_of,
+    is_blank,
+    whole_number,
+)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from mappings.money import format_money
 from sync.importer.actions import SAME_ON_BOTH, Action
 from sync.ledger.import_cards import CardFacts
-from sync.ledger.imports import Row
+from sync.ledger.imports.rows import Row
 
 #: What `import_rows.outcome` says of rows that ended without a card of their own.
 KNOWN = "the hub has it already"
@@ -139,11 +139,11 @@ def _of_card(row: Row, action: Action, facts: CardFacts, planned: int, currency:
         return Outcome.DIFFERED, row.outcome or f"made with {amount}"
     if facts.is_open:
         return Outcome.NOT_YET, "under way"
-    if facts.unborn and facts.is_owed:
-        refused = f", refused by {' and '.join(facts.unborn)}" if facts.refused else ""
+    if facts.to_create and facts.is_owed:
+        refused = f", refused by {' and '.join(facts.to_create)}" if facts.refused else ""
         return Outcome.NOT_YET, f"not made{refused}"
     if action in (Action.CREATE_ONLINE, Action.CREATE_POS):
-        if facts.unborn or facts.balance_minor != planned:
+        if facts.to_create or facts.balance_minor != planned:
             return Outcome.FELL_AWAY, row.outcome or IDLE
         return Outcome.ALREADY_SO, row.outcome or "it was there already"
     if action is Action.ADOPT and row.reason != SAME_ON_BOTH:

@@ -17,16 +17,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.base import Absent, Observation, Seen, Unreadable
-from connectors.errors import InDoubt, NotSent, Throttled
-from connectors.mass import Lister
+from connectors.api.bulk import Lister
+from connectors.api.errors import InDoubt, NotSent, Throttled
+from connectors.api.side import Absent, Observation, Seen, Unreadable
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from mappings.sheets.formats import Role
-from mappings.sheets.rows import FileCard, FileTotal, OnlineCard, Reject, Terms
 from sync.importer.actions import (
     Action,
-    Ground,
+    ImportContext,
     PosCard,
     Verdict,
     for_online_card,
@@ -34,8 +32,10 @@ from sync.importer.actions import (
     for_pos_card,
 )
 from sync.importer.files import CardFile, FileProblem
-from sync.ledger.imports import Import, Imports, Row
-from sync.work import Link
+from sync.importer.sheets.formats import Role
+from sync.importer.sheets.rows import FileCard, FileTotal, OnlineCard, Reject, Terms
+from sync.ledger.imports.rows import Import, Imports, Row
+from sync.reconcile.work import Link
 
 STAGE_ROWS = 5_000
 LOOKUP_PAGE = 500
@@ -57,7 +57,7 @@ class Planner:
 
     link: Link
     imports: Imports
-    ground: Ground
+    ground: ImportContext
     progress: Progress = lambda doing, done, total: None
     stop: threading.Event = field(default_factory=threading.Event)
 

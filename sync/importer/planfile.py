@@ -18,14 +18,14 @@ from typing import Final
 
 from mappings.money import decimal_from_minor
 from mappings.serials import mask
-from mappings.sheets import cells
-from mappings.sheets.cells import CellError, Marks
-from mappings.sheets.records import Record
-from mappings.sheets.rows import is_blank
 from sync.importer.actions import Action
 from sync.importer.files import FileProblem, Told, naming, private_file
-from sync.importer.sheets import Sheet, open_sheet
-from sync.ledger.imports import Import, Imports, Row
+from sync.importer.sheet_file import Sheet, open_sheet
+from sync.importer.sheets import cells
+from sync.importer.sheets.cells import CellError, Marks
+from sync.importer.sheets.records import Record
+from sync.importer.sheets.rows import is_blank
+from sync.ledger.imports.rows import Import, Imports, Row
 
 COLUMNS: Final = (
     *("plan", "row", "ref", "action", "reason", "card", "brand", "store", "currency"),

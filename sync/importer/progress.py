@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sync.passes import with_error
+from sync.worker.passes import with_error
 
 
 @dataclass
-class Halt:
+class StopSignal:
     """Set by the person who stops the import, or by a part of it that cannot go on."""
 
     stop: threading.Event = field(default_factory=threading.Event)

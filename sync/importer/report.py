@@ -15,15 +15,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from connectors.base import Side
+from connectors.api.side import Side
 from mappings.money import decimal_from_minor
 from mappings.serials import mask
-from sync.audit import FindingKind, SideTotals, audit
 from sync.importer.files import private_file
 from sync.importer.outcomes import Outcome, Sum, Tally, Told, tell
 from sync.importer.planfile import harmless, money_cell, plan_source
 from sync.ledger.import_cards import card_facts
-from sync.ledger.import_sums import (
+from sync.ledger.imports.rows import Import, Imports, Total
+from sync.ledger.imports.sums import (
     HubSums,
     Liability,
     SideSums,
@@ -32,7 +32,7 @@ from sync.ledger.import_sums import (
     liability,
     side_sums,
 )
-from sync.ledger.imports import Import, Imports, Total
+from sync.support.audit import FindingKind, SideTotals, audit
 
 __all__ = ["Checked", "ImportReport", "RowsFile", "Told", "Verdict", "make_report", "told_rows", "write_rows"]
 

@@ -12,7 +12,7 @@ from mappings.serials import mask
 from sync.importer.outcomes import Outcome, Sum, Told
 from sync.importer.planfile import plan_source
 from sync.importer.report import ImportReport, Verdict
-from sync.ledger.import_sums import Liability
+from sync.ledger.imports.sums import Liability
 
 #: Rejects and conflicts that the page lists; the CSV beside it has all.
 ROWS_SHOWN_MAX = 500

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, select
 
-from sync.ledger.engine import reading
-from sync.ledger.tables import cards, conflicts, intents, presences
+from sync.ledger.database.engine import reading
+from sync.ledger.database.tables import cards, conflicts, intents, presences
 
 _OPEN = ("planned", "sent", "in_doubt")
 
@@ -26,7 +26,7 @@ class CardFacts:
     #: Whether anything is planned, sent or in doubt.
     is_open: bool = False
     #: Sides that it is to be made on and is not.
-    unborn: tuple[str, ...] = ()
+    to_create: tuple[str, ...] = ()
     refused: bool = False
     #: What waits for a person, in words.
     conflicts: tuple[str, ...] = ()
@@ -52,12 +52,12 @@ def card_facts(engine: Engine, card_ids: Sequence[int]) -> dict[int, CardFacts]:
             if kind == "create" and state == "applied":
                 facts.is_made = True
                 facts.made_minor += amount_minor
-        unborn = select(presences.c.card_id, presences.c.side, presences.c.refusal).where(
+        to_create = select(presences.c.card_id, presences.c.side, presences.c.refusal).where(
             presences.c.card_id.in_(card_ids), presences.c.born.is_(False)
         )
-        for card_id, side, refusal in connection.execute(unborn):
+        for card_id, side, refusal in connection.execute(to_create):
             facts = found[card_id]
-            facts.unborn = (*facts.unborn, side)
+            facts.to_create = (*facts.to_create, side)
             facts.refused |= refusal is not None
         waiting = (
             select(conflicts.c.card_id, conflicts.c.kind)

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, func, select
 
-from sync.ledger.engine import reading
-from sync.ledger.tables import cards, intents, movements, presences
+from sync.ledger.database.engine import reading
+from sync.ledger.database.tables import cards, intents, movements, presences
 
 _OPEN = ("planned", "sent", "in_doubt")
 #: What carries money to a side.

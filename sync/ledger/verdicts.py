@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, inspect, select
 
-from connectors.findings import Finding, Known, Verdict
-from sync.ledger.engine import reading
-from sync.ledger.tables import probes, verdicts
-from sync.ledger.upsert import upsert
+from connectors.api.doctor import Finding, Known, Verdict
+from sync.ledger.database.engine import reading
+from sync.ledger.database.tables import probes, verdicts
+from sync.ledger.database.upsert import upsert
 
 
 @dataclass(frozen=True)

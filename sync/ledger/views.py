@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Engine, Row, and_, exists, func, not_, or_
 
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync.ledger.engine import reading
-from sync.ledger.tables import (
+from sync.ledger.database.engine import reading
+from sync.ledger.database.tables import (
     arrivals,
     cards,
     conflicts,
@@ -23,7 +23,7 @@ from sync.ledger.tables import (
     presences,
     runs,
 )
-from sync.ledger.vault import Vault
+from sync.ledger.secrets.vault import Vault
 
 PAGE_SIZE = 500
 

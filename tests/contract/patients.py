@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.findings import Bench, Examination, Finding, Patient, Verdict, Wanted
+from connectors.api.doctor import (
+    Examinable,
+    ExaminationReport,
+    Expectations,
+    Finding,
+    ProbeContext,
+    Verdict,
+)
 from mappings.serials import Serial
 
 QUIET_SECONDS = 5.0
@@ -31,25 +38,25 @@ class Notes:
         self.kept = None
 
 
-def bench(card: Serial | None, notes: Notes) -> Bench:
+def bench(card: Serial | None, notes: Notes) -> ProbeContext:
     assert card is not None
     markers = (f"gs-probe{number}x{id(notes)}" for number in itertools.count())
-    return Bench(card, notes, QUIET_SECONDS, lambda: next(markers))
+    return ProbeContext(card, notes, QUIET_SECONDS, lambda: next(markers))
 
 
-def wanted(**changes: Any) -> Wanted:
-    return Wanted(**{"currency": "NOK", "timezone": "Europe/Oslo", **changes})
+def wanted(**changes: Any) -> Expectations:
+    return Expectations(**{"currency": "NOK", "timezone": "Europe/Oslo", **changes})
 
 
-def point(found: Examination | Iterable[Finding], name: str) -> Finding:
+def point(found: ExaminationReport | Iterable[Finding], name: str) -> Finding:
     """The one finding on a point."""
-    findings = found.findings if isinstance(found, Examination) else list(found)
+    findings = found.findings if isinstance(found, ExaminationReport) else list(found)
     (finding,) = [one for one in findings if one.point == name]
     return finding
 
 
-def points(found: Examination | Iterable[Finding], verdict: Verdict) -> list[str]:
-    findings = found.findings if isinstance(found, Examination) else found
+def points(found: ExaminationReport | Iterable[Finding], verdict: Verdict) -> list[str]:
+    findings = found.findings if isinstance(found, ExaminationReport) else found
     return [one.point for one in findings if one.verdict is verdict]
 
 
@@ -58,7 +65,7 @@ def words(found: Iterable[Finding]) -> str:
     return " ".join(f"{one.point} {one.sentence} {one.remedy} {dict(one.evidence)}" for one in found)
 
 
-def probed(side: Patient, card: Serial | None, notes: Notes | None = None) -> list[Finding]:
+def probed(side: Examinable, card: Serial | None, notes: Notes | None = None) -> list[Finding]:
     return list(side.probe(bench(card, notes or Notes())))
 
 

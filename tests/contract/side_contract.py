@@ -26,7 +26,15 @@ from typing import Protocol
 
 import pytest
 
-from connectors.base import (
+from connectors.api.errors import (
+    InDoubt,
+    NotSent,
+    Refusal,
+    Refused,
+    SideError,
+    Throttled,
+)
+from connectors.api.side import (
     Absent,
     Applied,
     CardRef,
@@ -41,7 +49,6 @@ from connectors.base import (
     Seen,
     Side,
 )
-from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideError, Throttled
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 

@@ -12,16 +12,16 @@ import pytest
 from pydantic import ValidationError
 
 from config.settings import WorkerSection
-from connectors import http
-from connectors.errors import InDoubt, SideError
-from connectors.files import FileStore
+from connectors.api.errors import InDoubt, SideError
 from connectors.flow import FlowSettings, FlowSide
-from connectors.http import HttpClient
-from connectors.notify import MailSender, NotDelivered, Notice, WebhookSender
+from connectors.kit import http
+from connectors.kit.files import FileStore
+from connectors.kit.http import HttpClient
 from connectors.shopify import ShopifySide
 from connectors.shopify.oauth import TokenDesk
 from mappings.serials import Serial
-from sync.work import LEASE_SECONDS
+from sync.reconcile.work import LEASE_SECONDS
+from sync.support.senders import MailSender, NotDelivered, Notice, WebhookSender
 from tests import faulty_server as faults
 from tests.faulty_server import Answer, FaultyServer, faulty_server, whole
 
@@ -137,8 +137,8 @@ def test_every_user_of_http_gives_up_a_dripped_answer(
 
 
 def test_a_notice_by_webhook_gives_up_a_dripped_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.notify.CONNECT_SECONDS", CONNECT)
-    monkeypatch.setattr("connectors.notify.READ_SECONDS", READ)
+    monkeypatch.setattr("sync.support.senders.CONNECT_SECONDS", CONNECT)
+    monkeypatch.setattr("sync.support.senders.READ_SECONDS", READ)
     with faulty_server(faults.drip_body) as server:
         began = time.monotonic()
         with pytest.raises(NotDelivered):

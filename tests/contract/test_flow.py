@@ -13,8 +13,26 @@ from typing import Any
 import pytest
 import requests
 
-from connectors.base import Absent, CardRef, Effect, EffectKind, Found, NotFound, Seen, Side, Unreadable
-from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
+from connectors.api.errors import (
+    InDoubt,
+    NotSent,
+    Refusal,
+    Refused,
+    SideClosed,
+    SideError,
+    Throttled,
+)
+from connectors.api.side import (
+    Absent,
+    CardRef,
+    Effect,
+    EffectKind,
+    Found,
+    NotFound,
+    Seen,
+    Side,
+    Unreadable,
+)
 from connectors.flow import FlowSettings, FlowSide
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from connectors.findings import Known, Verdict
+from connectors.api.doctor import Known, Verdict
 from connectors.flow import FlowSide
 from connectors.flow.inferred import INFERRED, with_proved
 from mappings.serials import Serial

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.base import CardRef, Effect, Identity, Side
-from connectors.errors import NotSent
+from connectors.api.errors import NotSent
+from connectors.api.side import CardRef, Effect, Identity, Side
 from connectors.memory import MemoryFault, MemorySide
 from mappings.serials import Serial
 

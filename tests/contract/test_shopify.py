@@ -13,8 +13,25 @@ from typing import Any
 import pytest
 import requests
 
-from connectors.base import Applied, CannotTell, CardRef, Effect, EffectKind, Found, NotFound, Side
-from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
+from connectors.api.errors import (
+    InDoubt,
+    NotSent,
+    Refusal,
+    Refused,
+    SideClosed,
+    SideError,
+    Throttled,
+)
+from connectors.api.side import (
+    Applied,
+    CannotTell,
+    CardRef,
+    Effect,
+    EffectKind,
+    Found,
+    NotFound,
+    Side,
+)
 from connectors.shopify import ShopifySide
 from connectors.shopify.operations import PACK_MAX
 from connectors.shopify.reads import FIRST_ENTRIES

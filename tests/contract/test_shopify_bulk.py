@@ -12,21 +12,28 @@ from graphql import build_schema, parse
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from connectors.base import Applied, CardRef, Effect, EffectKind
-from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideError, Throttled
-from connectors.files import FileStore
-from connectors.mass import LineOutcome, ListState
+from connectors.api.bulk import LineOutcome, ListState
+from connectors.api.errors import (
+    InDoubt,
+    NotSent,
+    Refusal,
+    Refused,
+    SideError,
+    Throttled,
+)
+from connectors.api.side import Applied, CardRef, Effect, EffectKind
+from connectors.kit.files import FileStore
 from connectors.shopify import ShopifySide, operations
 from connectors.shopify.bulk import _outcome
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sandbox.shopify import ALL_SCOPES, ShopifyBehaviour
-from sandbox.shopify.bulk_rules import check_mutation, check_query
+from sandbox.shopify.bulk.rules import check_mutation, check_query
 
 from .side_contract import Mishap
 from .test_shopify import ShopifyWorld, opened_shop
 
-SCHEMA = Path(__file__).parents[2] / "sandbox" / "shopify" / "schema.graphql"
+SCHEMA = Path(__file__).parents[2] / "sandbox" / "shopify" / "graphql" / "schema.graphql"
 TAG = "0123456789abcdef"
 LOOKS_MAX = 1_000
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Effect, EffectKind, no_save
-from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideClosed
+from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideClosed
+from connectors.api.side import Effect, EffectKind, no_save
 from connectors.shopify import ShopifySide
 from mappings.contact import Contact
 from sandbox.faults import Fault, FaultKind

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from connectors.base import CardRef, Effect, EffectKind
-from connectors.findings import Known, Verdict
+from connectors.api.doctor import Known, Verdict
+from connectors.api.side import CardRef, Effect, EffectKind
 from connectors.shopify import ShopifySide
 from connectors.shopify.topics import WANTED
 from mappings.lifecycle import CardStatus

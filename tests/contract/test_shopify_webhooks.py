@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from connectors.base import CardRef, Delivery, Heard, Listener, Subscriber
-from connectors.errors import SideError
+from connectors.api.errors import SideError
+from connectors.api.side import CardRef, Delivery, DeliveryAnswer, Listener, Subscriber
 from connectors.shopify import ShopifySide
 from connectors.shopify.subscriptions import read_subscriptions
 from connectors.shopify.topics import WANTED
@@ -51,8 +51,8 @@ class Inbox:
         self._thread.join(10)
 
 
-def cards_of(heard: Heard | SideError) -> list[CardRef]:
-    assert isinstance(heard, Heard)
+def cards_of(heard: DeliveryAnswer | SideError) -> list[CardRef]:
+    assert isinstance(heard, DeliveryAnswer)
     return [hint.card for hint in heard.hints]
 
 
@@ -202,12 +202,12 @@ def test_given_the_end_of_access_then_it_is_believed_only_when_shopify_says_so_t
     side: ShopifySide, world: ShopifyWorld
 ) -> None:
     event = Delivery("1", "app/uninstalled", "")
-    assert side.hear([event]) == [Heard()]  # It was installed again since.
+    assert side.hear([event]) == [DeliveryAnswer()]  # It was installed again since.
 
     gone = ShopifySide(shop=SHOP, token="gone", base_url=world.loopback.url, pause=world.time.pause)
     (heard,) = gone.hear([event])
     gone.close()
-    assert isinstance(heard, Heard)
+    assert isinstance(heard, DeliveryAnswer)
     assert heard.closed is not None
     assert "uninstalled" in str(heard.closed)
     assert "giftsync resume" in heard.closed.remedy

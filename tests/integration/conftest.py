@@ -15,7 +15,7 @@ from cli.demo.thread import sandbox_thread
 from cli.emulators import Address, SandboxOptions
 from cli.sandbox_config import Pace, sandbox_toml
 from sync import crashpoints
-from sync.ledger.vault import Vault
+from sync.ledger.secrets.vault import Vault
 from tests.integration.shop import Shop
 from tests.support import Clock, Crashed, Giftsync
 

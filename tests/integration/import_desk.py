@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from connectors.base import Applied, Effect, no_save
-from connectors.errors import InDoubt, SideError
-from connectors.mass import LineOutcome, Listed, MassState, Pace
+from connectors.api.bulk import LineOutcome, Listed, MassState, Pace
+from connectors.api.errors import InDoubt, SideError
+from connectors.api.side import Applied, Effect, no_save
 from connectors.memory import MemorySide
-from sync.brakes import Brake, BrakeLimits
-from sync.importer.actions import Ground
+from sync.importer.actions import ImportContext
 from sync.importer.apply import Importer, Mode
 from sync.importer.files import open_card_file
 from sync.importer.numbers import Numbers
 from sync.importer.plan import Planner
 from sync.importer.planfile import choose_rows, write_plan
 from sync.importer.progress import ImportProgress
-from sync.ledger.imports import Import, Imports, Row
+from sync.ledger.imports.rows import Import, Imports, Row
+from sync.reconcile.brakes import Brake, BrakeLimits
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 
 
@@ -104,7 +104,7 @@ class Desk:
         self.imports = Imports(shop.engine, shop.vault)
         self.mass = MemoryMass(shop.sides[SHOPIFY])
         self.ground = replace(
-            Ground(
+            ImportContext(
                 FLOW,
                 SHOPIFY,
                 shop.link.rules,

@@ -12,20 +12,20 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, Table, select, text
 
-from connectors.base import Capabilities, CardRef, Effect, Hint, HintPage
+from connectors.api.side import Capabilities, CardRef, Effect, Hint, HintPage
 from connectors.memory import CAPABILITIES, MemoryCard, MemoryFault, MemorySide
 from mappings.serials import Serial
-from sync.ledger.engine import reading
-from sync.ledger.intake import Arrival, Intake
-from sync.ledger.pool import Pool
-from sync.ledger.store import Lease, Store
-from sync.ledger.vault import Vault
-from sync.match import Matched, Matcher
+from sync.arrivals.match import Matched, Matcher
+from sync.ledger.cards.pool import Pool
+from sync.ledger.cards.store import Lease, Store
+from sync.ledger.database.engine import reading
+from sync.ledger.incoming.intake import Arrival, Intake
+from sync.ledger.secrets.vault import Vault
 from sync.model import Card, FirstContact, LinkRules, SideRules
-from sync.passes import WorkerOptions
-from sync.reconcile import reconcile
-from sync.work import Link
-from sync.worker import Worker
+from sync.reconcile.card import reconcile
+from sync.reconcile.work import Link
+from sync.worker.passes import WorkerOptions
+from sync.worker.worker import Worker
 from tests.support import Clock, MovesClock
 
 FLOW, SHOPIFY = "flow", "shopify"
@@ -207,7 +207,7 @@ class Shop:
 
 
 def _table(name: str) -> Table:
-    from sync.ledger.tables import metadata
+    from sync.ledger.database.tables import metadata
 
     return metadata.tables[name]
 

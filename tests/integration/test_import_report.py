@@ -15,13 +15,13 @@ from rich.console import Console
 from cli.import_show import report_json, show_report
 from cli.output import Output, jsonable
 from mappings.money import decimal_from_minor
-from sync.brakes import BrakeLimits
 from sync.importer.outcomes import Outcome
 from sync.importer.planfile import choose_rows
 from sync.importer.progress import ImportProgress
 from sync.importer.report import ImportReport, RowsFile, Verdict, make_report
 from sync.importer.report_html import RowsShown, render_html
-from sync.ledger.imports import Import
+from sync.ledger.imports.rows import Import
+from sync.reconcile.brakes import BrakeLimits
 from tests.integration.import_desk import Desk
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 

@@ -14,12 +14,12 @@ from sqlalchemy.exc import IntegrityError
 
 from config.load import key_path, load
 from config.template import render_toml
-from sync.ledger.engine import only_worker, open_engine, writing_lazily
-from sync.ledger.migrations import upgrade
+from sync.ledger.database.engine import only_worker, open_engine, writing_lazily
+from sync.ledger.database.migrations import upgrade
+from sync.ledger.database.tables import origins
 from sync.ledger.private_files import make_private_folder, open_private
-from sync.ledger.tables import origins
-from sync.ledger.tokens import _file_lock
-from sync.ledger.vault import load_or_make_key
+from sync.ledger.secrets.tokens import _file_lock
+from sync.ledger.secrets.vault import load_or_make_key
 
 ODD_NAMES = [
     *("plain.db", "a?b.db", "a%20b.db", "a#b.db", "two words.db"),

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from config.settings import Directions
-from connectors.base import Absent, CardRef, Seen
-from connectors.errors import SideClosed
+from connectors.api.errors import SideClosed
+from connectors.api.side import Absent, CardRef, Seen
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import Serial, SerialError, mask
-from sync import assign, conflicts
-from sync.brakes import stopped_by
-from sync.conflicts import Action, NotResolved, Resolution
 from sync.ledger import views
 from sync.ledger.views import ConflictRow
 from sync.model import Closing, Overdraft
+from sync.reconcile.brakes import stopped_by
+from sync.support import assign, settle
+from sync.support.settle import Action, NotResolved, Resolution
 from tests.integration.shop import FLOW, SHOPIFY
 from tests.scenarios.worlds import Known, MemoryWorld, Refused, World, minor_of, serial_on
 
@@ -372,7 +372,7 @@ def _resolve(
     )
     story.refused = ""
     try:
-        conflicts.resolve(story.world.link, chosen.id, said, preview=bool(preview))
+        settle.resolve(story.world.link, chosen.id, said, preview=bool(preview))
     except NotResolved as error:
         story.refused = str(error)
 
@@ -382,7 +382,7 @@ def _link(story: Story, name: str, kind: str, preview: str | None) -> None:
     chosen = next(c for c in _log(story) if c.kind == kind)
     ref = CardRef(None, serial_on(story.world, SHOPIFY, name))
     said = Resolution(Action.LINK, "kari", "I looked", card=ref)
-    conflicts.resolve(story.world.link, chosen.id, said, preview=bool(preview))
+    settle.resolve(story.world.link, chosen.id, said, preview=bool(preview))
 
 
 @step(rf"support says link to the free number ([0-9]+) of {CARD} on the ([a-z_]+) conflict")
@@ -390,14 +390,14 @@ def _renumber(story: Story, number: str, name: str, kind: str) -> None:
     story.world.cards[name].serials[SHOPIFY] = number
     chosen = next(c for c in _log(story) if c.kind == kind)
     said = Resolution(Action.LINK, "kari", "I looked", card=CardRef(None, Serial(number)))
-    conflicts.resolve(story.world.link, chosen.id, said)
+    settle.resolve(story.world.link, chosen.id, said)
 
 
 @step(r"support resumes the link")
 def _resume(story: Story) -> None:
     for one in [c for c in _log(story) if c.kind == "brake" and c.closed_at is None]:
         said = Resolution(Action.ACKNOWLEDGE, "kari", "I looked")
-        conflicts.resolve(story.world.link, one.id, said)
+        settle.resolve(story.world.link, one.id, said)
 
 
 # --- What is seen -------------------------------------------------------------------------------------------

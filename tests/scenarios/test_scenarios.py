@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from config.keys import ENV_PREFIX
-from sync.ledger.engine import open_engine
-from sync.ledger.vault import Vault
+from sync.ledger.database.engine import open_engine
+from sync.ledger.secrets.vault import Vault
 from tests.scenarios.reader import NO_CONFLICTS, WRITES, WRITES_SWITCH, Scenario, all_scenarios, write_log
 from tests.scenarios.steps import Story, carry_out, log_lines
 from tests.scenarios.worlds import MemoryWorld, World, sandbox_world

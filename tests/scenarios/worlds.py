@@ -21,18 +21,18 @@ from cli.sandbox_config import Pace, sandbox_toml
 from cli.session import opened_sides, report_closed
 from config.load import load
 from config.settings import Directions
-from connectors.base import CardRef, Effect, EffectKind, no_save
+from connectors.api.side import CardRef, Effect, EffectKind, no_save
 from connectors.memory import MemoryCard, MemoryFault
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync.brakes import Brake, BrakeLimits
-from sync.ledger.vault import Vault
-from sync.match import Matcher
+from sync.arrivals.match import Matcher
+from sync.ledger.secrets.vault import Vault
 from sync.model import Closing, FirstContact, LinkRules, Overdraft, SideRules
-from sync.passes import PassReport, WorkerOptions
-from sync.work import Link
-from sync.worker import Worker
+from sync.reconcile.brakes import Brake, BrakeLimits
+from sync.reconcile.work import Link
+from sync.worker.passes import PassReport, WorkerOptions
+from sync.worker.worker import Worker
 from tests.integration.shop import FLOW, SHOPIFY, Shop, hidden
 from tests.support import Clock, MovesClock
 

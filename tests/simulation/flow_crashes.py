@@ -21,16 +21,16 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connectors.base import CardRef
+from connectors.api.side import CardRef
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sandbox.flow import FlowBehaviour, FlowEmulator
 from sync import crashpoints
-from sync.ledger import migrations
-from sync.ledger.engine import open_engine, reading
-from sync.ledger.tables import cards
-from sync.match import Matched
-from sync.reconcile import reconcile
+from sync.arrivals.match import Matched
+from sync.ledger.database import migrations
+from sync.ledger.database.engine import open_engine, reading
+from sync.ledger.database.tables import cards
+from sync.reconcile.card import reconcile
 from tests.flow_shop import TOKEN, FlowShop
 from tests.flow_wire import Bridge, Mishap, Script
 from tests.integration.shop import FLOW, LEASE_SECONDS, SHOPIFY
@@ -172,7 +172,7 @@ class Stage:
                     self._work_due()
                 except Crashed:
                     # The next start: the only worker on this ledger takes back what the dead one held.
-                    self._shop.worker.take_over()
+                    self._shop.worker.recover_ownership()
                     continue
                 due_at = self._next_due()
                 if due_at is None:

@@ -14,26 +14,28 @@ from unittest.mock import patch
 
 from sqlalchemy import bindparam, update
 
-from connectors.base import Applied, Seen
-from connectors.errors import Refusal
+from connectors.api.errors import Refusal
+from connectors.api.side import Applied, Seen
 from connectors.memory import MemoryFault
-from sync import decide, execute, reconcile
-from sync.draft import Draft
-from sync.ledger import statements
-from sync.ledger.store import Store
-from sync.ledger.tables import cards
+from sync.decisions import protocol
+from sync.decisions.draft import Draft
+from sync.ledger.cards import statements
+from sync.ledger.cards.store import Store
+from sync.ledger.database.tables import cards
 from sync.model import (
     Card,
     Decision,
     Intent,
+    KnownMarker,
     LinkRules,
-    Marked,
     MovementKind,
     NewIntent,
     Observations,
     Presence,
 )
-from sync.work import Work
+from sync.reconcile import card as reconcile
+from sync.reconcile import execute
+from sync.reconcile.work import Work
 from tests.simulation.explore import CounterExample, explore
 from tests.simulation.world import Event, Setup, World
 
@@ -107,7 +109,7 @@ def smallest_counter_example(mutant: Mutant) -> CounterExample | None:
 
 
 def _last_writer_wins(
-    draft: Draft, side: str, seen: Seen, marked: Mapping[str, Marked], rules: LinkRules
+    draft: Draft, side: str, seen: Seen, marked: Mapping[str, KnownMarker], rules: LinkRules
 ) -> None:
     d = seen.balance_minor - draft.presence(side).shadow_minor
     if d:
@@ -119,8 +121,8 @@ def _equal_is_in_step(
     observations: Observations,
     rules: LinkRules,
     today: date,
-    marked: Mapping[str, Marked] | None = None,
-    real: Callable[..., Decision] = decide.observe,
+    marked: Mapping[str, KnownMarker] | None = None,
+    real: Callable[..., Decision] = protocol.observe,
 ) -> Decision:
     values = {o.balance_minor if isinstance(o, Seen) else None for o in observations.values()}
     if len(observations) < len(card.presences) or len(values) > 1 or None in values:
@@ -151,7 +153,7 @@ def _landed_by_rereading(
 def _blind_retry(
     card: Card, intent: Intent, reason: str, not_before: object, refusal: object = None
 ) -> Decision:
-    return decide.not_sent(card, intent, reason, not_before)  # type: ignore[arg-type]
+    return protocol.not_sent(card, intent, reason, not_before)  # type: ignore[arg-type]
 
 
 def _planned_again_at_once(
@@ -161,7 +163,7 @@ def _planned_again_at_once(
     refusal: Refusal,
     reason: str,
     native_id: str | None = None,
-    real: Callable[..., Decision] = decide.refuse,
+    real: Callable[..., Decision] = protocol.refuse,
 ) -> Decision:
     decision = real(card, side, intent, refusal, reason, native_id)
     draft = Draft(decision.card)
@@ -195,12 +197,12 @@ MUTANTS = (
     Mutant(
         "last writer wins",
         "What a side shows is what the card is worth; the other sides are set to it.",
-        lambda: [patch.object(decide, "_take_in_balance", _last_writer_wins)],
+        lambda: [patch.object(protocol, "_take_in_balance", _last_writer_wins)],
     ),
     Mutant(
         "equal values are in step",
         "When every side shows the same balance, nothing needs to be done.",
-        lambda: [patch.object(decide, "observe", _equal_is_in_step)],
+        lambda: [patch.object(protocol, "observe", _equal_is_in_step)],
     ),
     Mutant(
         "the base is read again",
@@ -210,12 +212,12 @@ MUTANTS = (
     Mutant(
         "no intents",
         "Nothing is written down before a call; what was not confirmed is simply done.",
-        lambda: [patch.object(decide, "sent", lambda card, intent: Decision(card))],
+        lambda: [patch.object(protocol, "sent", lambda card, intent: Decision(card))],
     ),
     Mutant(
         "blind retry",
         "A request without an answer is sent again.",
-        lambda: [patch.object(decide, "doubt", _blind_retry)],
+        lambda: [patch.object(protocol, "doubt", _blind_retry)],
     ),
     Mutant(
         "no quiet period",
@@ -234,12 +236,12 @@ MUTANTS = (
     Mutant(
         "the promise is kept",
         "A refused debit is still owed, so the shadow keeps it.",
-        lambda: [patch.object(decide, "_withdraw", decide._without)],
+        lambda: [patch.object(protocol, "_withdraw", protocol._without)],
     ),
     Mutant(
         "planned again while stale",
         "A refused debit is still owed, so it is planned again at once.",
-        lambda: [patch.object(decide, "refuse", _planned_again_at_once)],
+        lambda: [patch.object(protocol, "refuse", _planned_again_at_once)],
     ),
     Mutant(
         "credits do not wait",

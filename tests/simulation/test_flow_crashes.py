@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from connectors.base import NotFound
-from connectors.flow.movements import Movements
+from connectors.api.side import NotFound
+from connectors.flow.money_effects import MoneyEffects
 from tests.flow_wire import Mishap
 from tests.simulation.flow_crashes import MOVEMENTS, Stage, pairs, singles
 
@@ -67,8 +67,8 @@ def test_given_a_connector_that_forgets_what_it_saved_then_a_case_shows_it(
 ) -> None:
     stage = stage_of("debit")
     money_step = stage.play({}).steps.index("POST settlements") + 1
-    monkeypatch.setattr(Movements, "find", lambda *_: NotFound())
-    monkeypatch.setattr(Movements, "_known_order", lambda *_: None)
+    monkeypatch.setattr(MoneyEffects, "find", lambda *_: NotFound())
+    monkeypatch.setattr(MoneyEffects, "_known_order", lambda *_: None)
 
     with pytest.raises(AssertionError, match="debit: POST settlements: the answer is lost"):
         stage.play({money_step: Mishap.LOSE_ANSWER})
@@ -77,7 +77,7 @@ def test_given_a_connector_that_forgets_what_it_saved_then_a_case_shows_it(
 def test_given_a_connector_that_parks_nothing_then_a_case_shows_it(
     stage_of: Callable[[str], Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Movements, "_park", lambda *_: None)
+    monkeypatch.setattr(MoneyEffects, "_park", lambda *_: None)
 
     with pytest.raises(AssertionError, match="race: no mishap"):
         stage_of("race").play({})

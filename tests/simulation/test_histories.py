@@ -16,17 +16,18 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from connectors.base import Effect, Seen
+from connectors.api.side import Effect, Seen
 from connectors.memory import CAPABILITIES, MemoryCard, MemoryFault, MemorySide
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync import crashpoints, decide
-from sync.ledger.pages import read_pages
-from sync.ledger.store import Store
-from sync.ledger.verify import check_card
+from sync import crashpoints
+from sync.decisions import protocol
+from sync.ledger.cards.store import Store
+from sync.ledger.proof.pages import read_pages
+from sync.ledger.proof.verify import check_card
 from sync.model import Card, LinkRules, Presence, SideRules
-from sync.reconcile import reconcile
-from sync.work import Link
+from sync.reconcile.card import reconcile
+from sync.reconcile.work import Link
 from tests.simulation.world import (
     LEASE_SECONDS,
     LONG_SECONDS,
@@ -139,7 +140,7 @@ class Histories(RuleBasedStateMachine):
             for name in self.sides
             if name != seller.name
         )
-        met = decide.meet({seller.name: seen}, others, self.link.rules, self._today())
+        met = protocol.meet({seller.name: seen}, others, self.link.rules, self._today())
         self.told.append(Told(self.link.store.create(met, self.now), Serial(serial), amount))
 
     def _today(self) -> date:

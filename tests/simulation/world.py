@@ -22,22 +22,32 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from connectors.base import Applied, CardRef, Effect, EffectKind, FindResult, Observation, Save
-from connectors.errors import InDoubt
+from connectors.api.errors import InDoubt
+from connectors.api.side import (
+    Applied,
+    CardRef,
+    Effect,
+    EffectKind,
+    FindResult,
+    Observation,
+    Save,
+)
 from connectors.memory import CAPABILITIES, MemoryCard, MemoryFault, MemorySide
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync import crashpoints, decide, reconcile
-from sync.execute import next_intent
-from sync.ledger.engine import open_engine
-from sync.ledger.intake import write_due
-from sync.ledger.pages import read_pages
-from sync.ledger.store import Lease, Store
-from sync.ledger.tables import metadata
-from sync.ledger.vault import KEY_BYTES, Vault
-from sync.ledger.verify import check_card
+from sync import crashpoints
+from sync.decisions import protocol
+from sync.ledger.cards.store import Lease, Store
+from sync.ledger.database.engine import open_engine
+from sync.ledger.database.tables import metadata
+from sync.ledger.incoming.intake import write_due
+from sync.ledger.proof.pages import read_pages
+from sync.ledger.proof.verify import check_card
+from sync.ledger.secrets.vault import KEY_BYTES, Vault
 from sync.model import Card, Intent, InvariantBroken, LinkRules, Presence, SideRules
-from sync.work import Link, Work
+from sync.reconcile import card as reconcile
+from sync.reconcile.execute import next_intent
+from sync.reconcile.work import Link, Work
 from tests.simulation.choices import Choices
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -807,7 +817,7 @@ def _template(sides: tuple[str, ...], opening_minor: int, in_step: bool) -> Rows
     )
     markers = itertools.count(1)
     rules = LinkRules({name: SideRules() for name in sides})
-    decision = decide.meet(shown, others, rules, TODAY)  # type: ignore[arg-type]
+    decision = protocol.meet(shown, others, rules, TODAY)  # type: ignore[arg-type]
     Store(engine, VAULT, lambda: f"gs-{next(markers):04d}").create(decision, START)
     rows = _rows(connection_of(engine))
     engine.dispose()

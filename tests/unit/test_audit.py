@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.audit import Audit, SideTotals, Totals
-from sync.ledger import chain
-from sync.ledger.findings import CardRows, Finding, FindingKind, money
-from sync.ledger.vault import KEY_BYTES, Vault
-from sync.ledger.verify import check_card, recompute
+from sync.ledger.cards import chain
+from sync.ledger.proof.findings import CardRows, Finding, FindingKind, money
+from sync.ledger.proof.verify import check_card, recompute
+from sync.ledger.secrets.vault import KEY_BYTES, Vault
+from sync.support.audit import Audit, SideTotals, Totals
 from tests.support import STARTED_AT
 
 VAULT = Vault(bytes(range(KEY_BYTES)))

@@ -9,7 +9,7 @@ import pytest
 
 from cli.looks import look_lines, span_words, sweep_seconds
 from config.settings import Settings
-from sync.ledger.looks import Looks
+from sync.ledger.incoming.looks import Looks
 from tests.support import STARTED_AT
 
 

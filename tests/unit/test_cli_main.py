@@ -17,9 +17,9 @@ from cli.errors import OperatorError, explain, naming, report
 from cli.output import ExitCode, Output, jsonable, plural, rows, table, when
 from cli.reference import render_reference
 from config.errors import ConfigError
-from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
-from sync.ledger.engine import LedgerUnavailable
-from sync.ledger.vault import VaultError
+from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
+from sync.ledger.database.engine import LedgerUnavailable
+from sync.ledger.secrets.vault import VaultError
 from sync.model import InvariantBroken
 
 SERIAL = "1234567890123456"

@@ -8,12 +8,19 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from connectors.base import Absent, EffectKind, Entry, Observation, Seen, Unreadable
-from connectors.errors import Refusal
+from connectors.api.errors import Refusal
+from connectors.api.side import (
+    Absent,
+    EffectKind,
+    Entry,
+    Observation,
+    Seen,
+    Unreadable,
+)
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync import decide, resolutions
-from sync.decide import UNCLEAR_READS_MAX, UNEXPLAINED_RACES_MAX
+from sync.decisions import protocol, resolutions
+from sync.decisions.protocol import UNCLEAR_READS_MAX, UNEXPLAINED_RACES_MAX
 from sync.model import (
     Card,
     ConflictKind,
@@ -22,8 +29,8 @@ from sync.model import (
     Hold,
     Intent,
     IntentState,
+    KnownMarker,
     LinkRules,
-    Marked,
     MovementKind,
     Presence,
     SideRules,
@@ -57,12 +64,12 @@ def seen(balance_minor: int = 100, **more: object) -> Seen:
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-def unborn(side: str, **more: object) -> Presence:
+def to_create(side: str, **more: object) -> Presence:
     return presence(side, 0, native_id=None, born=False, **more)
 
 
 def observe(which: Card, rules: LinkRules = RULES, **shown: Observation) -> Decision:
-    return decide.observe(which, shown, rules, TODAY, {})
+    return protocol.observe(which, shown, rules, TODAY, {})
 
 
 def moves(decision: Decision) -> list[tuple[str, str | None, int, int, int]]:
@@ -94,7 +101,7 @@ LIMITED = rules_for(B, card_limit_minor=120)
 
 
 def test_given_a_card_worth_more_than_a_side_allows_then_nothing_is_sent_and_the_limit_is_told() -> None:
-    for b, owed in ((presence(B), 30), (unborn(B), 130)):
+    for b, owed in ((presence(B), 30), (to_create(B), 130)):
         decision = observe(card(presence(A), b), LIMITED, a=seen(130))
 
         assert (plans(decision), decision.card.balance_minor) == ([], 130)
@@ -107,7 +114,7 @@ def test_given_a_card_worth_more_than_a_side_allows_then_nothing_is_sent_and_the
 
 def test_given_exactly_the_limit_then_it_is_written() -> None:
     assert plans(observe(card(), LIMITED, a=seen(120))) == [(B, "credit", 20)]
-    assert plans(observe(card(presence(A), unborn(B)), LIMITED, a=seen(120))) == [(B, "create", 120)]
+    assert plans(observe(card(presence(A), to_create(B)), LIMITED, a=seen(120))) == [(B, "create", 120)]
 
 
 def test_given_a_card_over_the_limit_then_its_debits_are_sent_all_the_same() -> None:
@@ -121,8 +128,8 @@ def test_given_a_card_over_the_limit_then_its_debits_are_sent_all_the_same() -> 
         (presence(B), 110, LIMITED),  # Somebody spent: the rest fits.
         (presence(B), 100, LIMITED),  # It fits as it is.
         (presence(B), 90, LIMITED),
-        (unborn(B), 110, LIMITED),
-        (unborn(B), 0, LIMITED),  # There is nothing to create any more.
+        (to_create(B), 110, LIMITED),
+        (to_create(B), 0, LIMITED),  # There is nothing to create any more.
         (presence(B), 130, RULES),  # The limit is gone.
     ],
 )
@@ -256,7 +263,7 @@ def test_given_a_held_card_then_nothing_at_all_is_decided() -> None:
     c = card(held=True)
 
     assert observe(c, a=seen(0)) == Decision(c)
-    assert decide.settle(c, RULES, TODAY) == Decision(c)
+    assert protocol.settle(c, RULES, TODAY) == Decision(c)
 
 
 def test_given_a_side_that_is_not_in_the_link_then_nothing_is_planned_for_it() -> None:
@@ -298,7 +305,7 @@ def test_given_a_side_that_moves_suspended_cards_then_it_is_written() -> None:
 def test_given_the_debt_is_settled_then_its_conflict_closes_by_itself() -> None:
     c = card(presence(A), presence(B, 80), causes={"not_writable:b": 20})
 
-    decision = decide.settle(c, RULES, TODAY)
+    decision = protocol.settle(c, RULES, TODAY)
 
     assert (plans(decision), decision.causes_gone) == ([(B, "credit", 20)], ("not_writable:b",))
 
@@ -329,7 +336,9 @@ def test_given_a_marker_that_stands_more_often_than_counted_then_it_is_an_echo_a
     entries = (Entry("e1", -20, NOW, "gs-1"), Entry("e2", -20, NOW, "gs-1"))
     c = card(presence(A, 80), presence(B, 80), balance_minor=80)
 
-    decision = decide.observe(c, {B: seen(60, entries=entries)}, RULES, TODAY, {"gs-1": Marked(-20, 1)})
+    decision = protocol.observe(
+        c, {B: seen(60, entries=entries)}, RULES, TODAY, {"gs-1": KnownMarker(-20, 1)}
+    )
 
     assert moves(decision) == [("echo", B, 0, -20, 80)]
     assert plans(decision) == [(B, "credit", 20)]
@@ -343,7 +352,9 @@ def test_given_an_echo_and_a_customer_at_once_then_each_is_told_from_the_other()
     entries = (Entry("e1", -20, NOW, "gs-1"), Entry("e2", -20, NOW, "gs-1"), Entry("e3", -5, NOW, None))
     c = card(presence(A, 80), presence(B, 80, book_cursor="e1"), balance_minor=80)
 
-    decision = decide.observe(c, {B: seen(55, entries=entries)}, RULES, TODAY, {"gs-1": Marked(-20, 1)})
+    decision = protocol.observe(
+        c, {B: seen(55, entries=entries)}, RULES, TODAY, {"gs-1": KnownMarker(-20, 1)}
+    )
 
     assert moves(decision) == [("echo", B, 0, -20, 80), ("observed", B, -5, -5, 75)]
     assert decision.movements[1].evidence["unexplained_minor"] == 0
@@ -467,7 +478,7 @@ def promised(*intents: Intent, shadow_minor: int = 80, **more: object) -> Card:
 
 
 def test_given_a_refusal_then_the_promise_is_withdrawn_and_the_presence_is_stale() -> None:
-    decision = decide.refuse(promised(DEBIT), B, DEBIT, Refusal.INSUFFICIENT_FUNDS, "not enough")
+    decision = protocol.refuse(promised(DEBIT), B, DEBIT, Refusal.INSUFFICIENT_FUNDS, "not enough")
 
     p = decision.card.presence(B)
     assert (p.shadow_minor, p.stale, p.refusal, p.refusals) == (100, True, Refusal.INSUFFICIENT_FUNDS, 1)
@@ -476,7 +487,7 @@ def test_given_a_refusal_then_the_promise_is_withdrawn_and_the_presence_is_stale
 
 
 def test_given_a_refusal_then_what_waits_untried_behind_it_is_withdrawn_too() -> None:
-    decision = decide.refuse(promised(DEBIT, CREDIT, shadow_minor=85), B, DEBIT, Refusal.OTHER, "no")
+    decision = protocol.refuse(promised(DEBIT, CREDIT, shadow_minor=85), B, DEBIT, Refusal.OTHER, "no")
 
     assert decision.card.presence(B).shadow_minor == 100
     assert [(i.marker, i.state) for i in decision.intent_changes] == [
@@ -488,7 +499,7 @@ def test_given_a_refusal_then_what_waits_untried_behind_it_is_withdrawn_too() ->
 def test_given_a_refusal_then_what_was_doubted_behind_it_stays() -> None:
     doubted = replace(CREDIT, doubted=True)
 
-    decision = decide.refuse(promised(DEBIT, doubted, shadow_minor=85), B, DEBIT, Refusal.OTHER, "no")
+    decision = protocol.refuse(promised(DEBIT, doubted, shadow_minor=85), B, DEBIT, Refusal.OTHER, "no")
 
     assert decision.card.presence(B).open_intents == (doubted,)
     assert decision.card.presence(B).shadow_minor == 105
@@ -502,7 +513,7 @@ def test_given_a_refused_status_and_expiry_then_the_shadow_returns_to_what_it_wa
     expiry = Intent("gs-4", EffectKind.SET_EXPIRY, IntentState.PLANNED, 2, **later)  # type: ignore[arg-type]
     c = promised(status, expiry, shadow_status=CLOSED, shadow_expires_on=SOON)
 
-    p = decide.refuse(c, B, status, Refusal.OTHER, "no").card.presence(B)
+    p = protocol.refuse(c, B, status, Refusal.OTHER, "no").card.presence(B)
 
     assert (p.shadow_status, p.shadow_expires_on) == (SUSPENDED, LATER)
 
@@ -549,7 +560,7 @@ def test_given_a_refusal_that_a_look_does_not_explain_then_a_person_is_asked_at_
 def test_given_an_effect_that_landed_then_the_shadow_has_it_already() -> None:
     c = replace(promised(DEBIT), causes={"in_doubt:b": 20})
 
-    decision = decide.land(c, B, DEBIT, 1, "x-9", "tx 7")
+    decision = protocol.land(c, B, DEBIT, 1, "x-9", "tx 7")
 
     p = decision.card.presence(B)
     assert (p.shadow_minor, p.native_id, p.born, p.open_intents) == (80, "x-9", True, ())
@@ -557,7 +568,7 @@ def test_given_an_effect_that_landed_then_the_shadow_has_it_already() -> None:
 
 
 def test_given_an_effect_that_landed_twice_then_the_second_moves_the_shadow_alone() -> None:
-    decision = decide.land(promised(DEBIT), B, DEBIT, 2, "b-1")
+    decision = protocol.land(promised(DEBIT), B, DEBIT, 2, "b-1")
 
     assert moves(decision) == [("echo", B, 0, -20, 80)]
     assert decision.card.presence(B).shadow_minor == 60
@@ -565,7 +576,7 @@ def test_given_an_effect_that_landed_twice_then_the_second_moves_the_shadow_alon
 
 
 def test_given_a_marker_that_is_surely_absent_then_it_is_planned_again() -> None:
-    decision = decide.absent(promised(DEBIT), B, DEBIT)
+    decision = protocol.absent(promised(DEBIT), B, DEBIT)
 
     assert [(i.marker, i.state) for i in decision.intent_changes] == [("gs-1", IntentState.PLANNED)]
     assert decision.card == promised(DEBIT)
@@ -574,7 +585,7 @@ def test_given_a_marker_that_is_surely_absent_then_it_is_planned_again() -> None
 def test_given_a_refusal_that_waited_for_a_read_back_then_absence_makes_it_final() -> None:
     doubted = replace(DEBIT, state=IntentState.IN_DOUBT, doubted=True, refusal=Refusal.NOT_ACTIVE)
 
-    decision = decide.absent(promised(doubted), B, doubted)
+    decision = protocol.absent(promised(doubted), B, doubted)
 
     assert decision.card.presence(B).shadow_minor == 100
     assert decision.card.presence(B).refusal is Refusal.NOT_ACTIVE
@@ -585,7 +596,7 @@ def test_given_a_side_that_cannot_tell_then_a_person_is_asked_after_a_while() ->
     intent = replace(DEBIT, state=IntentState.IN_DOUBT)
     for reads in range(UNCLEAR_READS_MAX):
         so_far = replace(intent, unclear_reads=reads)
-        asked.append(decide.unclear(promised(so_far), B, so_far, "no notes", NOW))
+        asked.append(protocol.unclear(promised(so_far), B, so_far, "no notes", NOW))
 
     assert [len(d.conflicts) for d in asked] == [0] * (UNCLEAR_READS_MAX - 1) + [1]
     (conflict,) = asked[-1].conflicts
@@ -596,9 +607,9 @@ def test_given_a_side_that_cannot_tell_then_a_person_is_asked_after_a_while() ->
 def test_given_the_steps_of_an_attempt_then_only_the_intent_changes() -> None:
     c = promised(DEBIT)
     steps = {
-        IntentState.SENT: decide.sent(c, DEBIT),
-        IntentState.PLANNED: decide.not_sent(c, DEBIT, "no connection", NOW),
-        IntentState.IN_DOUBT: decide.doubt(c, DEBIT, "no answer", NOW),
+        IntentState.SENT: protocol.sent(c, DEBIT),
+        IntentState.PLANNED: protocol.not_sent(c, DEBIT, "no connection", NOW),
+        IntentState.IN_DOUBT: protocol.doubt(c, DEBIT, "no answer", NOW),
     }
 
     for state, decision in steps.items():
@@ -611,11 +622,11 @@ def test_given_the_steps_of_an_attempt_then_only_the_intent_changes() -> None:
 
 
 def meet(shown: Mapping[str, Seen], *others: Presence, rules: LinkRules = RULES) -> Decision:
-    return decide.meet(shown, others, rules, TODAY)
+    return protocol.meet(shown, others, rules, TODAY)
 
 
 def test_given_a_card_on_one_side_then_it_is_created_on_the_others() -> None:
-    decision = meet({A: seen(expires_on=SOON)}, unborn(B, brand="gold", note="Shopify 4000"))
+    decision = meet({A: seen(expires_on=SOON)}, to_create(B, brand="gold", note="Shopify 4000"))
 
     assert moves(decision) == [("opening", A, 100, 100, 100)]
     (create,) = decision.intents
@@ -635,7 +646,7 @@ def test_given_a_card_on_one_side_then_it_is_created_on_the_others() -> None:
     ids=["empty", "suspended", "closed", "expired"],
 )
 def test_given_a_card_not_worth_creating_then_none_is_planned(shown: Seen) -> None:
-    assert plans(meet({A: shown}, unborn(B))) == []
+    assert plans(meet({A: shown}, to_create(B))) == []
 
 
 @pytest.mark.parametrize(
@@ -644,7 +655,7 @@ def test_given_a_card_not_worth_creating_then_none_is_planned(shown: Seen) -> No
 def test_given_a_side_that_cannot_be_given_the_card_then_none_is_planned(
     there: dict[str, object], rules: LinkRules
 ) -> None:
-    assert plans(meet({A: seen()}, unborn(B, **there), rules=rules)) == []
+    assert plans(meet({A: seen()}, to_create(B, **there), rules=rules)) == []
 
 
 def test_given_equal_balances_then_they_are_adopted() -> None:
@@ -691,7 +702,7 @@ def test_given_first_contact_then_the_more_restrictive_status_and_the_earlier_da
 
 
 def test_given_a_create_that_finds_the_serial_in_use_then_it_is_first_contact_for_that_side() -> None:
-    c = card(presence(A), unborn(B, stale=True, refusal=Refusal.TAKEN, refusals=1))
+    c = card(presence(A), to_create(B, stale=True, refusal=Refusal.TAKEN, refusals=1))
 
     decision = observe(c, b=seen(100))
 
@@ -701,7 +712,7 @@ def test_given_a_create_that_finds_the_serial_in_use_then_it_is_first_contact_fo
 
 
 def test_given_a_create_that_finds_another_balance_then_the_card_is_held_and_nothing_is_planned() -> None:
-    c = card(presence(A), unborn(B, stale=True, refusal=Refusal.TAKEN, refusals=1))
+    c = card(presence(A), to_create(B, stale=True, refusal=Refusal.TAKEN, refusals=1))
 
     decision = observe(c, b=seen(40))
 
@@ -710,7 +721,7 @@ def test_given_a_create_that_finds_another_balance_then_the_card_is_held_and_not
 
 
 def test_given_a_pool_number_that_waits_to_be_issued_then_the_create_is_planned_again() -> None:
-    c = card(presence(A), unborn(B, stale=True, refusal=Refusal.TAKEN, refusals=1))
+    c = card(presence(A), to_create(B, stale=True, refusal=Refusal.TAKEN, refusals=1))
 
     decision = observe(c, b=seen(0, status=INACTIVE))
 
@@ -720,7 +731,7 @@ def test_given_a_pool_number_that_waits_to_be_issued_then_the_create_is_planned_
 def test_given_a_pool_number_that_is_somebodys_card_then_it_is_held() -> None:
     c = card(
         presence(A, serial=None),
-        unborn(B, serial=Serial("99999999"), stale=True, refusal=Refusal.TAKEN, refusals=1),
+        to_create(B, serial=Serial("99999999"), stale=True, refusal=Refusal.TAKEN, refusals=1),
     )
 
     decision = observe(c, b=seen(500))

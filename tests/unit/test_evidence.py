@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from connectors.base import Entry, Seen
+from connectors.api.side import Entry, Seen
 from mappings.lifecycle import CardStatus
-from sync import evidence
-from sync.evidence import ENTRIES_SHOWN_MAX
-from sync.model import Marked, Presence
+from sync.decisions import evidence
+from sync.decisions.evidence import ENTRIES_SHOWN_MAX
+from sync.model import KnownMarker, Presence
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OURS = "gs-ours"
@@ -52,7 +52,7 @@ def test_given_a_difference_without_an_entry_then_the_rest_is_shown() -> None:
 
 def test_given_an_entry_of_ours_then_it_explains_nothing() -> None:
     facts = evidence.explain(
-        presence(100), seen(60, entry("e1", -30, OURS), entry("e2", -40)), -40, {OURS: Marked(-30, 1)}
+        presence(100), seen(60, entry("e1", -30, OURS), entry("e2", -40)), -40, {OURS: KnownMarker(-30, 1)}
     )
 
     assert facts["entries"] == [{"id": "e2", "amount_minor": -40, "label": "till"}]

@@ -16,8 +16,15 @@ from typing import Any
 
 import pytest
 
-from connectors.base import CannotTell, CardRef, Effect, EffectKind, Found, NotFound
-from connectors.errors import InDoubt, NotSent, Refused, Throttled
+from connectors.api.errors import InDoubt, NotSent, Refused, Throttled
+from connectors.api.side import (
+    CannotTell,
+    CardRef,
+    Effect,
+    EffectKind,
+    Found,
+    NotFound,
+)
 from connectors.flow import FlowSettings, FlowSide
 from mappings.serials import Serial
 from sandbox.flow import FlowBehaviour, FlowEmulator

@@ -13,8 +13,24 @@ import pytest
 import requests
 import responses
 
-from connectors.base import Absent, CardRef, Effect, EffectKind, Seen, Unreadable, no_save
-from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
+from connectors.api.errors import (
+    InDoubt,
+    NotSent,
+    Refusal,
+    Refused,
+    SideClosed,
+    SideError,
+    Throttled,
+)
+from connectors.api.side import (
+    Absent,
+    CardRef,
+    Effect,
+    EffectKind,
+    Seen,
+    Unreadable,
+    no_save,
+)
 from connectors.flow import FlowSettings, FlowSide
 from connectors.flow.client import FlowClient
 from connectors.flow.discovery import GiftCardMethod, resolve_parameters

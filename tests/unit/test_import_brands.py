@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.base import Seen
+from connectors.api.side import Seen
 from connectors.memory import CAPABILITIES
 from mappings.brands import Brands
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync.importer.actions import Action, Ground, PosCard, for_pair, for_pos_card
+from sync.importer.actions import Action, ImportContext, PosCard, for_pair, for_pos_card
 from sync.model import LinkRules, SideRules
 from tests.support import STARTED_AT
 
 RULES = LinkRules({"pos": SideRules(), "online": SideRules()}, brands=Brands(excluded={"pos": ["Bonus"]}))
-GROUND = Ground("pos", "online", RULES, CAPABILITIES, "NOK", STARTED_AT.date())
+GROUND = ImportContext("pos", "online", RULES, CAPABILITIES, "NOK", STARTED_AT.date())
 CARD = PosCard(Serial("1000200030004000"), 100_00, CardStatus.ACTIVE, None, "Gavekort")
 ONLINE = Seen("1", 50_00, "NOK", CardStatus.ACTIVE, "active", None, "4000", STARTED_AT)
 

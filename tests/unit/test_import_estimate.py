@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.mass import Pace
+from connectors.api.bulk import Pace
 from sync.importer.estimate import estimate
 
 STANDARD = Pace(10, 100, 2_000)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.base import EffectKind, Entry, Seen
+from connectors.api.side import EffectKind, Entry, Seen
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync.merge import MERGED_FROM, MERGED_INTO, Merge, merge, why_not
+from sync.decisions.merge import MERGED_FROM, MERGED_INTO, Merge, merge, why_not
 from sync.model import Card, Decision, FirstContact, Hold, Intent, IntentState, LinkRules, Presence, SideRules
 
 A, B = "flow", "shopify"
@@ -33,7 +33,7 @@ def card(card_id: int, side: str, balance_minor: int = 100, **more: object) -> C
     return replace(made, **more)  # type: ignore[arg-type]
 
 
-def unborn() -> Presence:
+def to_create() -> Presence:
     return presence(B, 0, native_id=None, serial=Serial("12345678"), born=False, hold=Hold.REFUSED)
 
 
@@ -72,7 +72,7 @@ def test_given_any_two_cards_then_one_has_both_presences_and_the_other_nothing_a
 ) -> None:
     kept = card(1, A, in_store)
     if planned_there:
-        kept = replace(kept, presences=(*kept.presences, unborn()))
+        kept = replace(kept, presences=(*kept.presences, to_create()))
     ended = card(2, B, online, status=status, presences=(presence(B, online, shadow_status=status),))
 
     both = merged(kept, ended, policy)
@@ -125,7 +125,7 @@ def test_given_a_number_under_which_it_was_only_to_be_made_then_nothing_is_looke
         (card(1, A), card(2, B, presences=(presence(A, 100), presence(B, 100))), (), "cards on flow"),
         (card(1, B), card(2, B), (), "cards on shopify"),
         (card(1, B), card(2, A), (), "cards on flow"),
-        (card(1, A), card(2, B, 0, presences=(unborn(),)), (), "not on shopify yet"),
+        (card(1, A), card(2, B, 0, presences=(to_create(),)), (), "not on shopify yet"),
         (card(1, A), card(2, B, presences=(presence(B, 100, stale=True),)), (), "still to be done"),
         (card(1, A), card(2, B, presences=(presence(B, 100, hold=Hold.MISSING),)), (), "still to be done"),
         (card(1, A), card(2, B, presences=(presence(B, 90),)), (), "still to be done"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.notes import NOTE_LENGTH_MAX, marker_in, pos_note
-from sync.ledger.store import random_marker
+from sync.ledger.cards.store import random_marker
 
 
 @pytest.mark.parametrize(

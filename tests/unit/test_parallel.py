@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from connectors.errors import InDoubt
-from connectors.parallel import in_order
+from connectors.api.errors import InDoubt
+from connectors.kit.parallel import in_order
 
 WAIT_SECONDS_MAX = 10.0
 

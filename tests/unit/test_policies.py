@@ -9,10 +9,10 @@ import pytest
 
 from cli.build import FLOW, SHOPIFY, directed
 from config.settings import Directions
-from connectors.base import EffectKind, Seen
+from connectors.api.side import EffectKind, Seen
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync import decide
+from sync.decisions import protocol
 from sync.model import Card, Closing, Intent, IntentState, LinkRules, Presence, SideRules
 
 TODAY = date(2026, 11, 23)
@@ -64,7 +64,7 @@ def test_a_direction_gives_a_side_nothing_that_it_cannot_do() -> None:
 
 def withdrawn(p: Presence, **rules: object) -> tuple[list[str], Presence]:
     sides = {p.side: replace(SideRules(), **rules)}  # type: ignore[arg-type]
-    decision = decide.withdrawn(card(p), LinkRules(sides))
+    decision = protocol.withdrawn(card(p), LinkRules(sides))
     return [change.marker for change in decision.intent_changes], decision.card.presence(p.side)
 
 
@@ -107,7 +107,7 @@ def test_given_a_card_that_one_side_closed_before_it_was_met_then_it_goes_on_whe
     sides = {FLOW: SideRules(), SHOPIFY: SideRules()}
     shown = {SHOPIFY: seen(300, CLOSED), FLOW: seen(500)}
 
-    met = decide.meet(shown, (), LinkRules(sides, closing=Closing.CONFLICT), TODAY)
+    met = protocol.meet(shown, (), LinkRules(sides, closing=Closing.CONFLICT), TODAY)
 
     assert (met.card.status, met.card.balance_minor, met.card.held) == (ACTIVE, 500, False)
     assert [c.cause for c in met.conflicts] == ["closed_alone:shopify"]
@@ -118,6 +118,6 @@ def test_given_every_side_has_closed_it_then_it_is_closed_whatever_the_policy_sa
     rules = LinkRules({FLOW: SideRules(), SHOPIFY: SideRules()}, closing=Closing.CONFLICT)
     both = {FLOW: seen(0, CLOSED), SHOPIFY: seen(100, CLOSED)}
 
-    decision = decide.observe(card(presence(FLOW), presence(SHOPIFY)), both, rules, TODAY)
+    decision = protocol.observe(card(presence(FLOW), presence(SHOPIFY)), both, rules, TODAY)
 
     assert (decision.card.status, decision.card.balance_minor) == (CLOSED, 0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.polling import (
+from sync.decisions.poll_order import (
     DAY,
     WEIGHT_POWER,
     Candidate,

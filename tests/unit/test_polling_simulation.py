@@ -18,7 +18,7 @@ from bench.polling import (
     webhooks,
     zipf_trace,
 )
-from sync.polling import DAY, PollBudget, PollHistory, ReadBy
+from sync.decisions.poll_order import DAY, PollBudget, PollHistory, ReadBy
 
 CARDS = 2_000
 READS_PER_SECOND = 0.1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Unproved
+from connectors.api.side import InvalidSignature
 from connectors.shopify.webhooks import PRIVACY_TOPICS, read_delivery
 
 SHOP = "kaffe.myshopify.com"
@@ -62,7 +62,7 @@ def test_a_request_with_the_body_of_its_topic_is_taken(topic: str) -> None:
 def test_a_delivery_that_is_sent_again_under_another_topic_is_no_privacy_request(
     caught_as: str, topic: str
 ) -> None:
-    with pytest.raises(Unproved, match=f"the body is not one of {topic}"):
+    with pytest.raises(InvalidSignature, match=f"the body is not one of {topic}"):
         delivered(topic, {**OTHERS, **REQUESTS}[caught_as])
 
 
@@ -78,5 +78,5 @@ def test_a_delivery_that_is_sent_again_under_another_topic_is_no_privacy_request
 )
 @pytest.mark.parametrize("topic", sorted(PRIVACY_TOPICS))
 def test_a_body_that_is_spoilt_is_refused(topic: str, spoilt: dict[str, object]) -> None:
-    with pytest.raises(Unproved):
+    with pytest.raises(InvalidSignature):
         delivered(topic, {**REQUESTS[topic], **spoilt})

@@ -9,8 +9,8 @@ import pytest
 from config.errors import ConfigError
 from config.load import load
 from connectors.flow import FlowSettings
-from connectors.notify import WebhookSender
 from mappings.addresses import is_private_channel
+from sync.support.senders import WebhookSender
 
 PRIVATE = [
     "https://api.flowretail.com/v2",

@@ -6,17 +6,25 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Applied, CardRef, Effect, EffectKind, FindResult, NotFound, Save
-from connectors.errors import InDoubt, NotSent, SideClosed, Throttled
-from connectors.findings import Bench, Verdict
-from connectors.probing import Move, Outcome, Trial
+from connectors.api.doctor import ProbeContext, Verdict
+from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.api.side import (
+    Applied,
+    CardRef,
+    Effect,
+    EffectKind,
+    FindResult,
+    NotFound,
+    Save,
+)
+from connectors.kit.probing import Move, Outcome, Trial
 from mappings.serials import Serial
 from tests.contract.patients import Notes
 
 CREDIT, DEBIT = EffectKind.CREDIT, EffectKind.DEBIT
 
 
-class Hand:
+class EffectPort:
     """Answers from a list; an exception is raised, anything else is a landing."""
 
     def __init__(self, *answers: Exception | None, found: FindResult | Exception | None = None) -> None:
@@ -45,7 +53,7 @@ def pauses() -> list[float]:
 @pytest.fixture
 def trial(pauses: list[float]) -> Trial:
     markers = iter(f"gs-{number}" for number in range(100))
-    bench = Bench(Serial("1234567890123456"), Notes(), 5.0, lambda: next(markers))
+    bench = ProbeContext(Serial("1234567890123456"), Notes(), 5.0, lambda: next(markers))
     return Trial(CardRef("1"), "3456", "NOK", 250_00, bench, pauses.append)
 
 
@@ -96,18 +104,18 @@ def test_what_is_left(
 def test_a_move_ends_with_a_sure_outcome(
     trial: Trial, answers: tuple[Any, ...], outcome: Outcome, sent: int
 ) -> None:
-    hand = Hand(*answers)
+    hand = EffectPort(*answers)
     assert trial.move(hand, CREDIT, 100).outcome is outcome
     assert hand.sent == ["gs-0"] * sent
 
 
 def test_a_doubtful_move_is_not_sent_again_before_the_quiet_time(trial: Trial, pauses: list[float]) -> None:
-    trial.move(Hand(InDoubt("lost"), None), CREDIT, 100)
+    trial.move(EffectPort(InDoubt("lost"), None), CREDIT, 100)
     assert pauses == [5.0]
 
 
 def test_a_move_that_cannot_be_looked_for_is_unclear_and_never_repeated(trial: Trial) -> None:
-    hand = Hand(InDoubt("lost"), found=InDoubt("still away"))
+    hand = EffectPort(InDoubt("lost"), found=InDoubt("still away"))
     assert trial.move(hand, CREDIT, 100).outcome is Outcome.UNCLEAR
     assert len(hand.sent) == 1
 
@@ -116,7 +124,7 @@ def test_it_is_noted_before_it_is_sent(trial: Trial) -> None:
     journal = trial.bench.journal
     assert isinstance(journal, Notes)
 
-    class Looks(Hand):
+    class Looks(EffectPort):
         def apply(self, effect: Effect, save: Save) -> Applied:
             assert journal.kept is not None
             assert journal.kept["moves"][-1]["marker"] == effect.marker
@@ -129,9 +137,9 @@ def test_it_is_noted_before_it_is_sent(trial: Trial) -> None:
 def test_another_way_back_is_tried_only_when_one_surely_did_nothing(trial: Trial) -> None:
     trial.moves = [moved(DEBIT, Outcome.LANDED)]
     refused, unclear, third = (
-        Hand(SideClosed("no", "")),
-        Hand(InDoubt("lost"), found=InDoubt("away")),
-        Hand(),
+        EffectPort(SideClosed("no", "")),
+        EffectPort(InDoubt("lost"), found=InDoubt("away")),
+        EffectPort(),
     )
     trial.put_back({CREDIT: [refused, unclear, third]}, 249_00)
     assert [len(hand.sent) for hand in (refused, unclear, third)] == [1, 1, 0]

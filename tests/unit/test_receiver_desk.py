@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from connectors.base import Delivery
-from console.receiver import BATCH_MAX, Desk
-from sync.ledger.mailbox import Kept
+from connectors.api.side import Delivery
+from console.receiver import BATCH_MAX, InboxWriter
+from sync.ledger.incoming.deliveries import StoreResult
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -26,12 +26,12 @@ class Box:
     may: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
 
-    def store(self, side: str, came: Sequence[Delivery], now: datetime) -> Kept:
+    def store(self, side: str, came: Sequence[Delivery], now: datetime) -> StoreResult:
         assert self.may.wait(30)
         if self.error is not None:
             raise self.error
         self.stored.append([one.key for one in came])
-        return Kept(to_hear=True)
+        return StoreResult(to_hear=True)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def kept(box: Box, woken: list[str], *keys: str, side: str = "shopify") -> list[
     """The first delivery comes, and the others while it is being stored."""
 
     async def come() -> list[bool]:
-        desk = Desk(box, lambda: NOW, lambda side, kept: woken.append(side))  # type: ignore[arg-type]
+        desk = InboxWriter(box, lambda: NOW, lambda side, kept: woken.append(side))  # type: ignore[arg-type]
         deliveries = [Delivery(key, "orders/paid", "order 7") for key in keys]
         asked = [asyncio.create_task(desk.keep("shopify", one)) for one in deliveries[:1]]
         await asyncio.sleep(0)
@@ -96,7 +96,7 @@ def test_given_deliveries_that_cannot_be_stored_then_none_is_acknowledged_and_no
 
 def test_given_who_posted_is_gone_then_the_others_are_answered(box: Box, woken: list[str]) -> None:
     async def come() -> bool:
-        desk = Desk(box, lambda: NOW, lambda side, kept: woken.append(side))  # type: ignore[arg-type]
+        desk = InboxWriter(box, lambda: NOW, lambda side, kept: woken.append(side))  # type: ignore[arg-type]
         gone, here = (asyncio.create_task(desk.keep("shopify", Delivery(k, "t", ""))) for k in ("1", "2"))
         await asyncio.sleep(0)
         gone.cancel()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor
 from mappings.serials import Serial
-from mappings.sheets import cells
-from mappings.sheets.cells import CellError, Marks
+from sync.importer.sheets import cells
+from sync.importer.sheets.cells import CellError, Marks
 
 OSLO = ZoneInfo("Europe/Oslo")
 

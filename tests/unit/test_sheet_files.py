@@ -10,11 +10,11 @@ import pytest
 
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from mappings.sheets.custom import MappingError, read_mapping
-from mappings.sheets.formats import FORMATS, Role, recognise
-from mappings.sheets.rows import FileCard, OnlineCard, Reject, Terms
-from mappings.sheets.text import EncodingFinder, NotText
 from sync.importer.files import CardFile, FileProblem, layout_of, open_card_file
+from sync.importer.sheets.custom import MappingError, read_mapping
+from sync.importer.sheets.formats import FORMATS, Role, recognise
+from sync.importer.sheets.rows import FileCard, OnlineCard, Reject, Terms
+from sync.importer.sheets.text import EncodingFinder, NotText
 
 TERMS = Terms("NOK", ZoneInfo("Europe/Oslo"))
 FLOW = "number;CVC;balance;brand;validTo;status;legacy number;note\n"

@@ -14,13 +14,13 @@ import pytest
 
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from mappings.sheets import cells
-from mappings.sheets.cells import CellError, DateForm
-from mappings.sheets.formats import recognise, suggests
-from mappings.sheets.rows import FileCard, FileTotal, OnlineCard, Reject, Terms
 from sync.importer.files import CardFile, FileProblem, Stated, layout_of, open_card_file
 from sync.importer.layout_file import layout_text
 from sync.importer.numbers_file import read_numbers
+from sync.importer.sheets import cells
+from sync.importer.sheets.cells import CellError, DateForm
+from sync.importer.sheets.formats import recognise, suggests
+from sync.importer.sheets.rows import FileCard, FileTotal, OnlineCard, Reject, Terms
 
 OSLO = ZoneInfo("Europe/Oslo")
 TERMS = Terms("NOK", OSLO)

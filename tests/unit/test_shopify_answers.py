@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.errors import InDoubt, SideClosed, SideError, Throttled
+from connectors.api.errors import InDoubt, SideClosed, SideError, Throttled
 from connectors.shopify.answers import (
     ScopeMissing,
     TokenRefused,

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import responses
 
-from connectors.base import CardRef
-from connectors.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
+from connectors.api.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
+from connectors.api.side import CardRef
+from connectors.kit.tokens import AccessToken
 from connectors.shopify import ShopifySide
 from connectors.shopify.auth import PermanentToken, RenewedToken, client_credentials, installation
 from connectors.shopify.oauth import TokenDesk, TokenRefused
-from connectors.tokens import AccessToken
 from tests.support import Clock, Crashed
 
 HOUR = timedelta(hours=1)
@@ -299,7 +299,7 @@ SECRET = "app-secret"
 
 
 def desk(clock: Clock) -> TokenDesk:
-    from connectors.http import HttpClient
+    from connectors.kit.http import HttpClient
 
     return TokenDesk(HttpClient(f"https://{SHOP}", {}), "app-id", SECRET, clock)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.errors import Throttled
+from connectors.api.errors import Throttled
 from connectors.shopify.bucket import (
     PAUSE_SECONDS_MAX,
     POINTS_TOLERANCE,

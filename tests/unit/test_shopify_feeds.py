@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Hint, HintPage
+from connectors.api.side import Hint, HintPage
 from connectors.shopify.bucket import Priority
 from connectors.shopify.feeds import (
     CARDS_PER_PAGE,

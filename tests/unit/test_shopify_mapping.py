@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.base import CardRef, Effect, EffectKind
-from connectors.errors import InDoubt, Refusal, Refused
+from connectors.api.errors import InDoubt, Refusal, Refused
+from connectors.api.side import CardRef, Effect, EffectKind
 from connectors.shopify.mapping import (
     NOTE_LENGTH_MAX,
     SUSPENDED_ON,

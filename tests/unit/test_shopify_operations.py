@@ -20,7 +20,7 @@ from graphql import (
     validate,
 )
 
-from connectors.base import CardRef, Effect, EffectKind
+from connectors.api.side import CardRef, Effect, EffectKind
 from connectors.shopify.mapping import create_input
 from connectors.shopify.operations import (
     CREATE_CUSTOMER,
@@ -33,7 +33,7 @@ from connectors.shopify.side import VERSIONS
 from mappings.serials import Serial
 
 FOLDER = Path(__file__).parents[1] / "schema"
-EMULATED = Path(__file__).parents[2] / "sandbox" / "shopify" / "schema.graphql"
+EMULATED = Path(__file__).parents[2] / "sandbox" / "shopify" / "graphql" / "schema.graphql"
 
 
 def official(version: str) -> GraphQLSchema:

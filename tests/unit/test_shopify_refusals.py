@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.errors import InDoubt, Refusal, Refused, SideClosed
+from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed
 from connectors.shopify.refusals import UserError, is_inactive_card, refusal_of, user_errors
 from connectors.shopify.shape import Misshapen
 

@@ -13,7 +13,16 @@ import pytest
 import requests
 import responses
 
-from connectors.base import (
+from connectors.api.errors import (
+    InDoubt,
+    NotSent,
+    Refusal,
+    Refused,
+    SideClosed,
+    SideError,
+    Throttled,
+)
+from connectors.api.side import (
     Absent,
     CannotTell,
     CardRef,
@@ -25,7 +34,6 @@ from connectors.base import (
     Unreadable,
     no_save,
 )
-from connectors.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
 from connectors.shopify import ShopifySide
 from connectors.shopify.reads import ENTRY_PAGES_MAX
 from mappings.lifecycle import CardStatus

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Unproved
+from connectors.api.side import InvalidSignature
 from connectors.shopify.subscriptions import Repairs, Subscription, repairs
 from connectors.shopify.topics import ORDER_TRANSACTIONS, SECOND_CHANCE_SECONDS, WANTED, Topic
 from connectors.shopify.webhooks import read_delivery
@@ -54,7 +54,7 @@ def test_given_either_secret_then_a_delivery_is_proved_and_with_any_other_it_is_
         headers(body, "orders/paid", key=""),
         {**headers(body, "orders/paid"), "x-shopify-hmac-sha256": "æøå"},
     ):
-        with pytest.raises(Unproved):
+        with pytest.raises(InvalidSignature):
             read_delivery(SHOP, [SECRET], wrong, body)
 
 

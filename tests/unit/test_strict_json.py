@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.http import RETRY_AFTER_SECONDS_DEFAULT, retry_after_seconds
+from connectors.kit.http import RETRY_AFTER_SECONDS_DEFAULT, retry_after_seconds
 from connectors.shopify.answers import cost_of
 from connectors.shopify.mapping import paid_card, receipt_of
 from connectors.strict_json import NotJson, read_json

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.serials import Serial
-from sync.ledger.vault import KEY_BYTES, Vault, VaultError, key_from_text, load_or_make_key, make_key
+from sync.ledger.secrets.vault import (
+    KEY_BYTES,
+    Vault,
+    VaultError,
+    key_from_text,
+    load_or_make_key,
+    make_key,
+)
 
 SERIAL = Serial("1000200030004000")
 VAULT = Vault(bytes(range(KEY_BYTES)))

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from connectors.base import EffectKind
+from connectors.api.side import EffectKind
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync.ledger.rows import planned_intent
+from sync.ledger.cards.rows import planned_intent
 from sync.model import (
     Card,
     ConflictKind,
@@ -21,7 +21,7 @@ from sync.model import (
     NewConflict,
     NewIntent,
     NewMovement,
-    unborn,
+    to_create,
 )
 from sync.worker_log import log_decision, log_met
 
@@ -29,8 +29,8 @@ SERIAL = Serial("1000200030004711")
 
 
 def card() -> Card:
-    p = replace(unborn("flow", SERIAL), born=True, native_id="1")
-    return Card("NOK", 10_000, CardStatus.ACTIVE, None, (p, unborn("shopify", SERIAL)))
+    p = replace(to_create("flow", SERIAL), born=True, native_id="1")
+    return Card("NOK", 10_000, CardStatus.ACTIVE, None, (p, to_create("shopify", SERIAL)))
 
 
 def test_given_a_movement_then_its_line_says_card_side_and_amount_and_no_serial() -> None:

@@ -1,0 +1,1 @@
+"""The contract between giftsync and a connector: what a side is asked and may answer."""

@@ -1,0 +1,1 @@
+"""Parts for writing a connector: HTTP, parallel reads, probes, files, tokens."""

@@ -1,0 +1,295 @@
+"""Moving a little money on a test card and back, so that the card is left as it was whatever happens.
+
+Each move is an ordinary effect with a marker. It is noted before it is sent, so that the next probe can find
+out what an interrupted one has done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from itertools import combinations
+from typing import Any, Final, Protocol
+
+from connectors.api.doctor import Finding, ProbeContext, Verdict
+from connectors.api.errors import (
+    InDoubt,
+    NotSent,
+    Refused,
+    SideClosed,
+    SideError,
+    Throttled,
+)
+from connectors.api.side import (
+    Applied,
+    CannotTell,
+    CardRef,
+    Effect,
+    EffectKind,
+    FindResult,
+    Found,
+    Save,
+)
+from mappings.money import format_money
+from mappings.serials import mask
+
+ATTEMPTS_MAX: Final = 4
+RETRY_SECONDS: Final = 2.0
+
+
+class Outcome(StrEnum):
+    #: Not known yet: it is under way, or the probe was cut short.
+    OPEN = "open"
+    LANDED = "landed"
+    #: Surely not carried out.
+    REFUSED = "refused"
+    #: Neither can be shown.
+    UNCLEAR = "unclear"
+
+
+class EffectPort(Protocol):
+    """What carries effects out and finds them again: a side, or a part of one."""
+
+    def apply(self, effect: Effect, save: Save) -> Applied: ...
+
+    def find(self, effect: Effect) -> FindResult: ...
+
+
+@dataclass
+class Move:
+    """One effect of the probe."""
+
+    marker: str
+    kind: EffectKind
+    amount_minor: int
+    outcome: Outcome = Outcome.OPEN
+    #: Why it was refused or is unclear.
+    reason: str = ""
+    #: What the effect saved on its way.
+    progress: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def signed_minor(self) -> int:
+        return self.amount_minor if self.kind is EffectKind.CREDIT else -self.amount_minor
+
+    @property
+    def landed(self) -> bool:
+        return self.outcome is Outcome.LANDED
+
+
+@dataclass
+class Trial:
+    """What the probe does on one card."""
+
+    card: CardRef
+    last_chars: str
+    currency: str
+    before_minor: int
+    bench: ProbeContext
+    pause: Callable[[float], None]
+    moves: list[Move] = field(default_factory=list)
+    #: What else is to be put back, in the connector's own words.
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def move(self, hand: EffectPort, kind: EffectKind, amount_minor: int) -> Move:
+        """Carry one effect out and find out for sure what became of it, if that can be found out."""
+        move = Move(self.bench.new_marker(), kind, amount_minor)
+        self.moves.append(move)
+        self.note()
+        for _ in range(ATTEMPTS_MAX):
+            if self._try(hand, move):
+                break
+        else:
+            # Each attempt was surely not carried out.
+            move.outcome = Outcome.REFUSED
+        self.note()
+        return move
+
+    def note(self) -> None:
+        """Write down where the probe is."""
+        self.bench.journal.save(
+            {
+                "card": self.card.native_id,
+                "last_chars": self.last_chars,
+                "currency": self.currency,
+                "before_minor": self.before_minor,
+                "moves": [asdict(move) for move in self.moves],
+                "extra": dict(self.extra),
+            }
+        )
+
+    def _try(self, hand: EffectPort, move: Move) -> bool:
+        """One attempt; True once the outcome is sure, or surely cannot be told."""
+        try:
+            hand.apply(self._effect(move), lambda progress: self._keep(move, progress))
+        except (Refused, SideClosed) as error:
+            move.outcome, move.reason = Outcome.REFUSED, str(error)
+            return True
+        except (NotSent, Throttled) as error:
+            move.reason = str(error)
+            self.pause(getattr(error, "wait_seconds", RETRY_SECONDS))
+            return False
+        except InDoubt as error:
+            move.reason = str(error)
+            return self.look(hand, move)
+        move.outcome, move.reason = Outcome.LANDED, ""
+        return True
+
+    def look(self, hand: EffectPort, move: Move) -> bool:
+        """Find out what became of a move whose answer was lost; False: it may be sent again."""
+        for _ in range(ATTEMPTS_MAX):
+            self.pause(self.bench.quiet_seconds)
+            try:
+                found = hand.find(self._effect(move))
+            except SideError as error:
+                move.reason = str(error)
+                continue
+            match found:
+                case Found():
+                    move.outcome, move.reason = Outcome.LANDED, ""
+                    return True
+                case CannotTell(reason=reason):
+                    move.outcome, move.reason = Outcome.UNCLEAR, reason
+                    return True
+            return False
+        move.outcome = Outcome.UNCLEAR
+        return True
+
+    def _keep(self, move: Move, progress: Mapping[str, str]) -> None:
+        move.progress.update(progress)
+        self.note()
+
+    def _effect(self, move: Move) -> Effect:
+        return Effect(
+            move.marker,
+            move.kind,
+            self.card,
+            self.currency,
+            amount_minor=move.amount_minor,
+            progress=dict(move.progress),
+        )
+
+    # Putting back.
+
+    @property
+    def net_minor(self) -> int:
+        """What the moves that surely landed come to."""
+        return sum(move.signed_minor for move in self.moves if move.landed)
+
+    def left_minor(self, balance_minor: int) -> int | None:
+        """How much more the card holds than before because of the probe; None: that cannot be told.
+
+        Moves that are clear tell it, whatever else happens on the card. One that is unclear is told from the
+        balance: hardly anybody else uses a test card.
+        """
+        left = balance_minor - self.before_minor
+        unclear = [move.signed_minor for move in self.moves if move.outcome is Outcome.UNCLEAR]
+        if left == 0:
+            # Also when a person has put it right.
+            return 0
+        if not unclear:
+            return self.net_minor
+        sums = {
+            self.net_minor + sum(some)
+            for size in range(len(unclear) + 1)
+            for some in combinations(unclear, size)
+        }
+        return left if left in sums else None
+
+    def put_back(self, hands: Mapping[EffectKind, Sequence[EffectPort]], balance_minor: int) -> None:
+        """Undo what is left of the moves, as far as it can be told and done."""
+        left = self.left_minor(balance_minor)
+        if not left:
+            return
+        kind = EffectKind.DEBIT if left > 0 else EffectKind.CREDIT
+        for hand in hands.get(kind, ()):
+            # Another way is tried only when this one surely did nothing.
+            if self.move(hand, kind, abs(left)).outcome is not Outcome.REFUSED:
+                return
+
+    def ending(self, balance_minor: int, *, also: str = "") -> Finding:
+        """The last finding of a probe: the card is as it was, or exactly what is left."""
+        left, name = self.left_minor(balance_minor), f"the card {mask(self.last_chars)}"
+        markers = ",".join(move.marker for move in self.moves if move.landed)
+        evidence = {"left_minor": left, "landed": markers}
+        if left == 0 and not also:
+            self.bench.journal.clear()
+            return Finding("probe", Verdict.OK, self._as_before(name, balance_minor), evidence=evidence)
+        if left is None:
+            # Trying again would tell no more.
+            self.bench.journal.clear()
+            remedy = "Look at the card's movements: what carries a mark of giftsync is of the probe."
+            sentence = f"What the probe has left on {name} cannot be told: it now holds "
+            sentence += f"{self._money(balance_minor)}, and {self._money(self.before_minor)} before."
+        else:
+            remedy = "Run the probe again with the same card to put it back, or put it right by hand."
+            way = "more" if left > 0 else "less"
+            sentence = (
+                f"{name[:1].upper()}{name[1:]} is left with {self._money(abs(left))} {way} than before."
+            )
+            if left == 0:
+                sentence = self._as_before(name, balance_minor)
+        return Finding("probe", Verdict.WARNING, f"{sentence} {also}".strip(), remedy, evidence)
+
+    def unread(self, error: Exception) -> Finding:
+        """The last finding when the card cannot be read: what surely landed tells what is left."""
+        net = self.net_minor
+        words = f"{self._money(abs(net))} {'more' if net > 0 else 'less'} than before" if net else "as before"
+        return Finding(
+            "probe",
+            Verdict.WARNING,
+            f"The card {mask(self.last_chars)} could not be read at the end ({error}); "
+            f"by all that is known it holds {words}.",
+            "Run the probe again with the same card to make sure.",
+            {"left_minor": net},
+        )
+
+    def _as_before(self, name: str, balance_minor: int) -> str:
+        if balance_minor == self.before_minor:
+            return f"{name[:1].upper()}{name[1:]} holds {self._money(balance_minor)} as before the probe."
+        return f"Nothing of the probe is left on {name}; somebody else used it meanwhile."
+
+    def _money(self, minor: int) -> str:
+        return format_money(minor, self.currency)
+
+
+def revived(
+    notes: Mapping[str, Any],
+    card: CardRef,
+    bench: ProbeContext,
+    pause: Callable[[float], None],
+    hand: EffectPort,
+) -> Trial | None:
+    """An earlier probe that was cut short on this card, with each of its moves cleared up.
+
+    None when it was on another card.
+    """
+    if notes["card"] != card.native_id:
+        return None
+    trial = Trial(
+        card,
+        str(notes["last_chars"]),
+        str(notes["currency"]),
+        int(notes["before_minor"]),
+        bench,
+        pause,
+        [_move_of(one) for one in notes["moves"]],
+        dict(notes["extra"]),
+    )
+    for move in trial.moves:
+        if move.outcome in (Outcome.OPEN, Outcome.UNCLEAR) and not trial.look(hand, move):
+            move.outcome = Outcome.REFUSED
+    trial.note()
+    return trial
+
+
+def _move_of(notes: Mapping[str, Any]) -> Move:
+    return Move(
+        str(notes["marker"]),
+        EffectKind(notes["kind"]),
+        int(notes["amount_minor"]),
+        Outcome(notes["outcome"]),
+        str(notes["reason"]),
+        {str(name): str(value) for name, value in notes["progress"].items()},
+    )

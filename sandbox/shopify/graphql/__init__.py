@@ -1,0 +1,1 @@
+"""The GraphQL engine: versions, validation, cost, lists."""

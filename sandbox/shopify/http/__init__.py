@@ -1,0 +1,1 @@
+"""The emulator's HTTP: sign-in, limits, control plane."""

@@ -1,0 +1,1 @@
+"""The shop itself: cards, orders, customers and the people who shop."""

@@ -1,0 +1,407 @@
+"""First contact: who is the card that a side has and the hub does not know (design.md, "First contact")?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+
+import structlog
+
+from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.api.side import (
+    Absent,
+    CardRef,
+    Observation,
+    Seen,
+    Side,
+    Unreadable,
+)
+from mappings.contact import Contact
+from mappings.lifecycle import CardStatus
+from mappings.notes import pos_note
+from mappings.serials import Serial, SerialError, lengthened, mask
+from sync.decisions import protocol
+from sync.decisions.first_contact import may_be_store_card
+from sync.ledger.cards.pool import LOW_WATER, Pool, PoolNumber
+from sync.ledger.cards.store import AlreadyThere
+from sync.ledger.incoming.intake import Arrival, Intake
+from sync.model import ConflictKind, Decision, NewConflict, Presence, to_create
+from sync.reconcile.work import Link
+from sync.worker_log import log_met
+
+log = structlog.get_logger(__name__)
+
+#: How long an arrival waits that cannot be matched yet; doubled each time up to the maximum.
+AGAIN_SECONDS = 5.0
+AGAIN_SECONDS_MAX = 600.0
+#: Beyond any wait that is used; an arrival may be tried for years.
+DOUBLINGS_MAX = 16
+NUMBER_LENGTH = 16
+NUMBERS_TRIED_MAX = 8
+
+
+class Matched(StrEnum):
+    """What became of an arrival."""
+
+    #: The hub has it now, and others may be created on the other sides.
+    MET = "met"
+    #: The hub knew it already.
+    KNOWN = "known"
+    #: It cannot be told yet.
+    WAITS = "waits"
+    #: There is nothing to keep in step: the side does not have it any more.
+    GONE = "gone"
+    #: It is of a brand that the merchant has excluded.
+    LEFT_OUT = "left_out"
+
+
+class Deferred(Exception):
+    """The arrival cannot be decided now; the message says why, for the log."""
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Matches arrivals by serial, and has others made where there is none."""
+
+    link: Link
+    intake: Intake
+    pool: Pool
+    #: The first digits of POS numbers that giftsync makes itself; None: only pool numbers are used.
+    serial_prefix: str | None
+    random_digits: Callable[[int], str] = field(
+        default=lambda n: "".join(random.SystemRandom().choices("0123456789", k=n))
+    )
+    #: Numbers that are too short for another side are made longer there, by `mappings.serials.lengthened`.
+    lengthens: bool = False
+
+    def match(self, arrival: Arrival, run_id: int | None = None) -> Matched:
+        """Decide one arrival and commit it; safe to run twice and beside itself."""
+        now = self.link.clock()
+        known = self.intake.card_of(arrival.side, arrival.card, arrival.created_by)
+        if known is not None:
+            return self._is_known(arrival, known)
+        try:
+            for _ in range(NUMBERS_TRIED_MAX):
+                met = self._meet(arrival, run_id)
+                if met is not None:
+                    self._close_what_it_opened(arrival)
+                    return met
+            raise Deferred
+        except Deferred:
+            wait = min(AGAIN_SECONDS * 2 ** min(arrival.attempts, DOUBLINGS_MAX), AGAIN_SECONDS_MAX)
+            self.intake.postpone(arrival, now + timedelta(seconds=wait))
+            return Matched.WAITS
+
+    def _is_known(self, arrival: Arrival, card_id: int) -> Matched:
+        self.intake.make_due([card_id], self.link.clock())
+        self.intake.drop(arrival)
+        self._close_what_it_opened(arrival)
+        return Matched.KNOWN
+
+    def _is_left_out(self, arrival: Arrival, shown: Mapping[str, Seen]) -> bool:
+        """Whether the card is of an excluded brand on any side. Such a card is not made, held or reported."""
+        for side, seen in shown.items():
+            if self.link.rules.brands.excludes(side, seen.brand):
+                log.info(
+                    "a card is left out: its brand is excluded",
+                    action="card.left_out",
+                    side=side,
+                    card=mask(seen.last_chars),
+                    brand=seen.brand,
+                )
+                self.intake.leave_out(arrival, seen.brand)
+                return True
+        return False
+
+    def _close_what_it_opened(self, arrival: Arrival) -> None:
+        """What kept the card waiting is over."""
+        if arrival.attempts:
+            self.intake.cause_gone(_store_card_cause(arrival), self.link.clock())
+            for kind in (ConflictKind.DUPLICATE, ConflictKind.CURRENCY):
+                self.intake.cause_gone(f"{kind}:{arrival.side}:{arrival.id}", self.link.clock())
+            for name in self.link.sides:
+                if name != arrival.side and arrival.card.serial is None:
+                    self.intake.cause_gone(f"pool_empty:{name}", self.link.clock())
+
+    def _meet(self, arrival: Arrival, run_id: int | None) -> Matched | None:
+        if arrival.card.serial is None and self.intake.create_is_open(arrival.side, arrival.last_chars):
+            # It may be the card that one of our own creates is making right now.
+            raise Deferred
+        side = self.link.sides[arrival.side]
+        seen = _read(lambda: next(iter(side.observe([arrival.card]))))
+        if isinstance(seen, Absent):
+            self.intake.drop(arrival)
+            return Matched.GONE
+        if isinstance(seen, Seen) and self._is_left_out(arrival, {arrival.side: seen}):
+            return Matched.LEFT_OUT
+        if not isinstance(seen, Seen) or seen.status is None or not self._same_currency(arrival, seen):
+            raise Deferred
+        # Known by another number than the one that it came with, such as a legacy number.
+        known = self.intake.card_of(arrival.side, CardRef(seen.native_id, seen.serial))
+        if known is not None:
+            return self._is_known(arrival, known)
+        marker = seen.created_by or arrival.created_by
+        # A note that was a copy, and has been corrected since, says nothing any more.
+        if marker is not None and (seen.created_by or not self.intake.is_ours(marker)):
+            return self._meet_made_by_us(arrival, seen, marker)
+        serial = seen.serial or arrival.card.serial
+        if serial is None and self._waits_for_a_word(arrival, seen):
+            raise Deferred
+        shown = {arrival.side: _with_serial(seen, serial)}
+        others: list[Presence] = []
+        refused: list[NewConflict] = []
+        number: PoolNumber | None = None
+        for name, other in self.link.sides.items():
+            if name == arrival.side or name not in self.link.rules.sides:
+                continue
+            if serial is None:
+                brand = self.link.rules.brands.translate(arrival.side, seen.brand, name)
+                made = self.number_for(name, other, brand)
+                if made is not None:
+                    number = number or made[1]
+                    note = pos_note(seen.last_chars, arrival.details)
+                    others.append(to_create(name, made[0], brand, note))
+                continue
+            theirs, reason = self.serial_for(other, serial)
+            if reason is not None:
+                refused.append(_bad_serial(name, seen, reason))
+                continue
+            theirs, there = self._find(other, theirs, seen.legacy_serial)
+            if isinstance(there, Unreadable):
+                raise Deferred
+            if isinstance(there, Seen):
+                shown[name] = _with_serial(there, theirs)
+            elif self.link.rules.sides[name].creates:
+                brand = self.link.rules.brands.translate(arrival.side, seen.brand, name)
+                contact = self._contact_for(name, arrival)
+                others.append(replace(to_create(name, theirs, brand), contact=contact))
+        if self._is_left_out(arrival, shown):
+            return Matched.LEFT_OUT
+        return self._create(arrival, shown, tuple(others), refused, number, run_id)
+
+    def _waits_for_a_word(self, arrival: Arrival, seen: Seen) -> bool:
+        """Whether the card may be a copy of a store card, and nobody has said that it is one of its own."""
+        doubt = may_be_store_card(seen, arrival.sold_here)
+        if doubt is None or seen.status is not CardStatus.ACTIVE or seen.balance_minor == 0:
+            return False
+        cause = _store_card_cause(arrival)
+        if self.intake.was_acknowledged(cause):
+            return False
+        # The feed that tells of the order may come a little later than the one that told of the card.
+        if arrival.attempts:
+            words = (
+                f"The card ••••{seen.last_chars} on {arrival.side} may be a store card that was entered "
+                f"there by hand: {doubt}. It gets no second number until somebody says which it is."
+            )
+            proposal = (
+                "If it is a copy, deactivate it there: the store card is then made with its own number. "
+                "If it is a card of its own, acknowledge this, and it gets a number for the store."
+            )
+            self.intake.report(
+                NewConflict(ConflictKind.DUPLICATE, cause, words, arrival.side, seen.balance_minor, proposal),
+                self.link.clock(),
+            )
+        return True
+
+    def _contact_for(self, name: str, arrival: Arrival) -> Contact | None:
+        return arrival.contact if self.link.rules.sides[name].notifies else None
+
+    def _meet_made_by_us(self, arrival: Arrival, seen: Seen, marker: str) -> Matched:
+        """A card with a marker of giftsync's: ours, or made with another ledger than this one, or a copy.
+
+        To treat one of another ledger as new would create it a second time on the other sides.
+        """
+        known = self.intake.card_of(arrival.side, arrival.card, marker)
+        if known is not None:
+            self.intake.make_due([known], self.link.clock())
+            self.intake.drop(arrival)
+            return Matched.KNOWN
+        last_chars = arrival.last_chars or seen.last_chars
+        words = f"••••{last_chars} on {arrival.side} was made by a giftsync with another ledger."
+        proposal = (
+            "Put the right ledger back, or stop the other giftsync; this card is left alone until then."
+        )
+        if self.intake.is_ours(marker):
+            words = f"The note of ••••{last_chars} on {arrival.side} carries giftsync's mark of another card."
+            proposal = "Take the mark out of the note; this card is left alone until then."
+        cause = f"{ConflictKind.DUPLICATE}:{arrival.side}:{arrival.id}"
+        self.intake.report(
+            NewConflict(ConflictKind.DUPLICATE, cause, words, arrival.side, seen.balance_minor, proposal),
+            self.link.clock(),
+        )
+        raise Deferred
+
+    def _find(self, other: Side, serial: Serial, legacy: Serial | None) -> tuple[Serial, Observation]:
+        """The card on another side, by its serial or else by the legacy number that it may have there."""
+        there = _read(lambda: other.lookup(serial))
+        if legacy is not None and isinstance(there, Absent):
+            older, reason = self.serial_for(other, legacy)
+            if reason is None:
+                by_legacy = _read(lambda: other.lookup(older))
+                if not isinstance(by_legacy, Absent):
+                    return older, by_legacy
+        return serial, there
+
+    def serial_for(self, other: Side, serial: Serial) -> tuple[Serial, str | None]:
+        """The serial that the card has on another side, and why that side cannot hold it, if it cannot."""
+        reason = other.capabilities.accepts_serial(serial)
+        if reason is None or not self.lengthens:
+            return serial, reason
+        try:
+            longer = lengthened(serial)
+        except SerialError as error:
+            return serial, f"cannot be used: {error}"
+        return (serial, reason) if longer == serial else (longer, other.capabilities.accepts_serial(longer))
+
+    def _create(
+        self,
+        arrival: Arrival,
+        shown: dict[str, Seen],
+        others: tuple[Presence, ...],
+        refused: list[NewConflict],
+        number: PoolNumber | None,
+        run_id: int | None,
+    ) -> Matched | None:
+        """Commit the card; None when its pool number went to another card meanwhile."""
+        now = self.link.clock()
+        today = now.astimezone(self.link.timezone).date()
+        decision = protocol.meet(shown, others, self.link.rules, today)
+        if refused:
+            decision = _also(decision, refused)
+        try:
+            card_id = self.link.store.create(
+                decision,
+                now,
+                run_id=run_id,
+                arrival_id=arrival.id,
+                pool_number_id=None if number is None else number.id,
+            )
+        except AlreadyThere:
+            if number is not None and self.pool.is_allotted(number):
+                return None  # Another card got the number; there are more.
+            self._explain_clash(arrival, shown)
+            raise Deferred from None
+        log_met(card_id, decision)
+        if number is not None:
+            self._warn_of_few()
+        return Matched.MET
+
+    def _warn_of_few(self) -> None:
+        """Running low is a warning before it is an error."""
+        for name in self.link.sides:
+            free = self.pool.free(name)
+            if 0 < free < LOW_WATER:
+                log.warning("the pool of numbers runs low", action="pool.low", side=name, free=free)
+
+    def _explain_clash(self, arrival: Arrival, shown: dict[str, Seen]) -> None:
+        """Another worker was quicker, or one card here is two cards there."""
+        for name, seen in shown.items():
+            other = self.intake.card_of(name, CardRef(seen.native_id, seen.serial))
+            if other is not None and name != arrival.side:
+                words = (
+                    f"The card ••••{arrival.last_chars} of {arrival.side} is on {name} the card of another."
+                )
+                self.intake.report(
+                    NewConflict(
+                        ConflictKind.DUPLICATE,
+                        f"duplicate:{arrival.side}:{arrival.id}",
+                        words,
+                        arrival.side,
+                        seen.balance_minor,
+                        "Find out which of the two is right and close the other.",
+                    ),
+                    self.link.clock(),
+                )
+
+    def _same_currency(self, arrival: Arrival, seen: Seen) -> bool:
+        """A card in another currency than its side's is left alone, and said so."""
+        if seen.currency == self.link.currency:
+            return True
+        self.intake.report(
+            NewConflict(
+                ConflictKind.CURRENCY,
+                f"currency:{arrival.side}:{arrival.id}",
+                f"A card ••••{arrival.last_chars} on {arrival.side} is in {seen.currency}, the link in "
+                f"{self.link.currency}; it is not kept in step.",
+                arrival.side,
+                seen.balance_minor,
+            ),
+            self.link.clock(),
+        )
+        return False
+
+    def number_for(
+        self, name: str, other: Side, brand: str | None
+    ) -> tuple[Serial, PoolNumber | None] | None:
+        """A number for a card whose serial only its owner knows: from the pool, else with the prefix."""
+        if not self.link.rules.sides[name].creates:
+            return None
+        for _ in range(NUMBERS_TRIED_MAX):
+            pooled = self.pool.next_free(name, brand)
+            if pooled is not None:
+                if self._is_unused(other, pooled.serial):
+                    return pooled.serial, pooled
+                self.pool.retire(pooled, self.link.clock())
+            elif self.serial_prefix is not None:
+                digits = self.random_digits(NUMBER_LENGTH - len(self.serial_prefix))
+                serial = Serial(self.serial_prefix + digits)
+                if self._is_unused(other, serial):
+                    return serial, None
+            else:
+                self._report_empty_pool(name)
+                raise Deferred
+        raise Deferred
+
+    def _is_unused(self, other: Side, serial: Serial) -> bool:
+        """Free on that side: not there, or a generated card that waits to be issued."""
+        there = _read(lambda: other.lookup(serial))
+        if isinstance(there, Unreadable):
+            raise Deferred
+        return isinstance(there, Absent) or (there.status is CardStatus.INACTIVE and there.balance_minor == 0)
+
+    def _report_empty_pool(self, name: str) -> None:
+        self.intake.report(
+            NewConflict(
+                ConflictKind.POOL_EMPTY,
+                f"pool_empty:{name}",
+                f"A card was bought online, and the pool of numbers for {name} is empty.",
+                name,
+                proposal="Add numbers with `giftsync pool add FILE`, or set shopify_serial_prefix.",
+            ),
+            self.link.clock(),
+        )
+
+
+def _read(question: Callable[[], Observation]) -> Observation:
+    try:
+        return question()
+    except (NotSent, Throttled, InDoubt, SideClosed):
+        raise Deferred from None
+
+
+def _store_card_cause(arrival: Arrival) -> str:
+    return f"store_card:{arrival.side}:{arrival.id}"
+
+
+def _with_serial(seen: Seen, serial: Serial | None) -> Seen:
+    if serial is None or seen.serial == serial:
+        return seen
+    return replace(seen, serial=serial)
+
+
+def _bad_serial(side: str, seen: Seen, reason: str) -> NewConflict:
+    return NewConflict(
+        ConflictKind.SERIAL,
+        f"serial:{side}",
+        f"The card's serial {reason} on {side}, so it cannot be created there.",
+        side,
+        seen.balance_minor,
+        "Give it a number there that fits, with link --card; or give the customer another card.",
+    )
+
+
+def _also(decision: Decision, refused: list[NewConflict]) -> Decision:
+    return replace(decision, conflicts=decision.conflicts + tuple(refused))

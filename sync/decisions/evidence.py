@@ -1,0 +1,50 @@
+"""The second book: what a side's own entries say about a difference (pure)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from connectors.api.side import Entry, Seen
+from sync.model import KnownMarker, Presence
+
+#: Entries listed with a movement; the sum counts them all.
+ENTRIES_SHOWN_MAX = 20
+
+
+def landings(seen: Seen) -> Mapping[str, int]:
+    """How often each marker stands in the observed entries."""
+    return Counter(entry.marker for entry in seen.entries or () if entry.marker is not None)
+
+
+def newest(seen: Seen, cursor: str | None) -> str | None:
+    """The entry up to which the side's book has been read; unchanged when none were read."""
+    return seen.entries[-1].native_id if seen.entries else cursor
+
+
+def explain(p: Presence, seen: Seen, d: int, marked: Mapping[str, KnownMarker]) -> Mapping[str, object]:
+    """Which of the side's entries explain the delta d, and how much of it none does.
+
+    Entries with a marker of ours are not a customer's and never explain one. A side may legitimately show
+    a redemption in the balance alone, so an unexplained rest is evidence, not an error.
+    """
+    facts: dict[str, object] = {"shown_minor": seen.balance_minor, "shadow_minor": p.shadow_minor}
+    if seen.entries is None:
+        return facts
+    theirs = [e for e in fresh(p, seen) if e.marker not in marked]
+    facts["entries"] = [
+        {"id": e.native_id, "amount_minor": e.amount_minor, "label": e.label}
+        for e in theirs[-ENTRIES_SHOWN_MAX:]
+    ]
+    facts["explained_minor"] = sum(e.amount_minor for e in theirs)
+    facts["unexplained_minor"] = d - sum(e.amount_minor for e in theirs)
+    return facts
+
+
+def fresh(p: Presence, seen: Seen) -> tuple[Entry, ...]:
+    """The entries that no observation has explained yet."""
+    entries = seen.entries or ()
+    for position, entry in enumerate(entries):
+        if entry.native_id == p.book_cursor:
+            return entries[position + 1 :]
+    return entries

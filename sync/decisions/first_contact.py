@@ -1,0 +1,133 @@
+"""First contact: what a card is worth when the hub has not seen it, or a side of it, before.
+
+Equal balances are adopted. Unequal ones hold the card until a person says what it is worth, unless the
+link's policy says who wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from connectors.api.side import Seen
+from mappings.lifecycle import CardStatus
+from sync.decisions import causes, evidence, status_and_expiry
+from sync.decisions.draft import Draft
+from sync.model import Card, Closing, LinkRules, MovementKind, Presence
+
+
+def open_card(shown: Mapping[str, Seen], others: tuple[Presence, ...], rules: LinkRules) -> Draft:
+    """The card as the sides in `shown` have it; `others` are to be created."""
+    first_side, first = next(iter(shown.items()))
+    presences = tuple(_presence_of(side, seen) for side, seen in shown.items())
+    counting = {side: seen for side, seen in shown.items() if _counts(seen, rules)} or shown
+    # Where no side's word counts, each keeps its own, and the hub has one of them.
+    of_status = [s for side, s in counting.items() if rules.side(side).tells_status] or [first]
+    # The date of a closed card says nothing of the card's own.
+    dated = {side: s for side, s in shown.items() if s.status is not CardStatus.CLOSED} or shown
+    of_expiry = [s for side, s in dated.items() if rules.side(side).tells_expiry] or [*dated.values()][:1]
+    status = max((s.status or CardStatus.SUSPENDED for s in of_status), key=lambda s: s.restriction)
+    expires_on = None
+    for seen in of_expiry:
+        expires_on = status_and_expiry.earlier(expires_on, seen.expires_on)
+    draft = Draft(Card(first.currency, 0, status, expires_on, presences + others))
+    values = {side: value_of(seen) for side, seen in counting.items()}
+    opening = next(iter(values.values()))
+    draft.move(MovementKind.OPENING, first_side, opening, first.balance_minor)
+    for side, seen in shown.items():
+        if side != first_side:
+            draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor)
+    if len(set(values.values())) > 1:
+        compare(draft, rules)
+    return draft
+
+
+def join_presence(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None:
+    """The serial turned out to be in use on the side already: first contact for this presence."""
+    born = replace(
+        draft.presence(side),
+        native_id=seen.native_id,
+        born=True,
+        stale=False,
+        refusal=None,
+        refusals=0,
+        shadow_status=seen.status or CardStatus.SUSPENDED,
+        shadow_expires_on=seen.expires_on,
+        brand=seen.brand or None,
+        book_cursor=evidence.newest(seen, None),
+        contact=None,  # It is not a new card.
+    )
+    draft.put(born)
+    draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - born.shadow_minor)
+    side_rules = rules.side(side)
+    if not _counts(seen, rules):
+        return
+    if seen.status is not draft.card.status and seen.status is not None and side_rules.tells_status:
+        status = max(draft.card.status, seen.status, key=lambda s: s.restriction)
+        draft.card = replace(draft.card, status=status)
+    if side_rules.tells_expiry and seen.status is not CardStatus.CLOSED:
+        draft.card = replace(
+            draft.card, expires_on=status_and_expiry.earlier(draft.card.expires_on, seen.expires_on)
+        )
+    if value_of(seen) != draft.card.balance_minor:
+        compare(draft, rules)
+
+
+def compare(draft: Draft, rules: LinkRules) -> None:
+    """The sides disagree: the link's policy says what the card is worth, or the card is held."""
+    shadows = values(draft.card)
+    winner = {"lower": min(shadows.values()), "higher": max(shadows.values()), "ask": None}[
+        rules.first_contact
+    ]
+    if rules.first_contact_side in shadows:
+        winner = shadows[rules.first_contact_side]
+    if winner is None:
+        draft.card = replace(draft.card, held=True)
+        draft.conflicts.append(causes.first_contact(draft.card, shadows))
+    elif winner != draft.card.balance_minor:
+        change = winner - draft.card.balance_minor
+        draft.move(MovementKind.RESOLUTION, None, change, 0, {"policy": "first_contact", **shadows})
+
+
+def may_be_store_card(seen: Seen, bought: bool) -> str | None:
+    """Why a card that only the online shop shows may be one of the store, entered by hand; None: it is none.
+
+    Shopify shows no codes, so the two cannot be compared. A second number for it would give its owner the
+    money twice. Worker and importer decide it here.
+    """
+    if bought or not seen.last_chars.isdigit():
+        return None
+    return "it was not bought online and its code ends in four digits, as store numbers do"
+
+
+def values(card: Card) -> dict[str, int]:
+    """What the card is worth on each side that has it, in minor units."""
+    return {
+        p.side: 0 if p.shadow_status is CardStatus.CLOSED else p.shadow_minor
+        for p in card.presences
+        if p.born
+    }
+
+
+def _counts(seen: Seen, rules: LinkRules) -> bool:
+    """Whether what the side shows says what the card is; a closed one may stand for itself alone."""
+    return seen.status is not CardStatus.CLOSED or rules.closing is Closing.PROPAGATE
+
+
+def value_of(seen: Seen) -> int:
+    """What the card is worth there: nothing once it is closed, whatever it still shows."""
+    return 0 if seen.status is CardStatus.CLOSED else seen.balance_minor
+
+
+def _presence_of(side: str, seen: Seen) -> Presence:
+    return Presence(
+        side=side,
+        native_id=seen.native_id,
+        serial=seen.serial,
+        last_chars=seen.last_chars,
+        shadow_minor=0,
+        shadow_status=seen.status or CardStatus.SUSPENDED,
+        shadow_expires_on=seen.expires_on,
+        brand=seen.brand or None,
+        book_cursor=evidence.newest(seen, None),
+    )

@@ -1,0 +1,488 @@
+"""The protocol, pure: what follows from what the sides showed (design.md, "The hub ledger protocol").
+
+Every function takes a card as the ledger has it and returns a Decision: the card afterwards, and the
+movements, intents and conflicts that lead there. H is the hub's balance, S(p) the shadow of presence p: what
+side p will show once every intent recorded for it has landed and nobody else has moved it.
+
+    observe   d = shown - S(p); H += d; S(p) = shown          only while p has no open intent
+    settle    owed = H - S(q); an intent for it; S(q) = H     by arithmetic, never by reading back
+    refuse    S(q) -= amount; q is stale                      nothing is planned for q until it is observed
+    land      the promise came true; landing twice moves S alone, and settling undoes it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import date, datetime
+
+from connectors.api.errors import Refusal
+from connectors.api.side import Absent, EffectKind, Observation, Seen, Unreadable
+from mappings.lifecycle import CardStatus
+from sync.decisions import causes, evidence, first_contact, notification, status_and_expiry
+from sync.decisions.draft import Draft
+from sync.model import (
+    Card,
+    ConflictKind,
+    Decision,
+    Hold,
+    Intent,
+    IntentChange,
+    IntentState,
+    KnownMarker,
+    LinkRules,
+    MovementKind,
+    NewConflict,
+    NewIntent,
+    Observations,
+    Overdraft,
+    Presence,
+)
+
+#: A race explains itself when the presence is observed; after so many refusals that nothing explains, a
+#: person is asked.
+UNEXPLAINED_RACES_MAX = 3
+#: Read-backs that cannot tell before a person is asked.
+UNCLEAR_READS_MAX = 3
+
+
+def observe(
+    card: Card,
+    observations: Observations,
+    rules: LinkRules,
+    today: date,
+    marked: Mapping[str, KnownMarker] | None = None,
+) -> Decision:
+    """Steps 1 and 2, as one decision: take in what the sides showed, then settle what is owed.
+
+    `marked` tells, for our markers among the observed entries, what the ledger knows of them.
+    """
+    draft = Draft(card)
+    marked = marked or {}
+    ours = {marker: known for marker, known in marked.items() if not known.copied}
+    copied = marked.keys() - ours.keys()
+    if not card.held:
+        # What others spent before a card was closed is not there to end with it.
+        closed_last = sorted(observations.items(), key=lambda item: _is_closed(item[1]))
+        for side, observation in closed_last:
+            # A promise that is under way would be read as somebody's movement.
+            if not draft.presence(side).open_intents:
+                match observation:
+                    case Seen():
+                        _tell_of_copies(draft, side, observation, copied)
+                        apply_observation(draft, side, observation, rules, ours, today)
+                    case Absent():
+                        _miss(draft, side, today)
+                    case Unreadable():
+                        pass
+        if not draft.card.held:  # First contact may have come up just now.
+            settle_into(draft, rules, today)
+    return draft.decision()
+
+
+def settle(card: Card, rules: LinkRules, today: date) -> Decision:
+    """Step 2 alone: plan what is owed to every presence that may be written."""
+    draft = Draft(card)
+    if not card.held:
+        settle_into(draft, rules, today)
+    return draft.decision()
+
+
+# --- Observe ------------------------------------------------------------------------------------------------
+
+
+def _is_closed(observation: Observation) -> bool:
+    return isinstance(observation, Seen) and observation.status is CardStatus.CLOSED
+
+
+def apply_observation(
+    draft: Draft, side: str, seen: Seen, rules: LinkRules, marked: Mapping[str, KnownMarker], today: date
+) -> None:
+    """What the side showed; `marked` tells of the markers among its entries."""
+    if seen.currency != draft.card.currency:
+        words = causes.currency_words(draft.card, side, seen)
+        _hold(draft, side, Hold.CURRENCY, ConflictKind.CURRENCY, words)
+        return
+    if seen.status is None:
+        words = f"{side} shows the status {seen.status_text!r}, which giftsync does not know; nothing moves."
+        _hold(draft, side, Hold.STATUS, ConflictKind.STATUS, words)
+        return
+    p = draft.presence(side)
+    if not p.born:
+        if seen.status is CardStatus.INACTIVE and seen.balance_minor == 0:
+            _explain_refusal(draft, side, p, today)  # A number of the pool, waiting to be issued.
+        elif seen.created_by is not None and seen.created_by in marked:
+            _own(draft, side, seen, seen.created_by, marked[seen.created_by].amount_minor)
+            landed = replace(marked[seen.created_by], landings=1)
+            apply_observation(draft, side, seen, rules, {**marked, seen.created_by: landed}, today)
+        elif any(o.serial == p.serial for o in draft.card.presences if o.side != side):
+            first_contact.join_presence(draft, side, seen, rules)
+        else:
+            words = f"The number allotted to the card on {side} belongs to another card there."
+            _hold(draft, side, Hold.REFUSED, ConflictKind.SERIAL, words)
+        return
+    _count_echoes(draft, side, seen, marked)
+    before = draft.presence(side)
+    _take_in_balance(draft, side, seen, marked, rules)
+    status_and_expiry.apply_fields(draft, side, seen, seen.status, rules)
+    _explain_refusal(draft, side, before, today)
+
+
+def _take_in_balance(
+    draft: Draft, side: str, seen: Seen, marked: Mapping[str, KnownMarker], rules: LinkRules
+) -> None:
+    p = draft.presence(side)
+    d = seen.balance_minor - p.shadow_minor
+    if d < 0 and seen.status is CardStatus.CLOSED and seen.balance_minor == 0:
+        # A side that empties a card as it closes it: the money ends, but for what others spent meanwhile.
+        ends = p.shadow_status is not CardStatus.CLOSED and status_and_expiry.closes_card(
+            draft.card, side, rules
+        )
+        ended = min(-d, max(draft.card.balance_minor, 0)) if ends else 0
+        draft.move(MovementKind.CLOSED, side, -ended, d, evidence.explain(p, seen, d, marked))
+    elif d:
+        draft.move(MovementKind.OBSERVED, side, d, d, evidence.explain(p, seen, d, marked))
+    p = draft.presence(side)
+    cursor = evidence.newest(seen, p.book_cursor) if d else p.book_cursor
+    draft.put(replace(p, native_id=seen.native_id, book_cursor=cursor))
+
+
+def _tell_of_copies(draft: Draft, side: str, seen: Seen, copied: Collection[str]) -> None:
+    """What carries another card's marker is no effect of ours on this one, and nobody may take it for one."""
+    fresh = {entry.marker for entry in evidence.fresh(draft.presence(side), seen)}
+    for marker in sorted((fresh | {seen.created_by}) & set(copied), key=str):
+        draft.conflicts.append(causes.copied(side, str(marker)))
+
+
+def _count_echoes(draft: Draft, side: str, seen: Seen, marked: Mapping[str, KnownMarker]) -> None:
+    """Entries that carry our markers more often than the ledger counted are ours, not a customer's."""
+    for marker, landings in evidence.landings(seen).items():
+        known = marked.get(marker)
+        if known is not None and landings > known.landings:
+            _echo(draft, side, marker, known.amount_minor, landings - known.landings)
+            draft.intent_changes.append(
+                IntentChange(marker, IntentState.APPLIED, "landed after all", landings=landings)
+            )
+
+
+def _echo(draft: Draft, side: str, marker: str, amount_minor: int, times: int) -> None:
+    total = amount_minor * times
+    draft.move(MovementKind.ECHO, side, 0, total, {"marker": marker, "times": times})
+    draft.conflicts.append(causes.duplicate(side, marker, total, times))
+
+
+def _explain_refusal(draft: Draft, side: str, before: Presence, today: date) -> None:
+    """A fresh look ends staleness; a refusal that it does not explain is a person's."""
+    p = replace(draft.presence(side), stale=False)
+    changed = (p.shadow_minor, p.shadow_status, p.shadow_expires_on) != (
+        before.shadow_minor,
+        before.shadow_status,
+        before.shadow_expires_on,
+    )
+    if p.hold in (Hold.MISSING, Hold.STATUS, Hold.CURRENCY):
+        draft.causes_gone.append(causes.on_side(side, causes.OF_HOLD[p.hold]))
+        p = replace(p, hold=None)
+    inactive = p.refusal in (Refusal.NOT_ACTIVE, Refusal.EXPIRED) and not _is_spendable(p, today)
+    if changed or inactive:
+        if p.hold is Hold.REFUSED:
+            draft.causes_gone += [causes.on_side(side, kind) for kind in causes.OF_REFUSALS]
+        refusal = p.refusal if _has_run_out(p, today) else None
+        p = replace(p, refusal=refusal, refusals=0, hold=None)
+    elif p.refusal is not None and p.hold is None:
+        races = (Refusal.INSUFFICIENT_FUNDS, Refusal.TAKEN)
+        limit = UNEXPLAINED_RACES_MAX if p.refusal in races else 1
+        if p.refusals >= limit:
+            draft.conflicts.append(causes.refused(draft.card, p))
+            p = replace(p, hold=Hold.REFUSED)
+    draft.put(p)
+
+
+def _miss(draft: Draft, side: str, today: date) -> None:
+    p = draft.presence(side)
+    if p.born:
+        words = f"{side} no longer has a card that it had; nothing is written there."
+        _hold(draft, side, Hold.MISSING, ConflictKind.MISSING, words)
+    else:
+        _explain_refusal(draft, side, p, today)
+
+
+def _hold(draft: Draft, side: str, hold: Hold, kind: ConflictKind, words: str) -> None:
+    p = draft.presence(side)
+    if p.hold is not hold:
+        draft.put(replace(p, hold=hold))
+    draft.conflicts.append(causes.held(p, kind, words))
+
+
+def _own(draft: Draft, side: str, seen: Seen, marker: str, amount_minor: int) -> None:
+    """A create that was taken back landed after all: the card there is ours, what else moved it is not."""
+    draft.put(
+        replace(
+            draft.presence(side),
+            native_id=seen.native_id,
+            born=True,
+            shadow_status=CardStatus.ACTIVE,
+            shadow_expires_on=seen.expires_on,
+            book_cursor=evidence.newest(seen, None),
+        )
+    )
+    draft.move(MovementKind.ECHO, side, 0, amount_minor, {"marker": marker, "times": 1})
+    draft.intent_changes.append(IntentChange(marker, IntentState.APPLIED, "landed after all", landings=1))
+    draft.intents += notification.planned(draft.presence(side))
+
+
+# --- First contact ------------------------------------------------------------------------------------------
+
+
+def meet(shown: Mapping[str, Seen], others: tuple[Presence, ...], rules: LinkRules, today: date) -> Decision:
+    """A card seen for the first time: `shown` by the sides that have it, `others` are to be created.
+
+    Equal balances are adopted; unequal ones hold the card, unless the link's policy says who wins.
+    """
+    draft = first_contact.open_card(shown, others, rules)
+    if not draft.card.held:
+        settle_into(draft, rules, today)
+    return draft.decision()
+
+
+def withdrawn(card: Card, rules: LinkRules) -> Decision:
+    """What was planned under other settings, is against those of now and was never tried, is taken back."""
+    draft = Draft(card)
+    for p in card.presences:
+        forbidden = False
+        taken_back = []
+        for intent in p.open_intents:
+            # What stands behind a create rests on it.
+            forbidden = (forbidden and not p.born) or not status_and_expiry.allows(rules.side(p.side), intent)
+            if forbidden and intent.state is IntentState.PLANNED and not intent.doubted:
+                taken_back.append(intent)
+        for intent in reversed(taken_back):
+            why = "the settings do not allow it any more"
+            draft.intent_changes.append(IntentChange(intent.marker, IntentState.WITHDRAWN, why))
+            draft.put(_withdraw(draft.presence(p.side), intent))
+    return draft.decision()
+
+
+# --- Settle -------------------------------------------------------------------------------------------------
+
+
+def settle_into(draft: Draft, rules: LinkRules, today: date) -> None:
+    """Write off what is missing, and plan what is owed to every presence that may be written."""
+    _write_off(draft, rules)
+    if draft.card.status is CardStatus.CLOSED and draft.card.balance_minor:
+        # Whatever a side that closed the card still shows, its money has ended.
+        closed_by = next((p.side for p in draft.card.presences if p.shadow_status is CardStatus.CLOSED), None)
+        draft.move(MovementKind.CLOSED, closed_by, -draft.card.balance_minor, 0)
+    for p in draft.card.presences:
+        # What a stale presence shows is unknown: an intent would be planned for ever against a refusal.
+        if p.stale or p.hold is not None or p.side not in rules.sides:
+            continue
+        if p.born or p.open_intents:
+            _plan_for(draft, p, rules, today)
+        else:
+            _plan_create(draft, p, rules, today)
+
+
+def _write_off(draft: Draft, rules: LinkRules) -> None:
+    shortfall = -draft.card.balance_minor
+    if shortfall <= 0:
+        return
+    moved = {m.side: m.amount_minor for m in draft.movements if m.side is not None}
+    told = causes.overdraft(draft.card, shortfall, moved)
+    if rules.overdraft is Overdraft.WRITE_OFF:
+        told = replace(told, settled=Overdraft.WRITE_OFF.value)
+    draft.conflicts.append(told)
+    draft.move(MovementKind.WRITE_OFF, None, shortfall, 0, {"shortfall_minor": shortfall})
+
+
+def _plan_create(draft: Draft, p: Presence, rules: LinkRules, today: date) -> None:
+    card = draft.card
+    expired = card.expires_on is not None and card.expires_on < today
+    worth_creating = card.balance_minor > 0 and card.status is CardStatus.ACTIVE and not expired
+    if not (worth_creating and rules.sides[p.side].creates and p.serial is not None):
+        draft.causes_gone.append(causes.on_side(p.side, ConflictKind.OVER_LIMIT))
+        return
+    if _is_over_limit(draft, p, rules):
+        return
+    amount = card.balance_minor
+    draft.intents.append(
+        NewIntent(p.side, EffectKind.CREATE, amount, expires_on=card.expires_on, note=p.note, brand=p.brand)
+    )
+    draft.put(
+        replace(
+            p,
+            shadow_minor=p.shadow_minor + amount,
+            shadow_status=CardStatus.ACTIVE,
+            shadow_expires_on=card.expires_on,
+        )
+    )
+
+
+def _plan_for(draft: Draft, p: Presence, rules: LinkRules, today: date) -> None:
+    """Relaxing comes before money and money before restricting: a closed or expired card takes neither."""
+    side = rules.sides[p.side]
+    if side.suspends_by_date and p.shadow_status is CardStatus.SUSPENDED:
+        # There is no room for a date until the suspension is lifted, and lifting it brings the date.
+        p = replace(p, shadow_expires_on=draft.card.expires_on)
+        draft.put(p)
+    owed = status_and_expiry.owed(draft.card, p, side)
+    status_and_expiry.tell_of_status(draft, p, side)
+    for intent, relaxes in owed:
+        if relaxes:
+            status_and_expiry.promise(draft, p.side, intent)
+    _plan_balance(draft, draft.presence(p.side), rules, today)
+    for intent, relaxes in owed:
+        if not relaxes:
+            status_and_expiry.promise(draft, p.side, intent)
+
+
+def _is_spendable(p: Presence, today: date) -> bool:
+    expired = p.shadow_expires_on is not None and p.shadow_expires_on < today
+    return p.shadow_status is CardStatus.ACTIVE and not expired and not _has_run_out(p, today)
+
+
+def _has_run_out(p: Presence, today: date) -> bool:
+    """Whether the card's last day is today and is over for its side, which ends cards at an instant.
+
+    A date cannot tell, so the side's refusal is remembered.
+    """
+    return p.refusal is Refusal.EXPIRED and p.shadow_expires_on == today
+
+
+def _plan_balance(draft: Draft, p: Presence, rules: LinkRules, today: date) -> None:
+    owed = draft.card.balance_minor - p.shadow_minor
+    cause = causes.on_side(p.side, ConflictKind.NOT_WRITABLE)
+    side = rules.sides[p.side]
+    allowed = side.credits if owed > 0 else side.debits
+    writable = allowed and (_is_spendable(p, today) or side.moves_when_suspended)
+    closes = draft.card.status is CardStatus.CLOSED and status_and_expiry.closes(side)
+    if owed <= 0:
+        draft.causes_gone.append(causes.on_side(p.side, ConflictKind.OVER_LIMIT))
+    if owed == 0 or p.shadow_status is CardStatus.CLOSED or (closes and not writable):
+        draft.causes_gone.append(cause)
+        return
+    if not writable:
+        why = "the link does not write there" if not allowed else "it is expired or suspended there"
+        draft.conflicts.append(causes.not_writable(draft.card, p, owed, why))
+        return
+    if owed > 0 and _is_over_limit(draft, p, rules):
+        return
+    kind = EffectKind.CREDIT if owed > 0 else EffectKind.DEBIT
+    draft.intents.append(NewIntent(p.side, kind, owed))
+    draft.put(replace(p, shadow_minor=p.shadow_minor + owed))
+    draft.causes_gone.append(cause)
+
+
+def _is_over_limit(draft: Draft, p: Presence, rules: LinkRules) -> bool:
+    """Whether the side would refuse so much on one card, so that it need not be asked."""
+    limit = rules.sides[p.side].card_limit_minor
+    if limit is None or draft.card.balance_minor <= limit:
+        draft.causes_gone.append(causes.on_side(p.side, ConflictKind.OVER_LIMIT))
+        return False
+    draft.conflicts.append(causes.over_limit(draft.card, p, limit))
+    return True
+
+
+# --- Outcomes of an intent ----------------------------------------------------------------------------------
+
+
+def sent(card: Card, intent: Intent) -> Decision:
+    """Committed before the call, so that a crash during it is known to be in doubt."""
+    return Decision(card, intent_changes=(IntentChange(intent.marker, IntentState.SENT),))
+
+
+def not_sent(card: Card, intent: Intent, reason: str, not_before: datetime) -> Decision:
+    """Surely nothing happened in this attempt: it stays planned."""
+    change = IntentChange(intent.marker, IntentState.PLANNED, reason, not_before=not_before)
+    return Decision(card, intent_changes=(change,))
+
+
+def doubt(
+    card: Card, intent: Intent, reason: str, not_before: datetime, refusal: Refusal | None = None
+) -> Decision:
+    """It may have happened. Nothing may be concluded before `not_before`, the end of the quiet period."""
+    change = IntentChange(
+        intent.marker, IntentState.IN_DOUBT, reason, doubted=True, not_before=not_before, refusal=refusal
+    )
+    return Decision(card, intent_changes=(change,))
+
+
+def land(
+    card: Card, side: str, intent: Intent, landings: int, native_id: str, reference: str = ""
+) -> Decision:
+    """The effect is on the side. The shadow has it since it was planned; a second landing is an echo."""
+    draft = Draft(card)
+    draft.intent_changes.append(
+        IntentChange(intent.marker, IntentState.APPLIED, reference, landings=landings)
+    )
+    draft.put(
+        replace(
+            _without(draft.presence(side), intent), native_id=native_id, born=True, refusal=None, refusals=0
+        )
+    )
+    if landings > 1 and intent.amount_minor:
+        _echo(draft, side, intent.marker, intent.amount_minor, landings - 1)
+    if intent.kind is EffectKind.CREATE:
+        draft.intents += notification.planned(draft.presence(side))
+    for kind in (*causes.OF_REFUSALS, ConflictKind.IN_DOUBT):
+        draft.causes_gone.append(causes.on_side(side, kind))
+    return draft.decision()
+
+
+def refuse(
+    card: Card, side: str, intent: Intent, refusal: Refusal, reason: str, native_id: str | None = None
+) -> Decision:
+    """The side said no: the promise is withdrawn, and what follows is planned only after a fresh look.
+
+    Intents queued behind it that were never tried rest on the same promise; they are withdrawn with it.
+    """
+    draft = Draft(card)
+    withdrawn = [intent] + [
+        i
+        for i in card.presence(side).open_intents
+        if i.sequence > intent.sequence and i.state is IntentState.PLANNED and not i.doubted
+    ]
+    for position, taken_back in enumerate(reversed(withdrawn)):
+        last = position == len(withdrawn) - 1
+        state = IntentState.REFUSED if last else IntentState.WITHDRAWN
+        why = reason if last else "an earlier intent was refused"
+        draft.intent_changes.append(
+            IntentChange(taken_back.marker, state, why, refusal=refusal if last else None)
+        )
+        draft.put(_withdraw(draft.presence(side), taken_back))
+    p = draft.presence(side)
+    native_id = p.native_id or native_id
+    draft.put(replace(p, native_id=native_id, stale=True, refusal=refusal, refusals=p.refusals + 1))
+    return draft.decision()
+
+
+def absent(card: Card, side: str, intent: Intent) -> Decision:
+    """After the quiet period the marker is surely not there: planned again, or refused as it was."""
+    if intent.refusal is not None:
+        return refuse(card, side, intent, intent.refusal, "refused; an earlier attempt did not land")
+    change = IntentChange(intent.marker, IntentState.PLANNED, "read back: it did not land")
+    return Decision(card, intent_changes=(change,))
+
+
+def unclear(card: Card, side: str, intent: Intent, reason: str, not_before: datetime) -> Decision:
+    """Neither can be told. Asked again for a while; then a person decides, and the presence waits."""
+    reads = intent.unclear_reads + 1
+    change = IntentChange(
+        intent.marker, IntentState.IN_DOUBT, reason, not_before=not_before, unclear_reads=reads
+    )
+    conflicts: tuple[NewConflict, ...] = ()
+    if reads >= UNCLEAR_READS_MAX:
+        conflicts = (causes.in_doubt(side, intent, reason),)
+    return Decision(card, intent_changes=(change,), conflicts=conflicts)
+
+
+def _without(p: Presence, intent: Intent) -> Presence:
+    return replace(p, open_intents=tuple(i for i in p.open_intents if i.marker != intent.marker))
+
+
+def _withdraw(p: Presence, intent: Intent) -> Presence:
+    p = replace(_without(p, intent), shadow_minor=p.shadow_minor - intent.amount_minor)
+    if intent.kind is EffectKind.SET_STATUS and intent.status_before is not None:
+        return replace(p, shadow_status=intent.status_before)
+    if intent.kind is EffectKind.SET_EXPIRY:
+        return replace(p, shadow_expires_on=intent.expires_before)
+    return p

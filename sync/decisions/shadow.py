@@ -1,0 +1,34 @@
+"""Whether a side shows what a shadow says."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Protocol
+
+from connectors.api.side import Seen
+from mappings.lifecycle import CardStatus
+
+
+class Shadowed(Protocol):
+    """What can be compared."""
+
+    @property
+    def shadow_minor(self) -> int: ...
+
+    @property
+    def shadow_status(self) -> CardStatus: ...
+
+    @property
+    def shadow_expires_on(self) -> date | None: ...
+
+
+def matches_shadow(p: Shadowed, seen: Seen, suspends_by_date: bool) -> bool:
+    """Whether the side shows what the presence's shadow says."""
+    if seen.status is CardStatus.CLOSED or p.shadow_status is CardStatus.CLOSED:
+        return seen.status is p.shadow_status
+    suspended_by_date = suspends_by_date and seen.status is CardStatus.SUSPENDED
+    return (
+        seen.balance_minor == p.shadow_minor
+        and seen.status is p.shadow_status
+        and (suspended_by_date or seen.expires_on == p.shadow_expires_on)
+    )

@@ -1,0 +1,1 @@
+"""How news of cards comes in: feeds, sweeps, polls and webhook deliveries."""

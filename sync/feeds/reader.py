@@ -1,0 +1,113 @@
+"""Feeds: where hints come from. Everything streams; a page is stored before the next one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from connectors.api.side import (
+    Absent,
+    CardRef,
+    Feed,
+    Observation,
+    Seen,
+    Side,
+    Unreadable,
+)
+from sync.decisions.poll_order import ReadBy
+from sync.decisions.shadow import matches_shadow
+from sync.feeds.unchanged import unchanged
+from sync.ledger.incoming.intake import Intake
+from sync.ledger.incoming.looks import SWEEP_FEED, SweepCursor
+from sync.ledger.incoming.polls import ReadRecord
+from sync.ledger.views import SweptPresence, presences_after
+from sync.reconcile.work import Link
+
+PAGE_SIZE = 250
+#: A limit on every page walk; what is left is read the next time, from the cursor.
+PAGES_MAX = 100_000
+
+
+@dataclass(frozen=True)
+class FeedRead:
+    """What reading a feed came to."""
+
+    hints: int
+    arrived: int
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a slice of a sweep came to."""
+
+    looked_at: int
+    differ: int
+    absent: int
+    #: Whether the end was reached; the next slice starts over.
+    finished: bool
+
+
+def read_feed(link: Link, intake: Intake, side: Side, feed: Feed) -> FeedRead:
+    """Read a side's feed from its cursor to its end, and store every page."""
+    hints = arrived = 0
+    pages = side.hints(feed.name, intake.cursor(side.name, feed.name))
+    for _, page in zip(range(PAGES_MAX), pages, strict=False):
+        same = unchanged(link, intake, side, page.hints) if feed.tells_changes else ()
+        taken = intake.take_in(
+            side.name, feed.name, page, link.clock(), tells_changes=feed.tells_changes, unchanged=same
+        )
+        hints += len(page.hints)
+        arrived += taken.arrived
+    return FeedRead(hints, arrived)
+
+
+#: Told of the looks of a sweep's page, and of the cards that differ; makes these due.
+Record = Callable[[Sequence[ReadRecord], Collection[int]], None]
+
+
+def sweep(link: Link, intake: Intake, side: Side, limit: int, record: Record | None = None) -> Swept:
+    """Look at the next `limit` presences of a side and make those due that differ from their shadow.
+
+    Nothing is decided here: a card that is due is observed again under its lease. Raises BrakeTripped when
+    the side suddenly lacks the cards that it had.
+    """
+    cursor = SweepCursor.load(intake.cursor(side.name, SWEEP_FEED))
+    swept = Swept(0, 0, 0, False)
+    while swept.looked_at < limit and not swept.finished:
+        size = min(limit - swept.looked_at, PAGE_SIZE)
+        began_at = link.clock()
+        batch = presences_after(link.store.engine, link.store.vault, side.name, cursor.after_id, size)
+        seen = list(zip(batch, observe(side, batch), strict=True))
+        due = {p.card_id for p, observation in seen if differs(side, p, observation)}
+        absent = sum(isinstance(observation, Absent) for _, observation in seen)
+        finished = len(batch) < size
+        swept = Swept(swept.looked_at + len(batch), swept.differ + len(due), swept.absent + absent, finished)
+        link.check_not_empty(side.name, swept.looked_at, swept.absent)
+        cursor = cursor.moved(began_at, 0 if finished else batch[-1].id)
+        if record is None:
+            intake.make_due(due, link.clock(), side.name)
+        else:
+            record([look_of(p, observation, ReadBy.OVERDUE) for p, observation in seen], due)
+        intake.save_cursor(side.name, SWEEP_FEED, cursor.dump(), link.clock())
+    return swept
+
+
+def observe(side: Side, presences: Sequence[SweptPresence]) -> Iterator[Observation]:
+    """What the side shows for each, in order; work on single cards goes first."""
+    refs = [CardRef(p.native_id, p.serial) for p in presences]
+    return side.observe(refs, urgent=False) if refs else iter(())
+
+
+def differs(side: Side, p: SweptPresence, observation: Observation) -> bool:
+    """Whether the card is to be worked on. What cannot be read is asked again the next time."""
+    match observation:
+        case Seen():
+            return not matches_shadow(p, observation, side.capabilities.suspends_by_date)
+        case Absent():
+            return True
+        case Unreadable():
+            return False
+
+
+def look_of(p: SweptPresence, observation: Observation, by: ReadBy) -> ReadRecord:
+    return ReadRecord.of(p.id, p.shadow_minor, p.shadow_status, observation, by, in_flight=p.in_flight)

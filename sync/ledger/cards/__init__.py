@@ -1,0 +1,1 @@
+"""The rows of cards: leases, decisions, chains, pool numbers."""

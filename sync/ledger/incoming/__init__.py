@@ -1,0 +1,1 @@
+"""What came in and waits: hints, arrivals, deliveries, polls and sweeps."""

@@ -1,0 +1,1 @@
+"""The proof that rows are as they were written."""

@@ -1,0 +1,1 @@
+"""What is sealed at rest: serials, names and tokens."""

@@ -1,0 +1,1 @@
+"""The work on one card under its lease: recover, observe, decide, execute."""

@@ -1,0 +1,196 @@
+"""Bring one card in step: recover, observe, decide, execute, until nothing is left to do now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.api.side import CardRef, Observation, Seen, Unreadable
+from sync.crashpoints import crashpoint
+from sync.decisions import protocol
+from sync.decisions.poll_order import ReadBy
+from sync.decisions.protocol import UNCLEAR_READS_MAX
+from sync.ledger.cards.store import Lease
+from sync.ledger.incoming.polls import ReadRecord
+from sync.model import Card, IntentState, LeaseLost, Presence
+from sync.reconcile.brakes import BrakeTripped
+from sync.reconcile.execute import debit_waits, execute, next_intent
+from sync.reconcile.recover import recover
+from sync.reconcile.work import Link, OnRead, Work
+
+#: A limit on every loop: rounds of looking and executing before the card goes to the back of the queue.
+ROUNDS_MAX = 6
+EXECUTIONS_MAX = 64
+#: When a side could not be read, or rounds ran out.
+AGAIN_SECONDS = 5.0
+
+
+def prefetch(link: Link, leases: Sequence[Lease]) -> dict[int, dict[str, Observation]]:
+    """Look at many claimed cards with few reads, on the sides that read in batches; by card and side.
+
+    The leases are held already, so nothing of ours can move a card between this look and its decision. A side
+    that cannot be read is left out: each card asks it again by itself.
+    """
+    wanted: dict[str, list[tuple[int, CardRef]]] = {}
+    for lease in leases:
+        card = link.store.load(lease.card_id)
+        for p in () if card.held else card.presences:
+            if lease.due_for not in (None, p.side):
+                continue
+            if p.born and not p.stale and not p.open_intents and p.native_id is not None:
+                wanted.setdefault(p.side, []).append((lease.card_id, CardRef(p.native_id, p.serial)))
+    looked: dict[int, dict[str, Observation]] = {lease.card_id: {} for lease in leases}
+    for name, refs in wanted.items():
+        side = link.sides.get(name)
+        if side is None or side.capabilities.read_batch_max == 1 or len(refs) == 1:
+            continue
+        try:
+            for (card_id, _), seen in zip(refs, side.observe([ref for _, ref in refs]), strict=True):
+                looked[card_id][name] = seen
+        except (NotSent, Throttled, InDoubt, SideClosed):
+            continue
+    return looked
+
+
+def reconcile(
+    link: Link,
+    lease: Lease,
+    run_id: int | None = None,
+    looked: Mapping[str, Observation] | None = None,
+    saw: OnRead = lambda side, look: None,
+) -> Card | None:
+    """Work on a claimed card and give it back, due again when something waits.
+
+    `looked` is what `prefetch` saw under this lease; `saw` is told of every look. Returns the card as it
+    stands, or None when another worker took it meanwhile.
+    """
+    work = Work(link, lease, run_id, saw)
+    try:
+        card, unread = _work(work, looked or {})
+        link.store.release(work.lease, _due_at(card, unread, link.clock()))
+    except LeaseLost:
+        return None
+    except BrakeTripped:
+        # Nothing was sent: the card waits with its plans until a person resumes the link.
+        link.store.release(work.lease, link.clock())
+        raise
+    return card
+
+
+def _work(work: Work, looked: Mapping[str, Observation]) -> tuple[Card, bool]:
+    """The card after the work, and whether a side could not be read."""
+    card = recover(work.link.store.load(work.lease.card_id), work)
+    card = work.commit(card, protocol.withdrawn(card, work.link.rules))
+    unread, unseen = False, set[str]()
+    for _ in range(ROUNDS_MAX):
+        work.keep_lease()
+        unseen = {p.side for p in card.presences if p.born and p.open_intents}
+        observations = observe_all(card, work, looked)
+        looked = {}
+        unread = any(isinstance(o, Unreadable) for o in observations.values())
+        crashpoint("reconcile.observed")
+        card = _decide(card, observations, work)
+        card = _execute_all(card, work)
+        if not _wants_another_look(card, unseen, work):
+            break
+    return card, unread or _wants_another_look(card, unseen, work)
+
+
+def observe_all(
+    card: Card, work: Work, looked: Mapping[str, Observation] | None = None
+) -> dict[str, Observation]:
+    """Ask each side for its presence, unless an open intent makes the answer ambiguous.
+
+    Its entries are read when its balance has moved, and always where a request was once in doubt: that
+    request may land after all and hide a customer's movement of the same amount the other way.
+    """
+    seen: dict[str, Observation] = {}
+    doubted: frozenset[str] | None = None
+    if card.held:
+        return seen
+    for p in card.presences:
+        if p.open_intents or p.side in work.closed or not (p.born or p.stale):
+            continue
+        if work.lease.due_for not in (None, p.side) and not p.stale:
+            continue  # A hint was about another side; whoever moves this one will be told of too.
+        lists_entries = p.born and work.side(p.side).capabilities.lists_entries
+        # Where a hint told of this side, the balance has mostly moved: one read is enough.
+        entries = lists_entries and work.lease.due_for == p.side
+        observation = (looked or {}).get(p.side) or _ask(p, work, entries=entries)
+        _tell(p, observation, work)
+        if lists_entries and isinstance(observation, Seen) and observation.entries is None:
+            if doubted is None:
+                doubted = work.link.store.doubted_sides(work.lease.card_id)
+            if observation.balance_minor != p.shadow_minor or p.side in doubted:
+                observation = _ask(p, work, entries=True)
+        seen[p.side] = observation
+    return seen
+
+
+def _tell(p: Presence, observation: Observation, work: Work) -> None:
+    if p.id is not None:
+        by = ReadBy.HINT if work.lease.due_for == p.side else ReadBy.OVERDUE
+        work.saw(p.side, ReadRecord.of(p.id, p.shadow_minor, p.shadow_status, observation, by))
+
+
+def _ask(p: Presence, work: Work, *, entries: bool) -> Observation:
+    side = work.side(p.side)
+    try:
+        if p.native_id is None and p.serial is not None:
+            return side.lookup(p.serial)
+        return next(iter(side.observe([CardRef(p.native_id, p.serial)], entries=entries)))
+    except (NotSent, Throttled, InDoubt) as error:
+        return Unreadable(str(error), work.clock())
+    except SideClosed as error:
+        work.report_closed(p.side, error)
+        return Unreadable(str(error), work.clock())
+
+
+def _decide(card: Card, observations: Mapping[str, Observation], work: Work) -> Card:
+    today = work.link.today
+    marked = work.link.store.marked(work.lease.card_id, _markers(card, observations))
+    return work.commit(card, protocol.observe(card, observations, work.link.rules, today, marked))
+
+
+def _markers(card: Card, observations: Mapping[str, Observation]) -> list[str]:
+    """Markers that the sides show, and that the ledger may know."""
+    seen = {side: o for side, o in observations.items() if isinstance(o, Seen)}
+    markers = {e.marker for o in seen.values() for e in o.entries or ()}
+    markers |= {o.created_by for side, o in seen.items() if not card.presence(side).born}
+    return sorted(marker for marker in markers if marker is not None)
+
+
+def _execute_all(card: Card, work: Work) -> Card:
+    for _ in range(EXECUTIONS_MAX):
+        ready = next_intent(card, work)
+        if ready is None or ready[0].side in work.closed:
+            break
+        card = execute(card, *ready, work)
+    return card
+
+
+def _wants_another_look(card: Card, unseen: Collection[str], work: Work) -> bool:
+    """A refusal is explained at once, by observing the presence that gave it.
+
+    A presence that could not be observed because of an open intent is observed as soon as that has ended: the
+    hint that brought us here may have been about it, and claiming the card has used the hint up.
+    """
+    return any(
+        (p.stale or p.side in unseen) and not p.open_intents and p.side not in work.closed
+        for p in card.presences
+    )
+
+
+def _due_at(card: Card, unread: bool, now: datetime) -> datetime | None:
+    """When the card is to be worked on again; None when only news can change anything."""
+    moments = []
+    for head in (p.open_intents[0] for p in card.presences if p.open_intents):
+        waits_for_person = head.state is IntentState.IN_DOUBT and head.unclear_reads >= UNCLEAR_READS_MAX
+        # A credit that waits for a debit is woken with it.
+        waits_for_debit = head.amount_minor > 0 and debit_waits(card)
+        if not waits_for_person and not waits_for_debit:
+            moments.append(head.not_before or now + timedelta(seconds=AGAIN_SECONDS))
+    if unread or any(p.stale for p in card.presences):
+        moments.append(now + timedelta(seconds=AGAIN_SECONDS))
+    return min(moments, default=None)

@@ -1,0 +1,1 @@
+"""What people do: settle, explain, assign, audit, be notified, answer privacy requests."""

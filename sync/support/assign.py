@@ -1,0 +1,423 @@
+"""A physical card for somebody who bought one online: one serial for the store and the shop.
+
+Shopify shows the code of a bought card to its owner only, so no physical card can ever have that code. The
+value moves instead, by the same protocol as everything else:
+
+    take    the bought card's balance goes to zero in the ledger, and debits follow on every side that has it
+    give    once they have all landed, a card with the physical serial is met with exactly what was taken
+
+Nothing is given before it was taken, so no crash in between leaves the value in two places. What the owner
+spends while the debits are under way is missing from what is given. The old code stays a card with nothing on
+it, unless the staff say that it is to be closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.api.side import Absent, CardRef, Observation, Seen, Unreadable
+from mappings.lifecycle import CardStatus
+from mappings.money import format_money
+from mappings.serials import Serial
+from sync.crashpoints import crashpoint
+from sync.decisions import protocol, resolutions
+from sync.ledger.cards.store import Lease
+from sync.ledger.database.engine import reading
+from sync.ledger.database.tables import (
+    assignments,
+    cards,
+    conflicts,
+    movements,
+    origins,
+    presences,
+)
+from sync.ledger.incoming.intake import Intake
+from sync.model import (
+    Card,
+    ConflictKind,
+    Decision,
+    LeaseLost,
+    MovementKind,
+    NewConflict,
+    NewIntent,
+    to_create,
+)
+from sync.reconcile.brakes import stopped_by
+from sync.reconcile.card import observe_all, reconcile
+from sync.reconcile.work import Link, Work
+
+TRIES_MAX = 3
+
+
+class NotAssigned(Exception):
+    """The card cannot be assigned; the message says why. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A card of an order, as staff tell it from the others."""
+
+    card_id: int
+    last_chars: str
+    balance_minor: int
+    holder: str
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """What was done, or with a preview what would be."""
+
+    from_card: int
+    #: None until the value was given.
+    to_card: int | None
+    amount_minor: int
+    currency: str
+    #: What is written to the sides of the old card.
+    planned: tuple[NewIntent, ...] = ()
+    #: The value was given, and every side shows it.
+    finished: bool = False
+    #: It had been assigned like this before.
+    again: bool = False
+
+
+def cards_of_order(link: Link, order: str) -> list[Choice]:
+    """The cards that were bought with the order, by its name such as `#1007`."""
+    name = order if order.startswith("#") else f"#{order}"
+    query = (
+        select(cards.c.id, cards.c.balance_minor, origins.c.holder, presences.c.last_chars)
+        .join(origins, origins.c.card_id == cards.c.id)
+        .join(presences, presences.c.card_id == cards.c.id)
+        .where(origins.c.order_name.in_({order, name}), presences.c.serial_index.is_(None))
+        .order_by(cards.c.id)
+    )
+    with reading(link.store.engine) as connection:
+        rows = connection.execute(query).all()
+    return [Choice(row.id, row.last_chars, row.balance_minor, row.holder) for row in rows]
+
+
+def assign(
+    link: Link, card_id: int, serial: Serial, by: str, *, close_old: bool = False, preview: bool = False
+) -> Assigned:
+    """Move the card's value to one with the physical serial, as far as it can be done now.
+
+    What is left, because an answer was lost or a side is busy, `go_on` does later. Given twice it goes on
+    where it was. Raises NotAssigned.
+    """
+    known = _row_of(link, card_id)
+    if known is None:
+        planned = _take(link, card_id, serial, by, close_old=close_old, preview=preview)
+        if preview:
+            return planned
+        known = _row_of(link, card_id)
+    elif known["serial_index"] != link.store.vault.index(serial) and known["to_card"] is not None:
+        raise NotAssigned(f"the card was assigned ••••{known['last_chars']} already")
+    else:
+        if known["serial_index"] != link.store.vault.index(serial):
+            _check_serial(link, serial)
+            if not preview:
+                _choose_another(link, card_id, serial)
+        planned = Assigned(card_id, known["to_card"], known["amount_minor"], link.currency, again=True)
+    if not preview:
+        finish(link, card_id)
+        known = _row_of(link, card_id)
+    if known is None:
+        raise NotAssigned("the assignment is gone from the ledger")
+    to_card = known["to_card"]
+    done = to_card is not None and link.store.load(to_card).in_step
+    amount = link.store.load(to_card).balance_minor if to_card is not None else known["amount_minor"]
+    return replace(planned, to_card=to_card, amount_minor=amount, finished=done)
+
+
+def go_on(link: Link) -> int:
+    """Go on with every assignment that is under way; returns how many are left."""
+    with reading(link.store.engine) as connection:
+        query = select(assignments.c.from_card).where(assignments.c.state == "taking")
+        under_way = list(connection.execute(query).scalars())
+    return sum(not finish(link, card_id) for card_id in under_way)
+
+
+def finish(link: Link, card_id: int) -> bool:
+    """Carry out what waits for the card and give what was taken; False while something is left."""
+    for _ in range(TRIES_MAX):
+        row = _row_of(link, card_id)
+        if row is None or row["state"] == "done":
+            to_card = None if row is None else row["to_card"]
+            _work_on(link, card_id)
+            return to_card is None or _work_on(link, to_card)
+        if not _work_on(link, card_id) or not _give(link, row):
+            return False
+    return False
+
+
+# --- Take ---------------------------------------------------------------------------------------------------
+
+
+def _take(link: Link, card_id: int, serial: Serial, by: str, *, close_old: bool, preview: bool) -> Assigned:
+    if stopped_by(link.store.engine):
+        raise NotAssigned("the link has stopped; `giftsync status` says why")
+    _check_serial(link, serial)
+    lease = _claim(link, card_id)
+    work = Work(link, lease)
+    try:
+        before = link.store.load(card_id)
+        shown = observe_all(before, work)
+        _check_card(link, before, shown)
+        decision = emptied(before, link, link.today)
+        taken = Assigned(card_id, None, before.balance_minor, before.currency, decision.intents)
+        if not preview:
+            _commit_taken(link, lease, before, decision, serial, by, close_old)
+    except LeaseLost:
+        raise NotAssigned("the worker has this card right now; say it again in a moment") from None
+    finally:
+        link.store.release(work.lease, link.clock())
+    return taken
+
+
+def emptied(card: Card, link: Link, today: date) -> Decision:
+    """The card with nothing on it, and the debits that follow."""
+    why = "the value goes to a physical card"
+    return resolutions.set_value(card, 0, link.rules, today, why)
+
+
+def _check_serial(link: Link, serial: Serial) -> None:
+    """Whether every side can have a card with that number. Raises NotAssigned."""
+    for name in link.rules.sides:
+        side = link.sides[name]
+        reason = side.capabilities.accepts_serial(serial)
+        if reason is not None:
+            raise NotAssigned(f"the number {reason} on {name}")
+        if not link.rules.sides[name].creates:
+            raise NotAssigned(f"the settings or {name} do not let giftsync create cards there")
+        there = _ask(link, name, serial)
+        if isinstance(there, Unreadable):
+            raise NotAssigned(f"{name} does not say whether it has a card with that number; try again")
+        known = Intake(link.store.engine, link.store.vault).card_of(name, CardRef(None, serial))
+        if known is not None or (isinstance(there, Seen) and not _is_blank(there)):
+            raise NotAssigned(f"{name} has a card ••••{serial.last_chars} in use already")
+
+
+def _check_card(link: Link, card: Card, shown: Mapping[str, Observation]) -> None:
+    """Whether the card is as the ledger has it on every side, so that all of it can be taken."""
+    if card.status is not CardStatus.ACTIVE:
+        raise NotAssigned(f"the card is {card.status}")
+    if card.balance_minor <= 0:
+        raise NotAssigned("there is nothing on the card")
+    for p in card.presences:
+        if p.open_intents or p.stale or p.hold is not None or card.held:
+            raise NotAssigned(f"something is still to be done on {p.side}; `giftsync cards show {card.id}`")
+        if not p.born:
+            continue
+        seen = shown.get(p.side)
+        if not isinstance(seen, Seen):
+            raise NotAssigned(f"{p.side} does not show the card now; try again in a moment")
+        if seen.balance_minor != p.shadow_minor or seen.status is not p.shadow_status:
+            raise NotAssigned(f"the card has just changed on {p.side}; run `giftsync sync`, then try again")
+        if p.shadow_minor and not link.rules.sides[p.side].debits:
+            raise NotAssigned(f"giftsync cannot take money off cards on {p.side}, or may not")
+
+
+def _commit_taken(
+    link: Link, lease: Lease, before: Card, decision: Decision, serial: Serial, by: str, close_old: bool
+) -> None:
+    """The card's zero, its debits and the assignment, in one transaction."""
+    now = link.clock()
+    vault = link.store.vault
+    values = {
+        "from_card": lease.card_id,
+        "serial_index": vault.index(serial),
+        "serial_sealed": vault.seal(serial),
+        "last_chars": serial.last_chars,
+        "amount_minor": before.balance_minor,
+        "expires_on": before.expires_on,
+        "note": next((p.note for p in before.presences if p.note), ""),
+        "closes_old": close_old,
+        "state": "taking",
+        "by": by,
+        "created_at": now,
+    }
+    try:
+        with link.store.engine.begin() as connection:
+            link.store.write(connection, lease, before, decision, now, None)
+            written_off = _written_off(connection, lease.card_id)
+            connection.execute(insert(assignments).values(**values, written_off_before=written_off))
+            crashpoint("assign.taking")
+    except IntegrityError:
+        raise NotAssigned(f"the number ••••{serial.last_chars} is being assigned to another card") from None
+    crashpoint("assign.taken")
+
+
+def _choose_another(link: Link, card_id: int, serial: Serial) -> None:
+    """The value was taken, but the physical card turned out not to be free: it goes to another one."""
+    vault = link.store.vault
+    values = {
+        "serial_index": vault.index(serial),
+        "serial_sealed": vault.seal(serial),
+        "last_chars": serial.last_chars,
+    }
+    try:
+        with link.store.engine.begin() as connection:
+            waits = (assignments.c.from_card == card_id, assignments.c.state == "taking")
+            connection.execute(update(assignments).where(*waits).values(**values))
+    except IntegrityError:
+        raise NotAssigned(f"the number ••••{serial.last_chars} is being assigned to another card") from None
+
+
+def _written_off(connection: Connection, card_id: int) -> int:
+    """What had to be written off on the card: spent though it was not there any more."""
+    return int(
+        connection.execute(
+            select(func.coalesce(func.sum(movements.c.amount_minor), 0)).where(
+                movements.c.card_id == card_id, movements.c.kind == MovementKind.WRITE_OFF.value
+            )
+        ).scalar_one()
+    )
+
+
+# --- Give ---------------------------------------------------------------------------------------------------
+
+
+def _give(link: Link, row: Mapping[str, Any]) -> bool:
+    """Meet a card with what was taken, once all of it was; False while it is not."""
+    card_id = int(row["from_card"])
+    lease = link.store.claim(card_id, f"{link.owner}:assign", link.clock(), link.lease_seconds)
+    if lease is None:
+        return False
+    try:
+        old = link.store.load(card_id)
+        if old.open_intents or any(p.stale or p.hold is not None for p in old.presences):
+            return False
+        if any(p.shadow_minor != old.balance_minor for p in old.presences if p.born):
+            return False  # Something is owed that cannot be written yet.
+        _commit_given(link, lease, old, row)
+    except LeaseLost:
+        return False
+    except IntegrityError:
+        _report_taken_number(link, row)
+        return False
+    finally:
+        link.store.release(lease, link.clock())
+    return True
+
+
+def _report_taken_number(link: Link, row: Mapping[str, Any]) -> None:
+    amount = format_money(row["amount_minor"], link.currency)
+    Intake(link.store.engine, link.store.vault).report(
+        NewConflict(
+            ConflictKind.DUPLICATE,
+            f"assigned:{row['from_card']}",
+            f"The card ••••{row['last_chars']} was sold to somebody else while it was being assigned; "
+            f"{amount} of card {row['from_card']} wait for another one.",
+            amount_minor=row["amount_minor"],
+            proposal="Take another physical card and give `giftsync cards assign` again with its number.",
+        ),
+        link.clock(),
+    )
+
+
+def _commit_given(link: Link, lease: Lease, old: Card, row: Mapping[str, Any]) -> None:
+    now, card_id = link.clock(), lease.card_id
+    serial = link.store.vault.open(row["serial_sealed"])
+    with link.store.engine.begin() as connection:
+        lost = _written_off(connection, card_id) - int(row["written_off_before"])
+        amount = max(0, int(row["amount_minor"]) - lost)
+        given = given_card(link, old, serial, amount, row)
+        to_card = link.store.insert(connection, given, now, None).id
+        connection.execute(
+            update(assignments)
+            .where(assignments.c.from_card == card_id)
+            .values(state="done", to_card=to_card, ended_at=now)
+        )
+        _move_origin(connection, card_id, to_card)
+        # A number that was not free may have kept it waiting.
+        connection.execute(
+            update(conflicts)
+            .where(conflicts.c.cause == f"assigned:{card_id}", conflicts.c.closed_at.is_(None))
+            .values(closed_at=now, resolution="cause gone")
+        )
+        if lost:
+            _explain_overdraft(connection, row, link)
+        if row["closes_old"] and old.balance_minor == 0:
+            closed = protocol.settle(replace(old, status=CardStatus.CLOSED), link.rules, link.today)
+            link.store.write(connection, lease, old, closed, now, None)
+        crashpoint("assign.giving")
+    crashpoint("assign.given")
+
+
+def given_card(link: Link, old: Card, serial: Serial, amount_minor: int, row: Mapping[str, Any]) -> Decision:
+    """A new card with the serial on every side, worth what was taken."""
+    blank = Card(
+        old.currency,
+        0,
+        CardStatus.ACTIVE,
+        row["expires_on"],
+        tuple(to_create(name, serial, note=row["note"]) for name in link.rules.sides),
+    )
+    return resolutions.set_value(blank, amount_minor, link.rules, link.today, f"assigned; from card {old.id}")
+
+
+def _move_origin(connection: Connection, card_id: int, to_card: int | None) -> None:
+    """The order leads to the physical card from now on."""
+    found = connection.execute(select(origins).where(origins.c.card_id == card_id)).mappings().one_or_none()
+    if found is not None:
+        connection.execute(insert(origins).values({**found, "card_id": to_card}))
+
+
+def _explain_overdraft(connection: Connection, row: Mapping[str, Any], link: Link) -> None:
+    """What the owner spent meanwhile is missing from the new card, so the merchant has lost nothing."""
+    connection.execute(
+        update(conflicts)
+        .where(
+            conflicts.c.card_id == row["from_card"],
+            conflicts.c.opened_at >= row["created_at"],
+            conflicts.c.kind == ConflictKind.OVERDRAFT.value,
+            conflicts.c.closed_at.is_(None),
+        )
+        .values(closed_at=link.clock(), resolution="taken from the value of the assigned card")
+    )
+
+
+# --- What both need -----------------------------------------------------------------------------------------
+
+
+def _work_on(link: Link, card_id: int) -> bool:
+    """One piece of work on the card; whether nothing waits on it afterwards."""
+    if stopped_by(link.store.engine):
+        return False
+    lease = link.store.claim(card_id, f"{link.owner}:assign", link.clock(), link.lease_seconds)
+    card = None if lease is None else reconcile(link, lease)
+    return card is not None and not card.open_intents
+
+
+def _claim(link: Link, card_id: int) -> Lease:
+    lease = link.store.claim(card_id, f"{link.owner}:assign", link.clock(), link.lease_seconds)
+    if lease is None:
+        raise NotAssigned("the worker has this card right now; say it again in a moment")
+    return lease
+
+
+def _row_of(link: Link, card_id: int) -> Mapping[str, Any] | None:
+    with reading(link.store.engine) as connection:
+        query = select(assignments).where(assignments.c.from_card == card_id)
+        found = connection.execute(query).mappings().one_or_none()
+    return None if found is None else dict(found)
+
+
+def _ask(link: Link, side: str, serial: Serial) -> Observation:
+    try:
+        return link.sides[side].lookup(serial)
+    except (NotSent, Throttled, InDoubt, SideClosed) as error:
+        return Unreadable(str(error), link.clock())
+
+
+def _is_blank(seen: Observation) -> bool:
+    """A card that was generated in advance and never sold."""
+    return isinstance(seen, Absent) or (
+        isinstance(seen, Seen) and seen.status is CardStatus.INACTIVE and seen.balance_minor == 0
+    )

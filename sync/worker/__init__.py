@@ -1,0 +1,1 @@
+"""One pass, or service until stopped."""

@@ -1,0 +1,45 @@
+"""The settings have changed since the last start: what they leave to be done is looked at again.
+
+Nothing else would tell: no side has news of a card that may be written now, and was not to be before.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import update
+
+from sync.ledger.database.tables import cards
+from sync.ledger.incoming.marks import read_mark, save_mark
+from sync.ledger.views import in_step
+from sync.model import LinkRules, SideRules
+from sync.reconcile.work import Link
+
+#: The rules of the last start.
+RULES = "rules"
+
+
+def reconsider_after_rule_change(link: Link) -> int:
+    """Have every card worked on that is not in step, if the rules are not those of the last start.
+
+    Returns how many these are.
+    """
+    engine, now = link.store.engine, link.clock()
+    words, before = _words(link.rules), read_mark(engine, RULES)
+    if before == words:
+        return 0
+    due = 0
+    if before is not None:
+        with engine.begin() as connection:
+            due = connection.execute(update(cards).where(~in_step).values(due_at=now, due_for=None)).rowcount
+    save_mark(engine, RULES, words, now)
+    return due
+
+
+def _words(rules: LinkRules) -> str:
+    """The rules as a text that is the same whenever they are."""
+    sides = ";".join(f"{name}:{_of_side(rules.sides[name])}" for name in sorted(rules.sides))
+    return f"{sides};{rules.closing};{rules.overdraft}"
+
+
+def _of_side(rules: SideRules) -> str:
+    flags = [name for name, value in sorted(vars(rules).items()) if value is True]
+    return ",".join([*flags, *sorted(rules.sets_status), rules.suspends_as])

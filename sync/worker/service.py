@@ -1,0 +1,229 @@
+"""The worker for ever: what has an interval, what has a bell, and how it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from connectors.api.side import Feed, Side
+from sync.feeds import reader
+from sync.feeds.subscriptions import SUBSCRIBE_SECONDS
+from sync.ledger.cards.store import Lease
+from sync.ledger.database.engine import checkpoint
+from sync.ledger.incoming.deliveries import StoreResult
+from sync.model import Card
+from sync.worker.passes import CLAIMS_PER_THREAD, PassReport, silent
+from sync.worker.ticker import Ticker
+
+if TYPE_CHECKING:
+    from sync.worker.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+#: Longer than any feed looks back.
+HINTS_KEPT = timedelta(days=3)
+#: How often to look at a few cards of a side that is read one card at a time.
+POLL_INTERVAL_SECONDS = 5.0
+#: What becomes due by the clock alone is found this late at most.
+DUE_SECONDS = 0.25
+MATCH_SECONDS = 1.0
+HEAR_SECONDS = 1.0
+#: How often to ask how much one card may hold.
+LIMITS_SECONDS = 3600.0
+#: How often SQLite's log is moved into the database.
+CHECKPOINT_SECONDS = 2.0
+#: How often to go on with what is done in several steps.
+GO_ON_SECONDS = 5.0
+#: How often the log says what was done since the last time.
+LOG_COUNTS_SECONDS = 60.0
+
+
+class Loop:
+    """APScheduler drives what has an interval; what a customer may wait for has a bell. Pools do the work."""
+
+    def __init__(self, worker: Worker, run_id: int) -> None:
+        self.worker, self.run_id = worker, run_id
+        self.report = PassReport()
+        self._counts_logged: dict[str, int] = {}
+        self._pool = ThreadPoolExecutor(worker.options.threads, "card")
+        self.due = Ticker("due", DUE_SECONDS, self._work_due)
+        self.match = Ticker("match", MATCH_SECONDS, self._match)
+        self._hears = {side: self._delivery_ticker(side) for side in worker.listeners}
+        self._running: dict[Future[Card | None], Lease] = {}
+        self._lock = threading.Lock()
+        #: Held while cards are claimed, so that none is claimed after the end.
+        self._claiming = threading.Lock()
+        self._stopping = False
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        self._read: set[tuple[str, str]] = set()
+        self._feeds = {
+            (side.name, feed.name): self._feed_ticker(side, feed)
+            for side in worker.link.sides.values()
+            for feed in side.feeds
+        }
+        self._looks = {side.name: self._look_ticker(side) for side in worker.link.sides.values()}
+
+    def _feed_ticker(self, side: Side, feed: Feed) -> Ticker:
+        seconds = self.worker.options.feed_interval_seconds or feed.interval_seconds
+        return Ticker(f"feed {side.name} {feed.name}", seconds, lambda: self._read_feed(side, feed))
+
+    def _delivery_ticker(self, side: str) -> Ticker:
+        return Ticker(f"hear {side}", HEAR_SECONDS, lambda: self._hear(side))
+
+    def _look_ticker(self, side: Side) -> Ticker:
+        one_by_one = side.name in self.worker.pollers
+        seconds = POLL_INTERVAL_SECONDS if one_by_one else self.worker.options.sweep_interval_seconds
+        return Ticker(f"look {side.name}", seconds, lambda: self._look(side))
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        worker = self.worker
+        now = datetime.now(tz=self._scheduler.timezone)
+        self._every(GO_ON_SECONDS, now, "go on", self._go_on)
+        self._every(86_400.0, now, "forget", self._forget)
+        self._every(
+            LOG_COUNTS_SECONDS, now + timedelta(seconds=LOG_COUNTS_SECONDS), "counts", self._log_counts
+        )
+        self._every(CHECKPOINT_SECONDS, now, "checkpoint", checkpoint, worker.engine)
+        self._every(LIMITS_SECONDS, now, "limits", self._read_limits)
+        if worker.subscribers:
+            self._every(SUBSCRIBE_SECONDS, now, "subscribe", self._subscribe)
+        self._scheduler.start()
+        for ticker in self._tickers:
+            ticker.start()
+
+    @property
+    def _tickers(self) -> tuple[Ticker, ...]:
+        return (
+            self.due,
+            self.match,
+            *self._hears.values(),
+            *self._feeds.values(),
+            *self._looks.values(),
+        )
+
+    def _every(
+        self, seconds: float, first: datetime, name: str, job: Callable[..., None], *args: object
+    ) -> None:
+        self._scheduler.add_job(
+            job, "interval", seconds=seconds, next_run_time=first, id=name, name=name, args=args
+        )
+
+    def drain(self, seconds: float) -> bool:
+        """Begin nothing more, and wait for what is under way; whether all of it ended in time."""
+        for ticker in self._tickers:
+            ticker.stop()
+        with self._claiming:
+            self._stopping = True
+        # In a thread, since waiting for the jobs that are under way has no limit of its own.
+        jobs = threading.Thread(target=self._scheduler.shutdown, name="shutdown", daemon=True)
+        jobs.start()
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            running = dict(self._running)
+        # What has not begun is given back at once, for whoever works next.
+        given_back = [lease for future, lease in running.items() if future.cancel()]
+        for lease in given_back:
+            self.worker.store.release(lease, self.worker.link.clock())
+        _, unfinished = wait([f for f in running if not f.cancelled()], timeout=seconds)
+        self._pool.shutdown(wait=False)
+        jobs.join(max(deadline - time.monotonic(), 0.0))
+        ended = [ticker.join(max(deadline - time.monotonic(), 0.0)) for ticker in self._tickers]
+        return not unfinished and not jobs.is_alive() and all(ended)
+
+    def _read_feed(self, side: Side, feed: Feed) -> None:
+        before = self.report.hints
+        self.worker.guarded(self.report, side.name, lambda: self.worker.feed_into(self.report, side, feed))
+        self._read.add((side.name, feed.name))
+        if self.report.hints != before:
+            self.due.wake_up()
+            self.match.wake_up()
+
+    def _look(self, side: Side) -> None:
+        def look(how: Callable[[], reader.Swept | None]) -> None:
+            looked = how()
+            if looked is not None:
+                self.report.swept += looked.looked_at
+                if looked.differ:
+                    self.due.wake_up()
+
+        for how in (
+            lambda: self.worker.look(side),
+            lambda: self.worker.sweep_by_list(side, lambda: self._stopping),
+        ):
+            self.worker.guarded(self.report, side.name, lambda h=how: look(h))  # type: ignore[misc]
+
+    def wake(self, side: str, kept: StoreResult) -> None:
+        """Go on with a delivery that was just stored. Safe from any thread."""
+        if kept.due:
+            self.due.wake_up()
+        if kept.arrived:
+            self.match.wake_up()
+        if kept.to_hear and side in self._hears:
+            self._hears[side].wake_up()
+
+    def _hear(self, side: str) -> None:
+        told = self.worker.hear(self.report, side)
+        if told.hints:
+            self.due.wake_up()
+        for feed in told.feeds:
+            self._feeds[feed].wake_up()
+        for side_name in told.lists:
+            self._looks[side_name].wake_up()
+        if told.arrived:
+            self.match.wake_up()
+        if told.more:
+            self._hears[side].wake_up()
+
+    def _read_limits(self) -> None:
+        self.worker.read_limits(self.report)
+
+    def _subscribe(self) -> None:
+        self.worker.keep_subscribed(self.report)
+
+    def _log_counts(self) -> None:
+        counts, before = self.report.counts, self._counts_logged
+        self._counts_logged = counts
+        since = {name: value - before.get(name, 0) for name, value in counts.items()}
+        log.info("what the worker did in the last minute", action="run.passed", run_id=self.run_id, **since)
+
+    def _go_on(self) -> None:
+        self.worker.go_on(PassReport())
+
+    def _forget(self) -> None:
+        now = self.worker.link.clock()
+        self.worker.inbox.forget_old(now, self.worker.listeners)
+        self.worker.intake.forget_hints(now - HINTS_KEPT)
+
+    def _match(self) -> None:
+        every_feed = {(s.name, f.name) for s in self.worker.link.sides.values() for f in s.feeds}
+        # A card without a serial may belong to one that another feed has not told of yet.
+        if every_feed <= self._read and not self.worker.is_stopped():
+            self.worker.match_all(self.report, self.run_id, silent, threading.Event())
+
+    def _work_due(self) -> None:
+        with self._claiming:
+            free = self.worker.options.threads * CLAIMS_PER_THREAD - len(self._running)
+            if self._stopping or free <= 0:
+                return
+            started = self.worker.start_due(self._pool, free, self.run_id)
+            with self._lock:
+                self._running.update(started)
+        for future in started:
+            future.add_done_callback(self._done)
+
+    def _done(self, future: Future[Card | None]) -> None:
+        with self._lock:
+            self._running.pop(future, None)
+        if not future.cancelled():
+            self.report.worked += self.worker.ended_well(future, self.report)
+        self.due.wake_up()

@@ -1,0 +1,56 @@
+"""A thread that works when it is rung for, and now and then without."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Ticker:
+    """Runs one job at a time, at once when rung and every `seconds` otherwise.
+
+    A ring during the job is heard right after it: a scheduler would skip that run, and what came meanwhile
+    would wait for the next interval.
+    """
+
+    def __init__(self, name: str, seconds: float, job: Callable[[], None]) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._job = job
+        self._rung = threading.Event()
+        self._silenced = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._rung.set()
+        self._thread.start()
+
+    def wake_up(self) -> None:
+        """Safe from any thread, before the start and after the end."""
+        self._rung.set()
+
+    def stop(self) -> None:
+        """Begin no further run; `join` waits for the one that is under way."""
+        self._silenced = True
+        self._rung.set()
+
+    def join(self, seconds: float) -> bool:
+        """Whether it has ended within so many seconds."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            self._rung.wait(self._seconds)
+            # Before the job, so that a ring while it looks is not taken for one that it has answered.
+            self._rung.clear()
+            if self._silenced:
+                return
+            try:
+                self._job()
+            except Exception as error:  # noqa: BLE001 one run that failed must not end all others
+                log.error("a job failed", action="job.failed", job=self._name, error=type(error).__name__)

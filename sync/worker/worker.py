@@ -1,0 +1,436 @@
+"""The worker: reads feeds, matches arrivals, sweeps, and brings due cards in step, once or for ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Engine, func, insert, select, update
+
+from connectors.api.bulk import Catalogue, Limited
+from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.api.side import Feed, Listener, Side, Subscriber
+from sync.arrivals.match import Matched, Matcher
+from sync.arrivals.missing import add_missing
+from sync.decisions.poll_order import PollBudget
+from sync.feeds import reader
+from sync.feeds.deliveries import DeliveryProcessor, ProcessedDeliveries
+from sync.feeds.list_sweep import ListSweep
+from sync.feeds.poller import Poller
+from sync.feeds.subscriptions import keep_subscribed
+from sync.ledger.cards.store import Lease, Store
+from sync.ledger.database.engine import reading
+from sync.ledger.database.tables import arrivals, cards, runs
+from sync.ledger.incoming.deliveries import Inbox, StoreResult
+from sync.ledger.incoming.intake import Intake
+from sync.ledger.incoming.polls import Polls, ReadRecord
+from sync.model import Card
+from sync.reconcile.brakes import BrakeTripped, access_revoked, stopped_by
+from sync.reconcile.card import prefetch, reconcile
+from sync.reconcile.work import Link
+from sync.support import assign
+from sync.support.notices import Notices
+from sync.support.privacy import Privacy
+from sync.worker import changed_rules
+from sync.worker.identity import check_identity
+from sync.worker.passes import CLAIMS_PER_THREAD, PassReport, Progress, WorkerOptions, silent
+from sync.worker.service import Loop
+
+log = structlog.get_logger(__name__)
+
+ARRIVALS_BATCH = 200
+#: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
+DRAIN_SECONDS = 10.0
+#: How often one pass looks whether a list is ready.
+LIST_LOOK_SECONDS = 1.0
+
+
+@dataclass
+class Worker:
+    """Works for one link. `sync_once` makes one pass; `run` goes on until told to stop."""
+
+    link: Link
+    matcher: Matcher
+    options: WorkerOptions = field(default_factory=WorkerOptions)
+    #: Sides that tell of changes by webhooks, by name.
+    listeners: Mapping[str, Listener] = field(default_factory=dict)
+    #: Sides whose webhooks are switched on by the worker, and where each is to deliver them, if anywhere.
+    subscribers: Sequence[tuple[Subscriber, str | None]] = ()
+    #: Sides that list all their cards in a file, by name.
+    catalogues: Mapping[str, Catalogue] = field(default_factory=dict)
+    #: Sides that hold no more than so much on one card, by name.
+    limited: Mapping[str, Limited] = field(default_factory=dict)
+    #: Tells people of new conflicts, if they want to be told.
+    notices: Notices | None = None
+    #: Answers privacy requests.
+    privacy: Privacy | None = None
+    #: One for each side that is read one card at a time.
+    pollers: Mapping[str, Poller] = field(init=False)
+    #: The loop under way, if any; a new delivery wakes it.
+    _loop: Loop | None = field(default=None, init=False)
+    #: True at the start: another run may have stopped the link.
+    _was_stopped: bool = field(default=True, init=False)
+
+    def __post_init__(self) -> None:
+        budget = PollBudget(self.options.polls_per_second)
+        self.pollers = {
+            name: Poller(self.link, Polls(self.engine, self.store.vault, name, budget))
+            for name, side in self.link.sides.items()
+            if side.capabilities.read_batch_max == 1
+        }
+
+    @property
+    def engine(self) -> Engine:
+        return self.link.store.engine
+
+    @property
+    def store(self) -> Store:
+        return self.link.store
+
+    @property
+    def intake(self) -> Intake:
+        return self.matcher.intake
+
+    # --- one pass -------------------------------------------------------------------------------------------
+
+    def recover_ownership(self) -> None:
+        """Free what a worker that died has left, when the database admits one worker only; look at what
+        changed settings leave to be done.
+        """
+        if self.engine.dialect.name == "sqlite":
+            self.store.free_all(self.link.clock())
+        changed_rules.reconsider_after_rule_change(self.link)
+        self.intake.take_back(self.link.rules.brands.excludes, self.link.clock())
+
+    def check_sides(self) -> None:
+        """Raises SideError when a side cannot be used or is another than this ledger was made with."""
+        for side in self.link.sides.values():
+            check_identity(self.engine, side, self.link.currency, self.link.clock())
+
+    def read_limits(self, report: PassReport) -> None:
+        """Ask the sides how much one card may hold, so that nothing is sent that they would refuse."""
+        for name in self.limited:
+            self.guarded(report, name, lambda n=name: self._read_limit(n))  # type: ignore[misc]
+
+    def _read_limit(self, side: str) -> None:
+        found = self.limited[side].creation_limit()
+        minor = found[0] if found is not None and found[1] == self.link.currency else None
+        rules = self.link.rules
+        if side not in rules.sides or minor == rules.sides[side].card_limit_minor:
+            return
+        limited = replace(rules.sides[side], card_limit_minor=minor)
+        rules = replace(rules, sides={**rules.sides, side: limited})
+        self.link = replace(self.link, rules=rules)
+        self.matcher = replace(self.matcher, link=self.link)
+        # It may have been raised since these were decided, in this run or before it.
+        self.intake.make_due_over_limit(side, self.link.clock())
+
+    def sync_once(
+        self, progress: Progress = silent, *, sweep: bool = True, stop: threading.Event | None = None
+    ) -> PassReport:
+        """Read every feed, match every arrival, look at every card, and finish what can be finished.
+
+        Waits for quiet periods and throttles, up to `wait_seconds_max`; then reports what is left.
+        """
+        stop = stop or threading.Event()
+        report = PassReport()
+        self.recover_ownership()
+        run_id = self.start_run("sync")
+        self.read_limits(report)
+        for side in self.link.sides.values():
+            for feed in side.feeds:
+                self.guarded(report, side.name, lambda s=side, f=feed: self.feed_into(report, s, f))  # type: ignore[misc]
+                progress(f"reading {side.name} {feed.name}", report)
+        if not self.is_stopped():
+            self.match_all(report, run_id, progress, stop)
+        if sweep:
+            for side in self.link.sides.values():
+                self.guarded(report, side.name, lambda s=side: self._sweep_all(report, s, progress, stop))  # type: ignore[misc]
+        if not self.is_stopped():
+            self.guarded(report, "the link", lambda: self._add_missing(report))
+        self._work_until_quiet(report, run_id, progress, stop)
+        if not stop.is_set():
+            self.go_on(report)
+        for poller in self.pollers.values():
+            poller.record((), ())
+        self.end_run(run_id, report)
+        log.info("a pass is done", action="pass.done", run_id=run_id, **report.counts)
+        return report
+
+    def _add_missing(self, report: PassReport) -> None:
+        report.unfinished += add_missing(self.matcher)
+
+    def go_on(self, report: PassReport) -> None:
+        """What is done in several steps, and was cut short or could not be finished."""
+        self.guarded(report, "the link", lambda: self._assign(report))
+        if not self.is_stopped():
+            self.guarded(report, "the link", lambda: self._add_missing(report))
+        if self.notices is not None:
+            self.notices.send_due()
+
+    def _assign(self, report: PassReport) -> None:
+        report.unfinished += assign.go_on(self.link)
+
+    def feed_into(self, report: PassReport, side: Side, feed: Feed) -> None:
+        read = reader.read_feed(self.link, self.intake, side, feed)
+        report.hints += read.hints
+        report.arrived += read.arrived
+
+    def _sweep_all(self, report: PassReport, side: Side, progress: Progress, stop: threading.Event) -> None:
+        catalogue = self.catalogues.get(side.name)
+        if catalogue is not None:
+            sweep = ListSweep(self.link, self.intake, side.name, catalogue)
+            if sweep.is_worth_it():
+                self._sweep_list(report, sweep, progress, stop)
+                return
+        while not stop.is_set():
+            swept = self._sweep_slice(side)
+            report.swept += swept.looked_at
+            progress(f"looking at cards on {side.name}", report)
+            if swept.finished:
+                return
+
+    def _sweep_list(
+        self, report: PassReport, sweep: ListSweep, progress: Progress, stop: threading.Event
+    ) -> None:
+        """Have the side list its cards, and wait for it as long as one pass may."""
+        deadline = self.link.clock() + timedelta(seconds=self.options.wait_seconds_max)
+        while not stop.is_set() and self.link.clock() < deadline:
+            swept = sweep.step(stop.is_set)
+            report.swept += swept.looked_at
+            progress(f"looking at {sweep.side}'s list of its cards", report)
+            if swept.finished:
+                return
+            stop.wait(LIST_LOOK_SECONDS)
+        report.add_error(f"{sweep.side}: its list of cards is not ready; the next pass goes on with it.")
+
+    def _sweep_slice(self, side: Side) -> reader.Swept:
+        poller = self.pollers.get(side.name)
+        record = None if poller is None else poller.record
+        return reader.sweep(self.link, self.intake, side, self.options.sweep_slice, record)
+
+    def sweep_by_list(self, side: Side, stopping: Callable[[], bool]) -> reader.Swept | None:
+        """Go on with the side's list of its cards; None when none is due."""
+        catalogue = self.catalogues.get(side.name)
+        if catalogue is None:
+            return None
+        sweep = ListSweep(self.link, self.intake, side.name, catalogue)
+        return sweep.step(stopping) if sweep.is_due() else None
+
+    def look(self, side: Side) -> reader.Swept:
+        """Look at the next cards of a side: those that are worth it most, or simply the next."""
+        poller = self.pollers.get(side.name)
+        return self._sweep_slice(side) if poller is None else poller.poll()
+
+    def _saw(self, side: str, look: ReadRecord) -> None:
+        poller = self.pollers.get(side)
+        if poller is not None:
+            poller.saw(look)
+
+    def match_all(
+        self, report: PassReport, run_id: int | None, progress: Progress, stop: threading.Event
+    ) -> None:
+        with ThreadPoolExecutor(self.options.threads, "match") as pool:
+            while not stop.is_set():
+                due = self.intake.due_arrivals(self.link.clock(), ARRIVALS_BATCH)
+                # Those with a serial first and alone: a card without one may turn out to be theirs.
+                with_serial = [a for a in due if a.card.serial is not None]
+                batch = with_serial or due
+                if not batch:
+                    return
+                outcomes = list(pool.map(lambda a: self.matcher.match(a, run_id), batch))
+                report.met += outcomes.count(Matched.MET)
+                progress("matching cards", report)
+
+    def _work_until_quiet(
+        self, report: PassReport, run_id: int | None, progress: Progress, stop: threading.Event
+    ) -> None:
+        deadline = self.link.clock() + timedelta(seconds=self.options.wait_seconds_max)
+        with ThreadPoolExecutor(self.options.threads, "card") as pool:
+            while not stop.is_set():
+                report.worked += self._work_due(pool, run_id, report, progress, stop)
+                next_due = self._next_due()
+                if next_due is None or next_due > deadline or self._was_stopped:
+                    break
+                self.match_all(report, run_id, progress, stop)
+                pause = (next_due - self.link.clock()).total_seconds()
+                if pause > 0:
+                    progress("waiting for a quiet period", report)
+                    stop.wait(min(pause, 1.0))
+        report.unfinished = self._count_due()
+
+    def _work_due(
+        self,
+        pool: ThreadPoolExecutor,
+        run_id: int | None,
+        report: PassReport,
+        progress: Progress,
+        stop: threading.Event,
+    ) -> int:
+        """Work on due cards, each thread one card at a time, until none is due now."""
+        running: set[Future[Card | None]] = set()
+        worked = 0
+        while True:
+            free = self.options.threads * CLAIMS_PER_THREAD - len(running)
+            # Claimed by the batch, so that sides that read in batches are asked once for many.
+            if not stop.is_set() and free >= len(running):
+                running |= set(self.start_due(pool, free, run_id))
+            if not running:
+                return worked
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            worked += sum(self.ended_well(future, report) for future in done)
+            progress("bringing cards in step", report)
+
+    def start_due(
+        self, pool: ThreadPoolExecutor, limit: int, run_id: int | None
+    ) -> dict[Future[Card | None], Lease]:
+        """Claim up to `limit` due cards, look at them together, and work on each in a thread."""
+        leases = self._claim(limit)
+        # While each has a thread of its own, looking together would only keep the first waiting.
+        looked = prefetch(self.link, leases) if len(leases) > self.options.threads else {}
+        return {
+            pool.submit(reconcile, self.link, lease, run_id, looked.get(lease.card_id), self._saw): lease
+            for lease in leases
+        }
+
+    def _claim(self, limit: int) -> list[Lease]:
+        if self._was_stopped:
+            if self.is_stopped():
+                return []
+            self._was_stopped = False
+            self.link.brake.reset()
+        return self.store.claim_due(self.link.owner, self.link.clock(), self.link.lease_seconds, limit)
+
+    def _next_due(self) -> datetime | None:
+        with reading(self.engine) as connection:
+            # A card that is leased, whoever has it, can be had when its lease is over and not before.
+            free = cards.c.lease_until.is_(None)
+            moments = [
+                connection.execute(query).scalar_one()
+                for query in (
+                    select(func.min(cards.c.due_at)).where(free),
+                    select(func.min(cards.c.lease_until)),
+                    select(func.min(arrivals.c.due_at)),
+                )
+            ]
+        return min((m for m in moments if m is not None), default=None)
+
+    def _count_due(self) -> int:
+        with reading(self.engine) as connection:
+            return connection.execute(
+                select(func.count()).where(cards.c.due_at.is_not(None) | cards.c.lease_until.is_not(None))
+            ).scalar_one()
+
+    def guarded(self, report: PassReport, side: str, action: Callable[[], None]) -> None:
+        """One side's trouble does not keep the other from being read."""
+        try:
+            action()
+        except SideClosed as error:
+            self.link.on_closed(side, error)
+            report.add_error(f"{side}: {error}. {error.remedy}")
+        except (NotSent, Throttled, InDoubt) as error:
+            report.add_error(f"{side}: {error}.")
+        except BrakeTripped as error:
+            self._stop_link(error, report)
+
+    def _stop_link(self, error: BrakeTripped, report: PassReport) -> None:
+        self._was_stopped = True
+        self.intake.report(error.conflict, self.link.clock())
+        log.error("the link has stopped", action="brake.tripped", cause=error.conflict.cause)
+        report.add_error(str(error))
+
+    def is_stopped(self) -> bool:
+        """Whether a brake keeps the link from writing; a person resumes it."""
+        return bool(stopped_by(self.engine))
+
+    def ended_well(self, future: Future[Card | None], report: PassReport) -> bool:
+        """Whether the work on a card ended by itself; if not, its lease runs out and it is taken up again."""
+        error = future.exception()
+        if error is None:
+            return True
+        if isinstance(error, BrakeTripped):
+            self._stop_link(error, report)
+            return False
+        log.error("a card could not be worked on", action="card.failed", error=type(error).__name__)
+        report.add_error(f"a card could not be worked on ({type(error).__name__}); see the log")
+        return False
+
+    def start_run(self, kind: str) -> int:
+        with self.engine.begin() as connection:
+            run_id: int = connection.execute(
+                insert(runs).values(kind=kind, started_at=self.link.clock(), counts={}).returning(runs.c.id)
+            ).scalar_one()
+        return run_id
+
+    def end_run(self, run_id: int, report: PassReport) -> None:
+        outcome = "failed" if report.errors or report.unfinished else "done"
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(runs)
+                .where(runs.c.id == run_id)
+                .values(ended_at=self.link.clock(), outcome=outcome, counts=report.counts)
+            )
+
+    # --- webhooks -------------------------------------------------------------------------------------------
+
+    def hear(self, report: PassReport, side: str) -> ProcessedDeliveries:
+        """Ask a side about its deliveries that came."""
+        told = DeliveryProcessor(self.inbox, self.link, self.listeners, self.privacy).hear(side)
+        report.hints += told.hints
+        report.arrived += told.arrived
+        for error in told.errors:
+            report.add_error(error)
+        for side_name, closed in told.closed.items():
+            self.link.on_closed(side_name, closed)
+            self._stop_link(access_revoked(side_name, closed), report)
+        return told
+
+    @property
+    def inbox(self) -> Inbox:
+        return Inbox(self.intake)
+
+    def keep_subscribed(self, report: PassReport) -> None:
+        """Have the sides deliver their webhooks to this worker's console."""
+        for subscriber, url in self.subscribers:
+            self.guarded(
+                report,
+                subscriber.name,
+                lambda s=subscriber, u=url: keep_subscribed(self.engine, s, u, self.link.clock()),  # type: ignore[misc]
+            )
+
+    # --- for ever -------------------------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> bool:
+        """Work until `stop` is set; then finish what is held within DRAIN_SECONDS.
+
+        Returns False when a call was still under way at the end of that time; what it did is found out at the
+        next start.
+        """
+        self.recover_ownership()
+        run_id = self.start_run("run")
+        loop = self._loop = Loop(self, run_id)
+        self.read_limits(loop.report)
+        loop.start()
+        log.info("the worker has started", action="run.started", run_id=run_id, sides=sorted(self.link.sides))
+        stop.wait()
+        self._loop = None
+        drained = loop.drain(DRAIN_SECONDS)
+        self.end_run(run_id, loop.report)
+        log.info(
+            "the worker has stopped",
+            action="run.stopped",
+            run_id=run_id,
+            drained=drained,
+            **loop.report.counts,
+        )
+        return drained
+
+    def wake(self, side: str, kept: StoreResult) -> None:
+        """A delivery was stored: go on with it now. Safe from any thread, and when nothing runs."""
+        loop = self._loop
+        if loop is not None:
+            loop.wake(side, kept)
