@@ -36,7 +36,8 @@ from sync.arrivals.match import Matcher
 from sync.ledger import views
 from sync.ledger.cards.pool import Pool
 from sync.ledger.cards.store import Store
-from sync.ledger.database.engine import LedgerUnavailable, check_engine, open_engine
+from sync.ledger.database.engine import LedgerUnavailable, check_engine, database_file, open_engine
+from sync.ledger.database.generation import Generation
 from sync.ledger.database.migrations import upgrade
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.incoming.marks import switched_on_since
@@ -316,9 +317,22 @@ def build_worker(
     worker.subscribers = [
         (side, webhook_url(settings, name)) for name, side in sides.items() if isinstance(side, ShopifySide)
     ]
+    worker.generation = Generation(ledger.engine, generation_file(settings, ledger.engine))
     worker.notices = notices_of(settings, ledger)
     worker.privacy = Privacy(ledger.engine, ledger.vault, now, _privacy_folder(ledger.engine))
     return worker
+
+
+def generation_file(settings: Settings, engine: Engine) -> Path | None:
+    """Where the ledger's generation is kept: beside the key, or beside a ledger whose key is elsewhere."""
+    database = database_file(engine)
+    key = None if settings.key is not None else key_path(settings)
+    folder = key.parent if key is not None else database.parent if database is not None else None
+    if folder is None:
+        return None
+    url = engine.url
+    name = database.name if database is not None else f"{url.host or 'local'}-{url.database}"
+    return folder / f"{name}.generation"
 
 
 def bulk_of(sides: Mapping[str, Side]) -> dict[str, ShopifyBulk]:

@@ -10,10 +10,10 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
-from cli.build import Ledger, build_worker, bulk_of, open_ledger, worker_options
+from cli.build import Ledger, build_worker, bulk_of, generation_file, open_ledger, worker_options
 from cli.output import ExitCode, Output, plural, rows, table
 from cli.session import check_sides, opened_sides, report_closed
 from cli.show import signed
@@ -24,6 +24,7 @@ from mappings.money import format_money
 from mappings.serials import mask
 from sync.ledger import views
 from sync.ledger.database.engine import open_engine
+from sync.ledger.database.generation import Generation, fall_behind
 from sync.ledger.database.migrations import upgrade
 from sync.ledger.database.replica import replicate
 from sync.ledger.secrets.vault import Vault, make_key
@@ -57,12 +58,22 @@ class Planned:
     expires_on: date | None
 
 
-def dry_run(settings: Settings, output: Output, stop: threading.Event) -> int:
-    """Print every effect that would follow; nothing is written to the sides or to the ledger."""
+def dry_run(
+    settings: Settings,
+    output: Output,
+    stop: threading.Event,
+    *,
+    name: str = "sync --dry-run",
+    doubt: str | None = None,
+) -> int:
+    """Print every effect that would follow; nothing is written to the sides or to the ledger.
+
+    `doubt` says why the ledger is to count as one that may not be the newest.
+    """
     with opened_sides(settings, stop) as sides, _scratch_ledger(settings) as ledger:
         rehearsed = {name: RehearsedSide(side) for name, side in sides.items()}
         known = views.newest_conflict(ledger.engine)
-        report = _rehearse(settings, ledger, sides, rehearsed, stop)
+        report = _rehearse(settings, ledger, sides, rehearsed, stop, doubt or doubt_of(settings))
         waiting = list(views.list_conflicts(ledger.engine))
         asked = [_asked(ledger, conflict) for conflict in waiting if conflict.id > known]
     planned = [_planned(name, effect) for name, side in rehearsed.items() for effect in side.effects]
@@ -77,7 +88,7 @@ def dry_run(settings: Settings, output: Output, stop: threading.Event) -> int:
         output.note(f"error: {error}")
     code = ExitCode.FAILED if report.errors or stop.is_set() else ExitCode.IN_STEP
     output.emit(
-        "sync --dry-run",
+        name,
         {
             "dry_run": True,
             "effects": planned,
@@ -96,12 +107,20 @@ def _rehearse(
     sides: Mapping[str, Side],
     rehearsed: Mapping[str, Side],
     stop: threading.Event,
+    doubt: str | None,
 ) -> PassReport:
     """One pass over the copy. What only reads is asked of the sides themselves."""
     # What waits for a quiet period in a real pass would wait here for nothing.
     options = WorkerOptions(threads=worker_options(settings).threads, wait_seconds_max=0.0)
     worker = build_worker(settings, ledger, rehearsed, report_closed, options)
     worker.limited = bulk_of(sides)
+    # A dry run is no run of the ledger.
+    worker.generation = None
+    if doubt is not None:
+        # Nothing is sent, so what an older run has sent need not be waited for.
+        since = worker.link.clock() - timedelta(seconds=worker.link.quiet_seconds)
+        with ledger.engine.begin() as connection:
+            fall_behind(connection, doubt, since)
     check_sides(worker)
     return worker.sync_once(stop=stop)
 
@@ -179,6 +198,14 @@ def _scratch_ledger(settings: Settings) -> Iterator[Ledger]:
             yield Ledger(engine, vault)
         finally:
             engine.dispose()
+
+
+def doubt_of(settings: Settings) -> str | None:
+    """Why the ledger may not be the newest, if so."""
+    if not _exists(settings):
+        return None
+    with open_ledger(settings) as ledger:
+        return Generation(ledger.engine, generation_file(settings, ledger.engine)).doubt()
 
 
 def _exists(settings: Settings) -> bool:

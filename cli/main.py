@@ -8,7 +8,19 @@ from collections.abc import Sequence
 
 import typer
 
-from cli.commands import audit, cards, conflicts, demo, doctor, importer, pool, privacy, shopify, status
+from cli.commands import (
+    audit,
+    cards,
+    conflicts,
+    demo,
+    doctor,
+    importer,
+    pool,
+    privacy,
+    recover,
+    shopify,
+    status,
+)
 from cli.commands import config as config_command
 from cli.commands import sandbox as sandbox_command
 from cli.commands import sync as sync_command
@@ -34,6 +46,8 @@ app.command("run")(sync_command.run)
 app.command("status")(status.status)
 app.command("resume")(status.resume)
 app.command("audit")(audit.audit)
+app.command("backup")(recover.backup)
+app.command("recover")(recover.recover)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cards.app, name="cards")
 app.add_typer(conflicts.app, name="conflicts")

@@ -5,7 +5,7 @@ All amounts are integer minor units of the card's currency. Nothing here does I/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -70,6 +70,11 @@ class ConflictKind(StrEnum):
     #: The buyer of a new card was not told of it, or nobody knows whether.
     NOTIFICATION = "notification"
     BOOKS_DISAGREE = "books_disagree"
+    #: The ledger was put back to an earlier state, and for some cards the sides' books do not say what
+    #: followed.
+    LEDGER_BEHIND = "ledger_behind"
+    #: A side shows a new effect of giftsync's that this ledger did not make: another one is at work.
+    SECOND_LEDGER = "second_ledger"
     POOL_EMPTY = "pool_empty"
     BRAKE = "brake"
 
@@ -201,6 +206,9 @@ class Card:
     presences: tuple[Presence, ...]
     #: First contact found two balances: nothing is decided until a person does.
     held: bool = False
+    #: The ledger may lack what a newer one did with this card: the sides' books are read before anything is
+    #: decided. With `held`: they do not say it, and a person has to.
+    behind: bool = False
     #: Causes of its open conflicts, and the money at stake in each.
     causes: Mapping[str, int] = field(default_factory=dict)
     version: int = 0
@@ -258,6 +266,47 @@ class NewIntent:
     expires_before: date | None = None
     note: str = ""
     brand: str | None = None
+    #: An effect of a newer ledger that this one has lost, read back from the side's book: it is recorded as
+    #: applied, under the marker that it has there.
+    lost: LostEffect | None = None
+
+
+@dataclass(frozen=True)
+class LostEffect:
+    """An effect of giftsync's that a side shows and this ledger did not make."""
+
+    marker: str
+    #: Signed change of the card's balance there.
+    amount_minor: int
+    #: The side's own id of the entry, order or card.
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a side's feed told of a card since the ledger was put back, oldest first."""
+
+    #: None where a customer moved the card.
+    marker: str | None
+    #: Signed; None: the side does not show how much.
+    amount_minor: int | None
+    reference: str
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What is known beside the observations of what was done to a card, by side."""
+
+    #: What feeds told.
+    told: Mapping[str, Sequence[Told]] = field(default_factory=dict)
+    #: Sides that list no entries, but whose feeds are known to show giftsync's effects.
+    show_ours: frozenset[str] = frozenset()
+    #: Of a ledger that was current until a second one was found: what it knows that customers did, by side,
+    #: oldest first. The second one may have mirrored that as well.
+    history: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    #: Where the hub's card is not yet: the create with which a newer ledger made it; None: of how much is not
+    #: known.
+    made: Mapping[str, LostEffect | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from cli.show import exit_code_of, show_status, status_json
 from sync.feeds import subscriptions
 from sync.ledger import views
 from sync.ledger.incoming.looks import looks
-from sync.model import ConflictKind
-from sync.reconcile.brakes import stopped_by
+from sync.reconcile.brakes import STOPPING, stopped_by
 from sync.support import settle
 
 
@@ -57,9 +56,7 @@ def resume(
     settings = load_settings(config)
     with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
         brakes = [
-            one
-            for one in views.list_conflicts(ledger.engine)
-            if one.kind == ConflictKind.BRAKE and one.card_id is None
+            one for one in views.list_conflicts(ledger.engine) if one.kind in STOPPING and one.card_id is None
         ]
         if brakes:
             link = build_worker(settings, ledger, sides, report_closed).link

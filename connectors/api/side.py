@@ -181,11 +181,38 @@ class Hint:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """An effect of giftsync's own that a feed shows; the rest is read only if the ledger does not know it."""
+
+    marker: str
+    #: The side's own id of what shows it, such as an order.
+    reference: str
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What a feed's line says of one card: how much was moved, and by whom."""
+
+    card: CardRef
+    #: None: not by giftsync.
+    marker: str | None
+    #: Signed: money in is positive. None: the side does not show it, or not yet as final.
+    amount_minor: int | None
+    #: The same each time that it is told.
+    reference: str
+    at: datetime | None
+
+
+@dataclass(frozen=True)
 class HintPage:
     """Some hints, and the cursor to continue from once they are stored."""
 
     hints: Sequence[Hint]
     cursor: str
+    #: Of a side that lists no entries: what giftsync itself did there.
+    traces: Sequence[Trace] = ()
+    #: The same for what others did, as far as the feed has read it anyway.
+    moved: Sequence[Traced] = ()
 
 
 @dataclass(frozen=True)
@@ -342,6 +369,14 @@ class Side(Protocol):
     def usage(self) -> Usage: ...
 
     def close(self) -> None: ...
+
+
+class Tracer(Protocol):
+    """A side that lists no entries of a card, but whose feed shows what giftsync did."""
+
+    def trace(self, traces: Sequence[Trace]) -> Sequence[Traced]:
+        """What these did to which cards. Raises like every read."""
+        ...
 
 
 class Listener(Protocol):

@@ -98,6 +98,8 @@ class FlowOrder:
     settlements: tuple[FlowSettlement, ...]
     #: The customer, as far as the order shows how to reach them.
     contact: Contact | None = None
+    #: `ORDER`, or the configured word for a return.
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,7 @@ def parse_order(payload: object) -> FlowOrder:
         items=tuple(_parse_item(item) for item in _objects(order, "items")),
         settlements=tuple(_parse_settlement(one) for one in _objects(order, "settlements")),
         contact=_parse_contact(order.get("customerAddress")),
+        kind=loose_text(order, "type"),
     )
 
 

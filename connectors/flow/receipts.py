@@ -15,10 +15,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from connectors.api.errors import InDoubt, SideClosed
-from connectors.api.side import CardRef, Hint, HintPage
+from connectors.api.side import CardRef, Hint, HintPage, Trace, Traced
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
-from connectors.flow.mapping import instant_text, is_ours, marker_of_order
+from connectors.flow.mapping import (
+    SettlementFate,
+    instant_text,
+    is_ours,
+    marker_of_order,
+    minor_from_x100,
+    settlement_fate,
+)
 from connectors.flow.model import (
     FlowOrder,
     FlowReceipt,
@@ -30,6 +37,7 @@ from connectors.flow.model import (
 )
 from connectors.flow.settings import READS_AT_ONCE, FlowSettings
 from connectors.kit.parallel import in_order
+from mappings.money import MoneyError
 
 logger = logging.getLogger(__name__)
 
@@ -153,13 +161,13 @@ class ReceiptFeed:
                 raise InDoubt("Flow answers the same page of receipts again")
             previous = uids
             news = [one for one in receipts if one.uid not in cursor.known]
-            hints, seen = self._read_orders(news, first_pass=cursor.since is None)
+            found, seen = self._read_orders(news, first_pass=cursor.since is None)
             number = page.number if page.number is not None else (cursor.page or 1)
             cursor = cursor.after_page(number + 1, len(receipts), seen, self._overlap)
             if not receipts or (page.total is not None and cursor.count >= page.total):
-                yield HintPage(hints, cursor.after_pass(self._overlap).dump())
+                yield replace(found, cursor=cursor.after_pass(self._overlap).dump())
                 return
-            yield HintPage(hints, cursor.dump())
+            yield replace(found, cursor=cursor.dump())
         raise InDoubt("Flow's receipts do not end")
 
     def _search(self, cursor: Cursor) -> Page:
@@ -173,16 +181,18 @@ class ReceiptFeed:
 
     def _read_orders(
         self, receipts: Sequence[FlowReceipt], *, first_pass: bool
-    ) -> tuple[list[Hint], dict[str, datetime]]:
-        """The hints of some receipts, and when each of these settled.
+    ) -> tuple[HintPage, dict[str, datetime]]:
+        """What some receipts tell, still without a cursor, and when each of these settled.
 
-        Orders of our own are no news. But the first pass tells of them as well: it may be the first one of a
-        new ledger, and then another ledger made them.
+        Orders of our own are no news, and are traces only. But the first pass tells of them as well: it may
+        be the first one of a new ledger, and then another ledger made them.
         """
         told = [one for one in receipts if first_pass or not is_ours(one.external_number)]
         uids = list(dict.fromkeys(one.order_uid for one in told))
         orders = dict(zip(uids, in_order(self._order, uids, READS_AT_ONCE), strict=True))
         hints: list[Hint] = []
+        traces: dict[str, Trace] = {}
+        moved: list[Traced] = []
         seen: dict[str, datetime] = {}
         hinted: set[str] = set()
         for receipt in receipts:
@@ -190,11 +200,57 @@ class ReceiptFeed:
             settled_at = receipt.settled_at or _settled_at(order)
             if settled_at is not None:
                 seen[receipt.uid] = settled_at
-            if order is None or order.uid in hinted or (is_ours(order.external_number) and not first_pass):
+            marker = marker_of_order(receipt.external_number if order is None else order.external_number)
+            if marker is not None:
+                traces[receipt.order_uid] = Trace(marker, receipt.order_uid)
+            if order is None or order.uid in hinted or (marker is not None and not first_pass):
                 continue
             hinted.add(order.uid)
             hints += self.hints_of(order, receipt.settled_at)
-        return hints, seen
+            if marker is None:
+                moved += self._moves_of(order, receipt.settled_at)
+        return HintPage(hints, "", list(traces.values()), moved), seen
+
+    def trace(self, traces: Sequence[Trace]) -> list[Traced]:
+        """See `Tracer.trace`: one read for each order, a few at a time."""
+        uids = list(dict.fromkeys(one.reference for one in traces))
+        orders = in_order(self._client.order, uids, READS_AT_ONCE)
+        return [move for order in orders for move in self._moves_of(order, None)]
+
+    def _moves_of(self, order: FlowOrder, settled_at: datetime | None) -> list[Traced]:
+        """How much the order moved on which cards: those that it was paid with, and those that it sold."""
+        method = self._discovery.method()
+        marker = marker_of_order(order.external_number)
+        at = settled_at or _settled_at(order)
+        words = self._settings.settlement_words
+        fates = [settlement_fate(one.state, one.status, words) for one in order.settlements]
+        moves: list[Traced] = []
+        for n, (one, fate) in enumerate(zip(order.settlements, fates, strict=True)):
+            serial = serial_of(one.parameters.get(method.number_key))
+            if one.code != method.settlement_code or serial is None or fate is SettlementFate.DECLINED:
+                continue
+            is_refund = order.kind == self._settings.return_order_type or one.amount_x100 < 0
+            x100 = abs(one.amount_x100) if is_refund else -one.amount_x100
+            final = fate is SettlementFate.FINAL
+            reference = f"{order.uid}:{n}"
+            moves.append(
+                Traced(CardRef(serial=serial), marker, self._minor(x100) if final else None, reference, at)
+            )
+        is_settled = SettlementFate.FINAL in fates
+        for n, item in enumerate(order.items):
+            serial = item.number(self._settings.item_number_field)
+            if serial is None or not (is_settled or set(fates) - {SettlementFate.DECLINED}):
+                continue
+            minor = None if item.price_x100 is None or not is_settled else self._minor(item.price_x100)
+            moves.append(Traced(CardRef(serial=serial), marker, minor, f"{order.uid}:item {n}", at))
+        return moves
+
+    def _minor(self, x100: int) -> int | None:
+        try:
+            sign = -1 if x100 < 0 else 1
+            return sign * minor_from_x100(abs(x100), self._discovery.currency())
+        except MoneyError:
+            return None
 
     def _order(self, order_uid: str) -> FlowOrder | None:
         try:

@@ -27,6 +27,8 @@ from connectors.api.side import (
     Observation,
     Save,
     Seen,
+    Trace,
+    Traced,
     Unreadable,
     Usage,
 )
@@ -173,6 +175,13 @@ class FlowSide:
         if feed != FEED:
             raise ValueError(f"Flow has no feed {feed!r}")
         return self._receipts.read(cursor)
+
+    def trace(self, traces: Sequence[Trace]) -> Sequence[Traced]:
+        """See `Tracer.trace`. Raises InDoubt for an order that Flow does not show any more."""
+        try:
+            return self._receipts.trace(traces)
+        except Rejected as rejected:
+            raise InDoubt(f"Flow does not show an order that giftsync made: {rejected}") from None
 
     def hints_of_order(self, order_uid: str) -> list[Hint]:
         """The cards that one order concerns: for a webhook, which names only the order (flow.md §6).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from connectors.api.side import (
     Applied,
@@ -17,6 +18,9 @@ from connectors.api.side import (
     Observation,
     Save,
     Side,
+    Trace,
+    Traced,
+    Tracer,
     Usage,
 )
 from mappings.serials import Serial
@@ -63,6 +67,10 @@ class RehearsedSide:
 
     def hints(self, feed: str, cursor: str | None) -> Iterator[HintPage]:
         return self._side.hints(feed, cursor)
+
+    def trace(self, traces: Sequence[Trace]) -> Sequence[Traced]:
+        """Of a side that can; see `Tracer.trace`."""
+        return cast(Tracer, self._side).trace(traces)
 
     def usage(self) -> Usage:
         return self._side.usage()

@@ -15,11 +15,11 @@ from itertools import pairwise
 from typing import Any, Final
 
 from connectors.api.errors import SideError
-from connectors.api.side import CardRef, Feed, Hint, HintPage
+from connectors.api.side import CardRef, Feed, Hint, HintPage, Traced
 from connectors.shopify import operations
 from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient
-from connectors.shopify.mapping import GATEWAY, instant_of, marker_of, paid_card, receipt_of
+from connectors.shopify.mapping import GATEWAY, instant_of, marker_of, money_of, paid_card, receipt_of
 from connectors.shopify.operations import Operation
 from connectors.shopify.shape import (
     Json,
@@ -33,6 +33,7 @@ from connectors.shopify.shape import (
     optional_text,
     text_of,
 )
+from mappings.money import MoneyError
 
 NEW_CARDS: Final = "new_cards"
 UPDATED_CARDS: Final = "updated_cards"
@@ -121,7 +122,9 @@ class FeedReader:
                 operations.UPDATED_CARDS, self._backward(cursor), lambda card: [card_hint(card, feed)]
             )
         if feed == ORDERS:
-            return self._updates(operations.UPDATED_ORDERS, self._backward(cursor), payment_hints)
+            return self._updates(
+                operations.UPDATED_ORDERS, self._backward(cursor), payment_hints, payments_of
+            )
         raise ValueError(f"Shopify has no feed {feed!r}")
 
     def hints_of_orders(self, ids: Sequence[str]) -> dict[str, Sequence[Hint] | SideError]:
@@ -162,7 +165,11 @@ class FeedReader:
                 return
 
     def _updates(
-        self, operation: Operation, cursor: BackwardCursor, hints_of: Callable[[Json], Sequence[Hint]]
+        self,
+        operation: Operation,
+        cursor: BackwardCursor,
+        hints_of: Callable[[Json], Sequence[Hint]],
+        moves_of: Callable[[Json], Sequence[Traced]] = lambda row: (),
     ) -> Iterator[HintPage]:
         """Rows from the newest update down to the watermark, and a little below it.
 
@@ -184,7 +191,11 @@ class FeedReader:
             else:
                 cursor = replace(cursor, newest=newest.isoformat(), after=after)
             fresh = [row for row, at in zip(rows, updated, strict=True) if at >= cutoff]
-            yield HintPage([hint for row in fresh for hint in hints_of(row)], json.dumps(asdict(cursor)))
+            yield HintPage(
+                [hint for row in fresh for hint in hints_of(row)],
+                json.dumps(asdict(cursor)),
+                moved=[move for row in fresh for move in moves_of(row)],
+            )
             if cursor.after is None:
                 return
 
@@ -245,6 +256,28 @@ def payment_hints(order: Json) -> list[Hint]:
             )
         )
     return hints
+
+
+#: How a successful payment moves the card: what is only authorized has not moved it.
+_SIGNS: Final = {"SALE": -1, "CAPTURE": -1, "REFUND": 1, "VOID": 0, "AUTHORIZATION": 0}
+
+
+def payments_of(order: Json) -> list[Traced]:
+    """How much the order moved on which cards, as far as it shows that."""
+    moves = []
+    for payment in objects_of(order, "transactions"):
+        native_id = paid_card(receipt_of(payment.get("receiptJson")))
+        sign = _SIGNS.get(optional_text(payment, "kind") or "", 0)
+        succeeded = optional_text(payment, "status") == "SUCCESS"
+        if optional_text(payment, "gateway") != GATEWAY or native_id is None or not sign or not succeeded:
+            continue
+        try:
+            minor, _ = money_of(object_of(payment, "amountSet"), "shopMoney")
+        except (Misshapen, MoneyError):
+            continue  # The card's balance tells the amount as well.
+        at = instant_of(payment, "processedAt") if payment.get("processedAt") else None
+        moves.append(Traced(CardRef(native_id), None, sign * minor, text_of(payment, "id"), at))
+    return moves
 
 
 def _is_below(updated: Sequence[datetime], cutoff: datetime) -> bool:

@@ -169,7 +169,10 @@ query GiftsyncUpdatedOrders($first: Int!, $after: String) {
       id
       name
       updatedAt
-      transactions { id gateway processedAt receiptJson }
+      transactions {
+        id kind status gateway processedAt receiptJson
+        amountSet { shopMoney { amount currencyCode } }
+      }
     }
     pageInfo { hasNextPage endCursor }
   }

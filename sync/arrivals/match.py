@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -25,6 +24,7 @@ from mappings.notes import pos_note
 from mappings.serials import Serial, SerialError, lengthened, mask
 from sync.decisions import protocol
 from sync.decisions.first_contact import may_be_store_card
+from sync.ledger.cards.creates import markers, source_of
 from sync.ledger.cards.pool import LOW_WATER, Pool, PoolNumber
 from sync.ledger.cards.store import AlreadyThere
 from sync.ledger.incoming.intake import Arrival, Intake
@@ -63,6 +63,17 @@ class Deferred(Exception):
 
 
 @dataclass(frozen=True)
+class Number:
+    """A number for a card on another side."""
+
+    serial: Serial
+    #: None: it is not of the pool.
+    pooled: PoolNumber | None
+    #: The card that has it there already: a ledger that was lost has made it.
+    there: Seen | None = None
+
+
+@dataclass(frozen=True)
 class Matcher:
     """Matches arrivals by serial, and has others made where there is none."""
 
@@ -71,9 +82,9 @@ class Matcher:
     pool: Pool
     #: The first digits of POS numbers that giftsync makes itself; None: only pool numbers are used.
     serial_prefix: str | None
-    random_digits: Callable[[int], str] = field(
-        default=lambda n: "".join(random.SystemRandom().choices("0123456789", k=n))
-    )
+    #: Makes so many digits for a number; None: they are derived from the key and the card, so that a ledger
+    #: which was lost and begins anew finds the number that the card has.
+    make_digits: Callable[[int], str] | None = None
     #: Numbers that are too short for another side are made longer there, by `mappings.serials.lengthened`.
     lengthens: bool = False
 
@@ -131,7 +142,9 @@ class Matcher:
             # It may be the card that one of our own creates is making right now.
             raise Deferred
         side = self.link.sides[arrival.side]
-        seen = _read(lambda: next(iter(side.observe([arrival.card]))))
+        # With its entries, so that what stands in the card's book by now is not taken for news later.
+        entries = side.capabilities.lists_entries
+        seen = _read(lambda: next(iter(side.observe([arrival.card], entries=entries))))
         if isinstance(seen, Absent):
             self.intake.drop(arrival)
             return Matched.GONE
@@ -159,11 +172,15 @@ class Matcher:
                 continue
             if serial is None:
                 brand = self.link.rules.brands.translate(arrival.side, seen.brand, name)
-                made = self.number_for(name, other, brand)
-                if made is not None:
-                    number = number or made[1]
+                made = self.number_for(name, other, brand, source_of(arrival.side, seen.native_id))
+                if made is None:
+                    continue
+                number = number or made.pooled
+                if made.there is not None:
+                    shown[name] = _with_serial(made.there, made.serial)
+                else:
                     note = pos_note(seen.last_chars, arrival.details)
-                    others.append(to_create(name, made[0], brand, note))
+                    others.append(to_create(name, made.serial, brand, note))
                 continue
             theirs, reason = self.serial_for(other, serial)
             if reason is not None:
@@ -219,6 +236,8 @@ class Matcher:
             self.intake.make_due([known], self.link.clock())
             self.intake.drop(arrival)
             return Matched.KNOWN
+        if self.intake.is_awaited(marker, arrival.side):
+            raise Deferred  # The card that it was made for is about to be met.
         last_chars = arrival.last_chars or seen.last_chars
         words = f"••••{last_chars} on {arrival.side} was made by a giftsync with another ledger."
         proposal = (
@@ -333,34 +352,56 @@ class Matcher:
         )
         return False
 
-    def number_for(
-        self, name: str, other: Side, brand: str | None
-    ) -> tuple[Serial, PoolNumber | None] | None:
-        """A number for a card whose serial only its owner knows: from the pool, else with the prefix."""
+    def number_for(self, name: str, other: Side, brand: str | None, source: str) -> Number | None:
+        """A number for a card whose serial only its owner knows: from the pool, else with the prefix.
+
+        Where a ledger that was lost has made the card there already, it is the number of that one. `source`
+        is the card, by its id on its own side.
+        """
+        vault = self.link.store.vault
+        ours = markers([source], name, vault)
+        made = self.intake.arrived_by(name, ours)
+        if made is not None:
+            there = self._made_there(other, made, ours)
+            if there is not None:
+                return there
         if not self.link.rules.sides[name].creates:
             return None
-        for _ in range(NUMBERS_TRIED_MAX):
+        for attempt in range(NUMBERS_TRIED_MAX):
             pooled = self.pool.next_free(name, brand)
             if pooled is not None:
-                if self._is_unused(other, pooled.serial):
-                    return pooled.serial, pooled
-                self.pool.retire(pooled, self.link.clock())
+                serial = pooled.serial
             elif self.serial_prefix is not None:
-                digits = self.random_digits(NUMBER_LENGTH - len(self.serial_prefix))
+                missing = NUMBER_LENGTH - len(self.serial_prefix)
+                digits = (
+                    vault.create_digits(source, name, attempt, missing)
+                    if self.make_digits is None
+                    else self.make_digits(missing)
+                )
                 serial = Serial(self.serial_prefix + digits)
-                if self._is_unused(other, serial):
-                    return serial, None
             else:
                 self._report_empty_pool(name)
                 raise Deferred
+            found = _read(lambda s=serial: other.lookup(s))  # type: ignore[misc]
+            if isinstance(found, Unreadable):
+                raise Deferred
+            if _is_unused(found):
+                return Number(serial, pooled)
+            if isinstance(found, Seen) and found.created_by in ours:
+                return Number(serial, pooled, found)
+            if pooled is not None:
+                self.pool.retire(pooled, self.link.clock())
         raise Deferred
 
-    def _is_unused(self, other: Side, serial: Serial) -> bool:
-        """Free on that side: not there, or a generated card that waits to be issued."""
-        there = _read(lambda: other.lookup(serial))
-        if isinstance(there, Unreadable):
+    def _made_there(self, other: Side, card: CardRef, ours: Collection[str]) -> Number | None:
+        """The card that a lost ledger made on that side, as it is there now."""
+        found = _read(lambda: next(iter(other.observe([card]))))
+        if isinstance(found, Unreadable):
             raise Deferred
-        return isinstance(there, Absent) or (there.status is CardStatus.INACTIVE and there.balance_minor == 0)
+        serial = card.serial or (found.serial if isinstance(found, Seen) else None)
+        if not isinstance(found, Seen) or found.created_by not in {*ours, None} or serial is None:
+            return None
+        return Number(serial, None, found)
 
     def _report_empty_pool(self, name: str) -> None:
         self.intake.report(
@@ -405,3 +446,10 @@ def _bad_serial(side: str, seen: Seen, reason: str) -> NewConflict:
 
 def _also(decision: Decision, refused: list[NewConflict]) -> Decision:
     return replace(decision, conflicts=decision.conflicts + tuple(refused))
+
+
+def _is_unused(there: Observation) -> bool:
+    """Whether a number is free on a side: not there, or of a generated card that waits to be issued."""
+    return isinstance(there, Absent) or (
+        isinstance(there, Seen) and there.status is CardStatus.INACTIVE and there.balance_minor == 0
+    )

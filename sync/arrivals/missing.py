@@ -12,6 +12,7 @@ from mappings.lifecycle import CardStatus
 from mappings.notes import pos_note
 from sync.arrivals.match import Deferred, Matcher
 from sync.crashpoints import crashpoint
+from sync.ledger.cards.creates import source_of
 from sync.ledger.cards.pool import PoolNumber
 from sync.ledger.cards.store import AlreadyThere, Lease, consume
 from sync.ledger.database.engine import reading
@@ -123,10 +124,11 @@ def _add_leased(matcher: Matcher, lease: Lease, card: Card, side: str) -> bool:
             return True
     else:
         arrival = _as_arrival(link.store.engine, card)
-        found = matcher.number_for(side, other, brand)
+        p = _first_of(card.presences)
+        found = matcher.number_for(side, other, brand, source_of(p.side, p.native_id or ""))
         if found is None:
             return True
-        serial, number = found
+        serial, number = found.serial, found.pooled
         note = pos_note(arrival.last_chars, arrival.details)
     # It is looked for before it is created: the side may have had the card all along.
     p = replace(to_create(side, serial, brand, note), stale=True)

@@ -18,8 +18,13 @@ def landings(seen: Seen) -> Mapping[str, int]:
 
 
 def newest(seen: Seen, cursor: str | None) -> str | None:
-    """The entry up to which the side's book has been read; unchanged when none were read."""
-    return seen.entries[-1].native_id if seen.entries else cursor
+    """The entry up to which the side's book has been read; unchanged when none were read.
+
+    A book that was read when it had no entries yet has an empty cursor, one that was never read has none.
+    """
+    if seen.entries is None:
+        return cursor
+    return seen.entries[-1].native_id if seen.entries else cursor or ""
 
 
 def explain(p: Presence, seen: Seen, d: int, marked: Mapping[str, KnownMarker]) -> Mapping[str, object]:

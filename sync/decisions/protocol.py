@@ -12,14 +12,14 @@ side p will show once every intent recorded for it has landed and nobody else ha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
 from connectors.api.errors import Refusal
 from connectors.api.side import Absent, EffectKind, Observation, Seen, Unreadable
 from mappings.lifecycle import CardStatus
-from sync.decisions import causes, evidence, first_contact, notification, status_and_expiry
+from sync.decisions import causes, evidence, first_contact, lost, notification, status_and_expiry
 from sync.decisions.draft import Draft
 from sync.model import (
     Card,
@@ -31,12 +31,14 @@ from sync.model import (
     IntentState,
     KnownMarker,
     LinkRules,
+    LostEffect,
     MovementKind,
     NewConflict,
     NewIntent,
     Observations,
     Overdraft,
     Presence,
+    Traces,
 )
 
 #: A race explains itself when the presence is observed; after so many refusals that nothing explains, a
@@ -52,13 +54,25 @@ def observe(
     rules: LinkRules,
     today: date,
     marked: Mapping[str, KnownMarker] | None = None,
+    traces: Traces | None = None,
 ) -> Decision:
     """Steps 1 and 2, as one decision: take in what the sides showed, then settle what is owed.
 
-    `marked` tells, for our markers among the observed entries, what the ledger knows of them.
+    `marked` tells, for our markers among the observed entries, what the ledger knows of them; `traces` what
+    is known beside them of a card that is behind.
     """
     draft = Draft(card)
     marked = marked or {}
+    if card.behind and not card.held:
+        traces = traces or Traces()
+        if traces.made:
+            return _bind(draft, traces.made, observations, rules)
+        books = lost.read_books(card, observations, marked, traces)
+        if books is None:
+            return Decision(card)
+        if not lost.are_explained(card, books, traces.history):
+            return Decision(replace(card, held=True))
+        marked = {**marked, **adopt_lost(draft, books)}
     ours = {marker: known for marker, known in marked.items() if not known.copied}
     copied = marked.keys() - ours.keys()
     if not card.held:
@@ -75,9 +89,71 @@ def observe(
                         _miss(draft, side, today)
                     case Unreadable():
                         pass
+        if card.behind:
+            read_to_the_end(draft, observations)
         if not draft.card.held:  # First contact may have come up just now.
             settle_into(draft, rules, today)
     return draft.decision()
+
+
+def _bind(
+    draft: Draft, made: Mapping[str, LostEffect | None], observations: Observations, rules: LinkRules
+) -> Decision:
+    """Cards that a newer ledger made are this one's; what happened to them since is looked at next."""
+    for side, effect in made.items():
+        seen = observations.get(side)
+        if not isinstance(seen, Seen):
+            continue
+        if effect is None:
+            first_contact.join_presence(draft, side, seen, rules)
+            continue
+        p = replace(
+            draft.presence(side),
+            native_id=seen.native_id,
+            born=True,
+            stale=False,
+            shadow_minor=draft.presence(side).shadow_minor + effect.amount_minor,
+            shadow_status=CardStatus.ACTIVE,
+            shadow_expires_on=seen.expires_on,
+            book_cursor="",
+            contact=None,  # The newer ledger has told the buyer, or has asked a person.
+        )
+        draft.put(p)
+        draft.intents.append(NewIntent(side, EffectKind.CREATE, effect.amount_minor, lost=effect))
+    return draft.decision()
+
+
+def read_to_the_end(draft: Draft, observations: Observations) -> None:
+    """Everything that the sides list of the card is taken in."""
+    for side, seen in observations.items():
+        if isinstance(seen, Seen):
+            p = draft.presence(side)
+            draft.put(replace(p, book_cursor=evidence.newest(seen, p.book_cursor)))
+
+
+def adopt_lost(draft: Draft, books: Sequence[lost.Book]) -> dict[str, KnownMarker]:
+    """Record the effects that a newer ledger made: they move the shadows and not the hub.
+
+    Returns what the ledger knows of them now.
+    """
+    marked: dict[str, KnownMarker] = {}
+    for book in books:
+        for effect in book.ours:
+            if effect.marker in marked:
+                again = marked[effect.marker].landings + 1
+                draft.move(MovementKind.ECHO, book.side, 0, effect.amount_minor, {"marker": effect.marker})
+                marked[effect.marker] = replace(marked[effect.marker], landings=again)
+                continue
+            marked[effect.marker] = KnownMarker(effect.amount_minor, 1)
+            kind = EffectKind.CREDIT if effect.amount_minor > 0 else EffectKind.DEBIT
+            draft.intents.append(NewIntent(book.side, kind, effect.amount_minor, lost=effect))
+            p = draft.presence(book.side)
+            draft.put(replace(p, shadow_minor=p.shadow_minor + effect.amount_minor))
+        if book.hidden_minor:
+            why = {"hidden": "all sides show the same, so a newer ledger had carried this over"}
+            draft.move(MovementKind.ADOPTED, book.side, 0, book.hidden_minor, why)
+    draft.card = replace(draft.card, behind=False)
+    return marked
 
 
 def settle(card: Card, rules: LinkRules, today: date) -> Decision:
@@ -262,6 +338,24 @@ def withdrawn(card: Card, rules: LinkRules) -> Decision:
     return draft.decision()
 
 
+def given_up(card: Card, why: str) -> Decision:
+    """What is planned, and surely not on its side, is planned anew from what the sides show.
+
+    Of a ledger that was put back: the newer one may have promised the same under another marker. Presences
+    that do not exist yet are looked for first.
+    """
+    draft = Draft(card)
+    for p in card.presences:
+        for intent in reversed(p.open_intents):
+            if intent.state is IntentState.PLANNED:
+                draft.intent_changes.append(IntentChange(intent.marker, IntentState.WITHDRAWN, why))
+                draft.put(_withdraw(draft.presence(p.side), intent))
+        after = draft.presence(p.side)
+        if not after.born and not after.open_intents and not after.stale:
+            draft.put(replace(after, stale=True))
+    return draft.decision()
+
+
 # --- Settle -------------------------------------------------------------------------------------------------
 
 
@@ -414,11 +508,10 @@ def land(
     draft.intent_changes.append(
         IntentChange(intent.marker, IntentState.APPLIED, reference, landings=landings)
     )
-    draft.put(
-        replace(
-            _without(draft.presence(side), intent), native_id=native_id, born=True, refusal=None, refusals=0
-        )
-    )
+    p = _without(draft.presence(side), intent)
+    # A card that giftsync makes has an empty book.
+    cursor = p.book_cursor or "" if intent.kind is EffectKind.CREATE else p.book_cursor
+    draft.put(replace(p, native_id=native_id, born=True, refusal=None, refusals=0, book_cursor=cursor))
     if landings > 1 and intent.amount_minor:
         _echo(draft, side, intent.marker, intent.amount_minor, landings - 1)
     if intent.kind is EffectKind.CREATE:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
 from connectors.api.side import Seen
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync.decisions import causes, evidence, first_contact, protocol, status_and_expiry
+from sync.decisions import causes, evidence, first_contact, lost, protocol, status_and_expiry
 from sync.decisions.draft import Draft
 from sync.model import (
     IGNORED,
@@ -66,6 +67,26 @@ def resolve_first_contact(
         for c in draft.conflicts
     ]
     return draft.decision()
+
+
+def settle_behind(
+    card: Card,
+    seen: Mapping[str, Seen],
+    books: Sequence[lost.Book],
+    balance_minor: int,
+    side: str | None,
+    rules: LinkRules,
+    today: date,
+    why: str,
+) -> Decision:
+    """A person said what a card is worth whose history was lost with the ledger."""
+    draft = Draft(replace(card, held=False))
+    protocol.adopt_lost(draft, books)
+    protocol.read_to_the_end(draft, seen)
+    shown = adopt_shown(draft.card, seen, rules)
+    adopted = replace(shown, movements=(*draft.movements, *shown.movements))
+    settled = resolve_first_contact(adopted, balance_minor, side, rules, today, why)
+    return replace(settled, intents=(*draft.intents, *settled.intents))
 
 
 def set_value(card: Card, balance_minor: int, rules: LinkRules, today: date, why: str) -> Decision:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from connectors.api.side import (
     Absent,
     CardRef,
     Feed,
+    HintPage,
     Observation,
     Seen,
     Side,
+    Traced,
+    Tracer,
     Unreadable,
 )
 from sync.decisions.poll_order import ReadBy
@@ -20,6 +24,7 @@ from sync.feeds.unchanged import unchanged
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.incoming.looks import SWEEP_FEED, SweepCursor
 from sync.ledger.incoming.polls import ReadRecord
+from sync.ledger.incoming.traces import remember_that_it_shows_ours, unknown_markers, unsettled_markers
 from sync.ledger.views import SweptPresence, presences_after
 from sync.reconcile.work import Link
 
@@ -47,18 +52,54 @@ class Swept:
     finished: bool
 
 
-def read_feed(link: Link, intake: Intake, side: Side, feed: Feed) -> FeedRead:
-    """Read a side's feed from its cursor to its end, and store every page."""
+class UnknownEffects(Exception):
+    """A side's feed shows effects of giftsync's that this ledger did not make; its cursor is before them."""
+
+    def __init__(self, side: str, markers: Collection[str]) -> None:
+        super().__init__(f"{side} shows {len(markers)} change(s) that giftsync made with another ledger")
+        self.side, self.markers = side, sorted(markers)
+
+
+def read_feed(link: Link, intake: Intake, side: Side, feed: Feed, *, is_behind: bool = False) -> FeedRead:
+    """Read a side's feed from its cursor to its end, and store every page.
+
+    Raises UnknownEffects, unless the ledger `is_behind`: then they are kept for the cards that they concern.
+    """
     hints = arrived = 0
     pages = side.hints(feed.name, intake.cursor(side.name, feed.name))
     for _, page in zip(range(PAGES_MAX), pages, strict=False):
-        same = unchanged(link, intake, side, page.hints) if feed.tells_changes else ()
+        traced = _traced(link, side, page, is_behind=is_behind)
+        same = unchanged(link, intake, side, page.hints) if feed.tells_changes and not is_behind else ()
         taken = intake.take_in(
-            side.name, feed.name, page, link.clock(), tells_changes=feed.tells_changes, unchanged=same
+            side.name,
+            feed.name,
+            page,
+            link.clock(),
+            tells_changes=feed.tells_changes,
+            unchanged=same,
+            traced=traced,
         )
         hints += len(page.hints)
         arrived += taken.arrived
     return FeedRead(hints, arrived)
+
+
+def _traced(link: Link, side: Side, page: HintPage, *, is_behind: bool) -> Sequence[Traced]:
+    """What a page tells of giftsync's effects and of customers that a ledger which is behind has to know."""
+    if not page.traces and not (is_behind and page.moved):
+        return ()
+    engine = link.store.engine
+    if page.traces:
+        remember_that_it_shows_ours(engine, side.name, link.clock())
+    markers = [one.marker for one in page.traces]
+    if not is_behind:
+        unknown = unknown_markers(engine, markers)
+        if unknown:
+            raise UnknownEffects(side.name, unknown)
+        return ()
+    wanted = unsettled_markers(engine, markers)
+    asked = [one for one in page.traces if one.marker in wanted]
+    return [*page.moved, *(cast(Tracer, side).trace(asked) if asked else ())]
 
 
 #: Told of the looks of a sweep's page, and of the cards that differ; makes these due.

@@ -22,6 +22,8 @@ from sync.model import ConflictKind, Hold, NewConflict
 EMPTY_SIDE_CARDS_MIN = 10
 #: Under this name a brake's evidence has the effect that tripped it.
 MARKER = "marker"
+#: Kinds of conflicts that stop the link while one of them is open.
+STOPPING = (ConflictKind.BRAKE.value, ConflictKind.SECOND_LEDGER.value)
 _LOOK_AT_ALL = "Look at the cards that are due; then `giftsync resume`, or raise the bound."
 
 
@@ -172,7 +174,7 @@ def stopped_by(engine: Engine) -> list[str]:
             connection.execute(
                 select(conflicts.c.summary)
                 .where(
-                    conflicts.c.kind == ConflictKind.BRAKE.value,
+                    conflicts.c.kind.in_(STOPPING),
                     conflicts.c.card_id.is_(None),
                     conflicts.c.closed_at.is_(None),
                 )

@@ -14,6 +14,7 @@ from sync.decisions.protocol import UNCLEAR_READS_MAX
 from sync.ledger.cards.store import Lease
 from sync.ledger.incoming.polls import ReadRecord
 from sync.model import Card, IntentState, LeaseLost, Presence
+from sync.reconcile.behind import look_for_promised, traces_of
 from sync.reconcile.brakes import BrakeTripped
 from sync.reconcile.execute import debit_waits, execute, next_intent
 from sync.reconcile.recover import recover
@@ -80,7 +81,12 @@ def reconcile(
 
 def _work(work: Work, looked: Mapping[str, Observation]) -> tuple[Card, bool]:
     """The card after the work, and whether a side could not be read."""
-    card = recover(work.link.store.load(work.lease.card_id), work)
+    card = work.link.store.load(work.lease.card_id)
+    if card.behind and not card.held:
+        card, told = look_for_promised(card, work)
+        if not told:
+            return card, True
+    card = recover(card, work)
     card = work.commit(card, protocol.withdrawn(card, work.link.rules))
     unread, unseen = False, set[str]()
     for _ in range(ROUNDS_MAX):
@@ -91,9 +97,13 @@ def _work(work: Work, looked: Mapping[str, Observation]) -> tuple[Card, bool]:
         unread = any(isinstance(o, Unreadable) for o in observations.values())
         crashpoint("reconcile.observed")
         card = _decide(card, observations, work)
+        if card.behind and not card.held:
+            # A card that a newer ledger made was found just now: its book is read next.
+            unseen |= {p.side for p in card.presences if p.born} - observations.keys()
         card = _execute_all(card, work)
         if not _wants_another_look(card, unseen, work):
             break
+    unread = unread or (card.behind and not card.held)
     return card, unread or _wants_another_look(card, unseen, work)
 
 
@@ -112,12 +122,13 @@ def observe_all(
     for p in card.presences:
         if p.open_intents or p.side in work.closed or not (p.born or p.stale):
             continue
-        if work.lease.due_for not in (None, p.side) and not p.stale:
+        if work.lease.due_for not in (None, p.side) and not p.stale and not card.behind:
             continue  # A hint was about another side; whoever moves this one will be told of too.
         lists_entries = p.born and work.side(p.side).capabilities.lists_entries
         # Where a hint told of this side, the balance has mostly moved: one read is enough.
-        entries = lists_entries and work.lease.due_for == p.side
-        observation = (looked or {}).get(p.side) or _ask(p, work, entries=entries)
+        entries = lists_entries and (work.lease.due_for == p.side or card.behind)
+        observation = None if card.behind else (looked or {}).get(p.side)
+        observation = observation or _ask(p, work, entries=entries)
         _tell(p, observation, work)
         if lists_entries and isinstance(observation, Seen) and observation.entries is None:
             if doubted is None:
@@ -147,13 +158,14 @@ def _ask(p: Presence, work: Work, *, entries: bool) -> Observation:
         return Unreadable(str(error), work.clock())
 
 
-def _decide(card: Card, observations: Mapping[str, Observation], work: Work) -> Card:
+def _decide(card: Card, observations: dict[str, Observation], work: Work) -> Card:
     today = work.link.today
-    marked = work.link.store.marked(work.lease.card_id, _markers(card, observations))
-    return work.commit(card, protocol.observe(card, observations, work.link.rules, today, marked))
+    marked = work.link.store.marked(work.lease.card_id, markers_of(card, observations))
+    traces = traces_of(card, observations, marked, work)
+    return work.commit(card, protocol.observe(card, observations, work.link.rules, today, marked, traces))
 
 
-def _markers(card: Card, observations: Mapping[str, Observation]) -> list[str]:
+def markers_of(card: Card, observations: Mapping[str, Observation]) -> list[str]:
     """Markers that the sides show, and that the ledger may know."""
     seen = {side: o for side, o in observations.items() if isinstance(o, Seen)}
     markers = {e.marker for o in seen.values() for e in o.entries or ()}

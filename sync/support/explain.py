@@ -82,6 +82,16 @@ _MEANINGS = {
         "Cards are being bought online, and no store numbers are left for them.",
         "The cards wait; they can be spent online.",
     ),
+    ConflictKind.LEDGER_BEHIND: Meaning(
+        "The ledger was put back to an earlier state. What giftsync did since was read back from the sides; "
+        "for some cards customers alone do not explain it, so a person's decision may have been lost.",
+        "Nothing is written to these cards. All others are in step.",
+    ),
+    ConflictKind.SECOND_LEDGER: Meaning(
+        "A side shows changes that giftsync made, and this ledger did not make them: a second giftsync is at "
+        "work, or this ledger was put back while it ran.",
+        "The link has stopped: two that mirror each other would move money for ever.",
+    ),
     ConflictKind.BRAKE: Meaning(
         "More was about to change than the settings allow.",
         "The link has stopped: nothing is written until it is resumed.",

@@ -78,6 +78,9 @@ _ALLOWED: dict[ConflictKind, frozenset[Action]] = {
     ConflictKind.CURRENCY: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
     ConflictKind.NOTIFICATION: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
     ConflictKind.BRAKE: frozenset({Action.ACKNOWLEDGE}),
+    ConflictKind.SECOND_LEDGER: frozenset({Action.ACKNOWLEDGE}),
+    # It closes by itself once `recover` has settled its cards.
+    ConflictKind.LEDGER_BEHIND: frozenset({Action.ACKNOWLEDGE}),
 }
 _OTHERS = frozenset({Action.ACKNOWLEDGE, Action.IGNORE})
 
@@ -162,7 +165,7 @@ class _About:
 
 
 def _resolve_card(link: Link, card_id: int, about: _About, resolution: Resolution, preview: bool) -> Resolved:
-    with _claimed(link, card_id, "this card") as work:
+    with claimed(link, card_id, "this card") as work:
         # Only now can nobody else settle it: what they decided must not be decided a second time.
         if not _is_open(link, about.id):
             return Resolved(already_closed=True)
@@ -181,7 +184,7 @@ def _carried_out(card: Card, work: Work, about: _About, resolution: Resolution, 
     if resolution.action is Action.LINK:
         named = _named(card, work, about.side or "", resolution.card)
         if named.owner is not None and named.owner != card.id:
-            with _claimed(work.link, named.owner, f"card {named.owner}") as other:
+            with claimed(work.link, named.owner, f"card {named.owner}") as other:
                 return _merged(card, work, other, named, said, preview=preview)
         decision = _link(card, work, named)
     else:
@@ -192,7 +195,7 @@ def _carried_out(card: Card, work: Work, about: _About, resolution: Resolution, 
 
 
 @contextmanager
-def _claimed(link: Link, card_id: int, what: str) -> Iterator[Work]:
+def claimed(link: Link, card_id: int, what: str) -> Iterator[Work]:
     """The card in our hands alone. Raises NotResolved when somebody else has it, before or meanwhile."""
     now = link.clock()
     seconds = min(link.lease_seconds, LEASE_SECONDS_MAX)
@@ -259,7 +262,7 @@ def _set_value(card: Card, work: Work, resolution: Resolution) -> Decision:
 
     What a customer did meanwhile comes in as a movement at the next look, and is added to it.
     """
-    value = _value_of(resolution, {p.side: p.shadow_minor for p in card.presences if p.born})
+    value = value_of(resolution, {p.side: p.shadow_minor for p in card.presences if p.born})
     today = work.link.today
     said = f"{resolution.by}: {resolution.why}"
     return resolutions.set_value(card, value, work.link.rules, today, said)
@@ -372,7 +375,7 @@ def _accept_status(card: Card, work: Work, resolution: Resolution) -> Decision:
     return resolutions.set_status(card, shown[resolution.side], work.link.rules, today)
 
 
-def _value_of(resolution: Resolution, shown: dict[str, int]) -> int:
+def value_of(resolution: Resolution, shown: dict[str, int]) -> int:
     """The balance that the person chose, in minor units."""
     if resolution.action is Action.VALUE:
         if resolution.value_minor is None or resolution.value_minor < 0:
@@ -387,7 +390,7 @@ def _first_contact(card: Card, work: Work, resolution: Resolution) -> Decision:
     """Take what both sides show now, then set the balance that the person chose."""
     shown = observe_all(replace(card, held=False), work)
     adopted = resolutions.adopt_shown(card, shown, work.link.rules)
-    value = _value_of(resolution, first_contact.values(adopted.card))
+    value = value_of(resolution, first_contact.values(adopted.card))
     today = work.link.today
     said = f"{resolution.by}: {resolution.why}"
     side = resolution.side if resolution.action is Action.ACCEPT else None

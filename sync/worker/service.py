@@ -39,6 +39,9 @@ HEAR_SECONDS = 1.0
 LIMITS_SECONDS = 3600.0
 #: How often SQLite's log is moved into the database.
 CHECKPOINT_SECONDS = 2.0
+#: How often to look whether the ledger's file is still there, and whether the ledger is still the newest.
+WATCH_SECONDS = 1.0
+GENERATION_SECONDS = 10.0
 #: How often to go on with what is done in several steps.
 GO_ON_SECONDS = 5.0
 #: How often the log says what was done since the last time.
@@ -95,6 +98,9 @@ class Loop:
         )
         self._every(CHECKPOINT_SECONDS, now, "checkpoint", checkpoint, worker.engine)
         self._every(LIMITS_SECONDS, now, "limits", self._read_limits)
+        self._every(WATCH_SECONDS, now, "watch", worker.watch_file)
+        first = now + timedelta(seconds=GENERATION_SECONDS)
+        self._every(GENERATION_SECONDS, first, "generation", worker.keep_generation)
         if worker.subscribers:
             self._every(SUBSCRIBE_SECONDS, now, "subscribe", self._subscribe)
         self._scheduler.start()
@@ -140,10 +146,21 @@ class Loop:
         ended = [ticker.join(max(deadline - time.monotonic(), 0.0)) for ticker in self._tickers]
         return not unfinished and not jobs.is_alive() and all(ended)
 
+    def abandon(self) -> None:
+        """Begin nothing more and wait for nothing: the ledger can keep nothing of it any more."""
+        for ticker in self._tickers:
+            ticker.stop()
+        with self._claiming:
+            self._stopping = True
+        self._scheduler.shutdown(wait=False)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def _read_feed(self, side: Side, feed: Feed) -> None:
         before = self.report.hints
         self.worker.guarded(self.report, side.name, lambda: self.worker.feed_into(self.report, side, feed))
         self._read.add((side.name, feed.name))
+        if self._every_feed_was_read():
+            self.worker.every_feed_was_read()
         if self.report.hints != before:
             self.due.wake_up()
             self.match.wake_up()
@@ -204,16 +221,19 @@ class Loop:
         self.worker.inbox.forget_old(now, self.worker.listeners)
         self.worker.intake.forget_hints(now - HINTS_KEPT)
 
+    def _every_feed_was_read(self) -> bool:
+        return {(s.name, f.name) for s in self.worker.link.sides.values() for f in s.feeds} <= self._read
+
     def _match(self) -> None:
-        every_feed = {(s.name, f.name) for s in self.worker.link.sides.values() for f in s.feeds}
         # A card without a serial may belong to one that another feed has not told of yet.
-        if every_feed <= self._read and not self.worker.is_stopped():
+        if self._every_feed_was_read() and not self.worker.is_stopped():
             self.worker.match_all(self.report, self.run_id, silent, threading.Event())
 
     def _work_due(self) -> None:
         with self._claiming:
             free = self.worker.options.threads * CLAIMS_PER_THREAD - len(self._running)
-            if self._stopping or free <= 0:
+            # What a feed still has to tell may show that this is not the newest ledger.
+            if self._stopping or free <= 0 or not self._every_feed_was_read():
                 return
             started = self.worker.start_due(self._pool, free, self.run_id)
             with self._lock:

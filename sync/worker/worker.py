@@ -23,12 +23,22 @@ from sync.feeds.list_sweep import ListSweep
 from sync.feeds.poller import Poller
 from sync.feeds.subscriptions import keep_subscribed
 from sync.ledger.cards.store import Lease, Store
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import LedgerGone, LedgerUnavailable, check_file, reading
+from sync.ledger.database.generation import (
+    Behind,
+    Generation,
+    behind,
+    caught_up,
+    cursors,
+    fall_behind,
+    put_back,
+)
 from sync.ledger.database.tables import arrivals, cards, runs
 from sync.ledger.incoming.deliveries import Inbox, StoreResult
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.incoming.polls import Polls, ReadRecord
-from sync.model import Card
+from sync.model import Card, ConflictKind
+from sync.reconcile.behind import second_ledger, tell_of_undecided
 from sync.reconcile.brakes import BrakeTripped, access_revoked, stopped_by
 from sync.reconcile.card import prefetch, reconcile
 from sync.reconcile.work import Link
@@ -72,8 +82,18 @@ class Worker:
     pollers: Mapping[str, Poller] = field(init=False)
     #: The loop under way, if any; a new delivery wakes it.
     _loop: Loop | None = field(default=None, init=False)
+    #: Tells whether the ledger is the newest of its link; None: nothing is known of that.
+    generation: Generation | None = None
     #: True at the start: another run may have stopped the link.
     _was_stopped: bool = field(default=True, init=False)
+    #: Why no card may be decided before every feed was read to now.
+    _behind: Behind | None = field(default=None, init=False)
+    #: Where the feeds stood at the start, until each was read once.
+    _cursors: Mapping[tuple[str, str], str] | None = field(default=None, init=False)
+    _catching_up: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    #: Ends `run`.
+    _stop: threading.Event | None = field(default=None, init=False)
+    _failure: LedgerUnavailable | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         budget = PollBudget(self.options.polls_per_second)
@@ -99,8 +119,14 @@ class Worker:
 
     def recover_ownership(self) -> None:
         """Free what a worker that died has left, when the database admits one worker only; look at what
-        changed settings leave to be done.
+        changed settings leave to be done, and whether the ledger is the newest.
         """
+        if self.generation is not None:
+            why = self.generation.begin(self.link.clock())
+            if why is not None:
+                log.warning("the ledger may not be the newest", action="ledger.behind", why=why)
+        self._behind = behind(self.engine)
+        self._cursors = cursors(self.engine)
         if self.engine.dialect.name == "sqlite":
             self.store.free_all(self.link.clock())
         changed_rules.reconsider_after_rule_change(self.link)
@@ -141,10 +167,13 @@ class Worker:
         self.recover_ownership()
         run_id = self.start_run("sync")
         self.read_limits(report)
-        for side in self.link.sides.values():
-            for feed in side.feeds:
-                self.guarded(report, side.name, lambda s=side, f=feed: self.feed_into(report, s, f))  # type: ignore[misc]
-                progress(f"reading {side.name} {feed.name}", report)
+        if self._behind is None:
+            for side in self.link.sides.values():
+                for feed in side.feeds:
+                    self.guarded(report, side.name, lambda s=side, f=feed: self.feed_into(report, s, f))  # type: ignore[misc]
+                    progress(f"reading {side.name} {feed.name}", report)
+            self.every_feed_was_read()
+        self._wait_to_catch_up(report, progress, stop)
         if not self.is_stopped():
             self.match_all(report, run_id, progress, stop)
         if sweep:
@@ -155,17 +184,111 @@ class Worker:
         self._work_until_quiet(report, run_id, progress, stop)
         if not stop.is_set():
             self.go_on(report)
+        for words in stopped_by(self.engine):
+            report.add_error(words)
         for poller in self.pollers.values():
             poller.record((), ())
         self.end_run(run_id, report)
         log.info("a pass is done", action="pass.done", run_id=run_id, **report.counts)
         return report
 
+    # --- a ledger that may not be the newest ----------------------------------------------------------------
+
+    def every_feed_was_read(self) -> None:
+        """From now on an unknown effect of giftsync's is made by another ledger that is at work."""
+        self._cursors = None
+
+    def _wait_to_catch_up(self, report: PassReport, progress: Progress, stop: threading.Event) -> None:
+        while self._behind is not None and not stop.is_set() and not stopped_by(self.engine):
+            left = self._quiet_left()
+            if left <= 0:
+                errors = len(report.errors)
+                if self.catch_up(report) or len(report.errors) > errors:
+                    return
+            progress("waiting until nothing that an older run has sent can be on its way", report)
+            stop.wait(min(max(left, 0.0), 1.0))
+
+    def _quiet_left(self) -> float:
+        """Seconds until no request of the ledger that was lost can land any more."""
+        if self._behind is None:
+            return 0.0
+        passed = (self.link.clock() - self._behind.since).total_seconds()
+        return self.link.quiet_seconds - passed
+
+    def catch_up(self, report: PassReport) -> bool:
+        """Read every feed to now, once that tells everything; whether cards may be decided from now on."""
+        with self._catching_up:
+            if self._behind is None:
+                return True
+            if self._quiet_left() > 0 or stopped_by(self.engine):
+                return False
+            read = [self._feed_is_read(report, s, f) for s in self.link.sides.values() for f in s.feeds]
+            if not all(read):
+                return False
+            caught_up(self.engine, self.link.clock())
+            log.warning("every feed was read to now", action="ledger.caught_up", why=self._behind.why)
+            self._behind = None
+            self.every_feed_was_read()
+            return True
+
+    def _feed_is_read(self, report: PassReport, side: Side, feed: Feed) -> bool:
+        ended = False
+
+        def read() -> None:
+            nonlocal ended
+            self.feed_into(report, side, feed)
+            ended = True
+
+        self.guarded(report, side.name, read)
+        return ended
+
+    def _fall_behind(self, why: str) -> None:
+        """The ledger was put back to an earlier state; the feeds are read again from where they stood."""
+        now = self.link.clock()
+        with self.engine.begin() as connection:
+            fall_behind(connection, why, now)
+            put_back(connection, self._cursors or {})
+        log.warning("the ledger may not be the newest", action="ledger.behind", why=why)
+        self._behind = behind(self.engine)
+
+    def keep_generation(self) -> None:
+        """Raise the generation; ends `run` when the ledger is not the one that it has begun with."""
+        try:
+            if self.generation is not None:
+                self.generation.advance(self.link.clock())
+        except LedgerUnavailable as error:
+            self.fail(error)
+
+    def watch_file(self) -> None:
+        """Ends `run` when the database's file is gone or another one."""
+        try:
+            check_file(self.engine)
+        except LedgerUnavailable as error:
+            self.fail(error)
+
+    def fail(self, error: LedgerUnavailable) -> None:
+        """End `run` with this error: nothing more can be kept in the ledger, so nothing more is sent."""
+        self._failure = self._failure or error
+        if self._stop is not None:
+            self._stop.set()
+
+    def read_books_again(self, why: str) -> None:
+        """Have every card decided from the sides' books at the next pass, as after a restore."""
+        with self.engine.begin() as connection:
+            fall_behind(connection, why, self.link.clock())
+
+    def work_on_behind(self) -> int:
+        """Make every card due whose books are still to be read; returns how many these are."""
+        with self.engine.begin() as connection:
+            of_behind = update(cards).where(cards.c.behind, ~cards.c.held)
+            return connection.execute(of_behind.values(due_at=self.link.clock(), due_for=None)).rowcount
+
     def _add_missing(self, report: PassReport) -> None:
         report.unfinished += add_missing(self.matcher)
 
     def go_on(self, report: PassReport) -> None:
         """What is done in several steps, and was cut short or could not be finished."""
+        tell_of_undecided(self.engine, self.link.currency, self.link.clock())
         self.guarded(report, "the link", lambda: self._assign(report))
         if not self.is_stopped():
             self.guarded(report, "the link", lambda: self._add_missing(report))
@@ -176,7 +299,14 @@ class Worker:
         report.unfinished += assign.go_on(self.link)
 
     def feed_into(self, report: PassReport, side: Side, feed: Feed) -> None:
-        read = reader.read_feed(self.link, self.intake, side, feed)
+        try:
+            is_behind = self._behind is not None
+            read = reader.read_feed(self.link, self.intake, side, feed, is_behind=is_behind)
+        except reader.UnknownEffects as found:
+            if self._cursors is None:
+                raise second_ledger(found.side, found.markers) from None
+            self._fall_behind(str(found))
+            return
         report.hints += read.hints
         report.arrived += read.arrived
 
@@ -254,7 +384,7 @@ class Worker:
             while not stop.is_set():
                 report.worked += self._work_due(pool, run_id, report, progress, stop)
                 next_due = self._next_due()
-                if next_due is None or next_due > deadline or self._was_stopped:
+                if next_due is None or next_due > deadline or self._was_stopped or self._behind is not None:
                     break
                 self.match_all(report, run_id, progress, stop)
                 pause = (next_due - self.link.clock()).total_seconds()
@@ -299,10 +429,13 @@ class Worker:
 
     def _claim(self, limit: int) -> list[Lease]:
         if self._was_stopped:
-            if self.is_stopped():
+            if stopped_by(self.engine):
                 return []
             self._was_stopped = False
             self.link.brake.reset()
+            self._behind = self._behind or behind(self.engine)
+        if not self.catch_up(PassReport()):
+            return []
         return self.store.claim_due(self.link.owner, self.link.clock(), self.link.lease_seconds, limit)
 
     def _next_due(self) -> datetime | None:
@@ -340,12 +473,16 @@ class Worker:
     def _stop_link(self, error: BrakeTripped, report: PassReport) -> None:
         self._was_stopped = True
         self.intake.report(error.conflict, self.link.clock())
+        if error.conflict.kind is ConflictKind.SECOND_LEDGER:
+            # Once a person lets it go on, it reads back what the other has done.
+            with self.engine.begin() as connection:
+                fall_behind(connection, error.conflict.summary, self.link.clock(), second=True)
         log.error("the link has stopped", action="brake.tripped", cause=error.conflict.cause)
         report.add_error(str(error))
 
     def is_stopped(self) -> bool:
-        """Whether a brake keeps the link from writing; a person resumes it."""
-        return bool(stopped_by(self.engine))
+        """Whether a brake keeps the link from writing, or books that are not read yet."""
+        return self._behind is not None or bool(stopped_by(self.engine))
 
     def ended_well(self, future: Future[Card | None], report: PassReport) -> bool:
         """Whether the work on a card ended by itself; if not, its lease runs out and it is taken up again."""
@@ -354,6 +491,11 @@ class Worker:
             return True
         if isinstance(error, BrakeTripped):
             self._stop_link(error, report)
+            return False
+        if isinstance(error, LedgerGone):
+            self.fail(error)
+            if self._stop is None:
+                raise error
             return False
         log.error("a card could not be worked on", action="card.failed", error=type(error).__name__)
         report.add_error(f"a card could not be worked on ({type(error).__name__}); see the log")
@@ -408,8 +550,9 @@ class Worker:
         """Work until `stop` is set; then finish what is held within DRAIN_SECONDS.
 
         Returns False when a call was still under way at the end of that time; what it did is found out at the
-        next start.
+        next start. Raises LedgerUnavailable when the ledger is deleted or replaced meanwhile.
         """
+        self._stop, self._failure = stop, None
         self.recover_ownership()
         run_id = self.start_run("run")
         loop = self._loop = Loop(self, run_id)
@@ -418,6 +561,10 @@ class Worker:
         log.info("the worker has started", action="run.started", run_id=run_id, sides=sorted(self.link.sides))
         stop.wait()
         self._loop = None
+        failure = self._failed_with()
+        if failure is not None:
+            loop.abandon()
+            raise failure
         drained = loop.drain(DRAIN_SECONDS)
         self.end_run(run_id, loop.report)
         log.info(
@@ -428,6 +575,9 @@ class Worker:
             **loop.report.counts,
         )
         return drained
+
+    def _failed_with(self) -> LedgerUnavailable | None:
+        return self._failure
 
     def wake(self, side: str, kept: StoreResult) -> None:
         """A delivery was stored: go on with it now. Safe from any thread, and when nothing runs."""

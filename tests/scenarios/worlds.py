@@ -142,7 +142,7 @@ class MemoryWorld:
         self.shop.link = replace(self.shop.link, rules=_with_policies(self.shop.link.rules, self.rules))
         matcher = replace(
             self.shop.matcher,
-            random_digits=lambda n: f"{next(given):0{n}d}",
+            make_digits=lambda n: f"{next(given):0{n}d}",
             lengthens=bool(self.rules.get("lengthen")),
         )
         if self.rules.get("tell"):

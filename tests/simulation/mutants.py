@@ -20,6 +20,7 @@ from connectors.memory import MemoryFault
 from sync.decisions import protocol
 from sync.decisions.draft import Draft
 from sync.ledger.cards import statements
+from sync.ledger.cards.statements import CARD_COLUMNS
 from sync.ledger.cards.store import Store
 from sync.ledger.database.tables import cards
 from sync.model import (
@@ -175,7 +176,7 @@ def _planned_again_at_once(
 _UPDATE_WITHOUT_FENCING = (
     update(cards)
     .where(cards.c.id == bindparam("lease_card"))
-    .values({name: bindparam(name) for name in ("balance_minor", "status", "expires_on", "held", "version")})
+    .values({name: bindparam(name) for name in CARD_COLUMNS})
     .returning(cards.c.chain_seq, cards.c.chain_head)
 )
 
@@ -274,7 +275,7 @@ MUTANTS = (
     Mutant(
         "a late create is taken for somebody else's",
         "A card that is there although its create was refused was made by others.",
-        lambda: [patch.object(reconcile, "_markers", _markers_of_entries)],
+        lambda: [patch.object(reconcile, "markers_of", _markers_of_entries)],
         BOOK_LADDER[-1:],
     ),
 )

@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from connectors.api.side import EffectKind
 from sync.ledger.cards import chain, statements
+from sync.ledger.cards.creates import next_marker
 from sync.ledger.cards.rows import planned_intent, value_of
 from sync.ledger.database.tables import conflicts, intent_states, movements
 from sync.ledger.secrets.vault import Vault
@@ -22,6 +24,9 @@ from sync.model import (
     NewIntent,
     NewResolution,
 )
+
+#: Why an intent is applied that this ledger never sent.
+READ_BACK = "made by a newer ledger, read back from the side:"
 
 
 class Appender:
@@ -59,14 +64,21 @@ class Appender:
                 },
             )
 
-    def intents(self, planned: Sequence[NewIntent], new_marker: Callable[[], str]) -> list[Intent]:
+    def intents(
+        self, planned: Sequence[NewIntent], new_marker: Callable[[], str], card: Card
+    ) -> list[Intent]:
         made: list[Intent] = []
         if not planned:
             return made
         sequence = self._connection.execute(statements.LAST_SEQUENCE, {"card": self._card_id}).scalar_one()
         for i in planned:
             sequence += 1
-            marker = new_marker()
+            if i.lost is not None:
+                marker = i.lost.marker
+            elif i.kind is EffectKind.CREATE:
+                marker = next_marker(self._connection, card.presences, i.side, self._vault, new_marker)
+            else:
+                marker = new_marker()
             self._connection.execute(
                 statements.INSERT_INTENT,
                 {
@@ -89,6 +101,10 @@ class Appender:
             )
             self._append_state(marker, IntentState.PLANNED, "", i.side, i.kind.value, i.amount_minor)
             made.append(planned_intent(i, marker, sequence))
+            if i.lost is not None:
+                self.intent_change(
+                    IntentChange(marker, IntentState.APPLIED, f"{READ_BACK} {i.lost.reference}", landings=1)
+                )
         return made
 
     def intent_change(self, change: IntentChange) -> None:

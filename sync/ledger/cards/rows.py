@@ -79,7 +79,7 @@ def card_after(decision: Decision, made: Sequence[Intent], version: int) -> Card
     """The card as the commit left it, without reading it again."""
     changes = {change.marker: change for change in decision.intent_changes}
     new_of = {
-        side: [m for m, i in zip(made, decision.intents, strict=True) if i.side == side]
+        side: [m for m, i in zip(made, decision.intents, strict=True) if i.side == side and i.lost is None]
         for side in {i.side for i in decision.intents}
     }
     presences_after = tuple(

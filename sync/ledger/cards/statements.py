@@ -78,10 +78,11 @@ UPDATE_PROGRESS = (
 SELECT_MARKED = select(intents.c.marker, intents.c.amount_minor, intents.c.landings, intents.c.card_id).where(
     intents.c.marker.in_(bindparam("markers", expanding=True))
 )
+CARD_COLUMNS = ("balance_minor", "status", "expires_on", "held", "behind", "version")
 UPDATE_CARD = (
     update(cards)
     .where(LEASED, cards.c.version == bindparam("card_version"))
-    .values({name: bindparam(name) for name in ("balance_minor", "status", "expires_on", "held", "version")})
+    .values({name: bindparam(name) for name in CARD_COLUMNS})
     .returning(cards.c.chain_seq, cards.c.chain_head)
 )
 UPDATE_CHAIN = (

@@ -29,6 +29,7 @@ from sync.ledger.cards.rows import card_after, intent_of, presence_columns
 from sync.ledger.database.engine import reading, writing_lazily
 from sync.ledger.database.tables import arrivals, cards, origins, pool_numbers
 from sync.ledger.database.upsert import upsert
+from sync.ledger.incoming.traces import forget_traces
 from sync.ledger.secrets.vault import Vault
 from sync.model import (
     Card,
@@ -158,6 +159,7 @@ class Store:
             expires_on=row["expires_on"],
             presences=found,
             held=row["held"],
+            behind=row["behind"],
             causes=causes,
             version=row["version"],
             id=row["id"],
@@ -243,6 +245,7 @@ class Store:
                 "status": after.status.value,
                 "expires_on": after.expires_on,
                 "held": after.held,
+                "behind": after.behind,
                 "version": before.version + 1,
             },
         ).one_or_none()
@@ -268,8 +271,10 @@ class Store:
         append.movements(decision)
         for change in decision.intent_changes:
             append.intent_change(change)
-        made = append.intents(decision.intents, self.new_marker)
+        made = append.intents(decision.intents, self.new_marker, decision.card)
         append.close()
+        if before.behind and not after.behind:
+            forget_traces(connection, lease.card_id)
         write_conflicts(connection, lease.card_id, after, decision, now)
         return card_after(decision, made, before.version + 1)
 
@@ -346,7 +351,7 @@ class Store:
         fencing = 0 if held_by is None else 1
         append = Appender(connection, self.vault, card_id, fencing, now, run_id, 0, "")
         append.movements(decision)
-        made = append.intents(decision.intents, self.new_marker)
+        made = append.intents(decision.intents, self.new_marker, replace(card, presences=stored))
         append.close()
         write_conflicts(connection, card_id, card, decision, now)
         return card_after(replace(decision, card=replace(card, id=card_id, presences=stored)), made, 0)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -61,18 +62,53 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
+class LedgerGone(LedgerUnavailable):
+    """The database file was deleted or replaced while it was open. Nothing is written any more."""
+
+
+class _File:
+    """The database file that an engine has opened first; every connection and write is to be on it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._id: tuple[int, int] | None = None
+
+    def opened(self) -> None:
+        if self._id is None:
+            self._id = _file_id(self._path)
+
+    def check(self) -> None:
+        """Raises LedgerGone when there is none, or another one, at its path."""
+        if self._id is None:
+            return
+        try:
+            found = _file_id(self._path)
+        except FileNotFoundError:
+            found = None
+        if found != self._id:
+            what = "is gone" if found is None else "was replaced by another file"
+            raise LedgerGone(
+                f"the database {self._path} {what} while giftsync worked with it, so giftsync has stopped "
+                "and sends nothing more; put the right one back (docs/how-to/back-up-and-restore.md), then "
+                "start again"
+            )
+
+
 class QueuedConnection(sqlite3.Connection):
     """Writers of one process wait in line. SQLite's own waiting looks ever more seldom, and starves some."""
 
     line: threading.Lock
     #: None: a database in memory.
     log_flush: LogFlush | None = None
+    file: _File | None = None
     _is_first = False
     _lazily = False
 
     def begin_writing(self, *, lazily: bool) -> None:
         """Raises sqlite3.OperationalError when others have not let it have its turn for BUSY_SECONDS."""
         self._lazily = lazily
+        if self.file is not None:
+            self.file.check()
         if not self.line.acquire(timeout=BUSY_SECONDS):
             raise sqlite3.OperationalError("database is locked")
         self._is_first = True
@@ -123,6 +159,7 @@ def _open_sqlite(database: str | None) -> Engine:
     }
     line = threading.Lock()
     log_flush = None if in_memory else LogFlush(Path(str(database)))
+    file = None if in_memory else _File(Path(str(database)))
     if in_memory:
         engine = create_engine(
             "sqlite://", connect_args=connect_args, poolclass=StaticPool, hide_parameters=True
@@ -136,14 +173,19 @@ def _open_sqlite(database: str | None) -> Engine:
             hide_parameters=True,
         )
 
+    if file is not None:
+        _files[engine] = file
+
     @event.listens_for(engine, "do_connect")
     def _(*_: object) -> None:
-        if not in_memory:
+        # SQLite would make an empty database in place of one that is gone.
+        if file is not None:
+            file.check()
             _make_private(Path(str(database)))
 
     @event.listens_for(engine, "connect")
     def _(connection: QueuedConnection, __: object) -> None:
-        connection.line, connection.log_flush = line, log_flush
+        connection.line, connection.log_flush, connection.file = line, log_flush, file
         # The driver must not begin transactions of its own: its deferred ones lose updates without an error.
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
@@ -154,6 +196,8 @@ def _open_sqlite(database: str | None) -> Engine:
             # Else every thousandth page has its writer copy all of them, and everybody in line waits for it.
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX}")
             _opened_here.add(_file_id(Path(str(database))))
+        if file is not None:
+            file.opened()
 
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:
@@ -185,6 +229,24 @@ def _make_private(path: Path) -> None:
     with _making, contextlib.suppress(OSError):
         if not path.exists():
             os.close(open_private(path, os.O_RDWR | os.O_EXCL))
+
+
+#: The database file that each engine has opened.
+_files: WeakKeyDictionary[Engine, _File] = WeakKeyDictionary()
+
+
+def check_file(engine: Engine) -> None:
+    """Raises LedgerGone when the file of an open database was deleted or replaced."""
+    file = _files.get(engine)
+    if file is not None:
+        file.check()
+
+
+def database_file(engine: Engine) -> Path | None:
+    """The file of a SQLite database; None for any other."""
+    database = engine.url.database
+    in_file = engine.dialect.name == "sqlite" and database not in (None, "", ":memory:")
+    return Path(str(database)) if in_file else None
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -86,6 +87,14 @@ cards = Table(
     Column("status", Text, nullable=False),
     Column("expires_on", Date),
     Column("held", Boolean, nullable=False, default=False, doc="first contact waits for a person"),
+    Column(
+        "behind",
+        Boolean,
+        nullable=False,
+        default=False,
+        server_default=false(),
+        doc="a newer ledger may have done more with it; the sides' books are read before anything is decided",
+    ),
     Column("version", BigInteger, nullable=False, default=0, doc="raised by every commit"),
     Column("fencing", BigInteger, nullable=False, default=0, doc="raised by every claim"),
     Column("lease_owner", Text),
@@ -254,6 +263,24 @@ intent_states = Table(
     Column("chain_seq", BigInteger, nullable=False),
     Column("chain_hash", Text, nullable=False),
     UniqueConstraint("card_id", "chain_seq", name="chain_position_is_taken_once"),
+)
+
+# What feeds told, while the ledger was behind, of cards on sides that list no entries.
+traces = Table(
+    "traces",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("side", Text, nullable=False),
+    Column("serial_index", Text),
+    Column("native_id", Text),
+    Column("marker", Text, doc="null: a customer moved the card"),
+    Column("amount_minor", BigInteger, doc="signed; null: the side does not show how much"),
+    Column("reference", Text, nullable=False, doc="the side's own id of what shows it"),
+    Column("at", Instant, doc="when it happened, by the side's clock"),
+    Column("seen_at", Instant, nullable=False),
+    UniqueConstraint("side", "reference", name="a_trace_is_kept_once"),
+    Index("ix_traces_serial_index", "side", "serial_index"),
+    Index("ix_traces_native_id", "side", "native_id"),
 )
 
 conflicts = Table(

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, case, delete, insert, literal, or_, select, update
 
-from connectors.api.side import CardRef, Hint, HintPage
+from connectors.api.side import CardRef, Hint, HintPage, Traced
 from mappings.contact import Contact
 from sync.crashpoints import crashpoint
+from sync.ledger.cards import creates
+from sync.ledger.cards.creates import source_of
 from sync.ledger.database.engine import reading, writing_lazily
 from sync.ledger.database.tables import (
     arrivals,
@@ -23,9 +25,12 @@ from sync.ledger.database.tables import (
     presences,
 )
 from sync.ledger.database.upsert import upsert
+from sync.ledger.incoming.traces import keep
 from sync.ledger.secrets.vault import Vault
 from sync.model import IGNORED, ConflictKind, NewConflict
 
+#: Arrivals that are asked whether a card was made for them.
+AWAITED_MAX = 1_000
 #: How often one event that feeds tell of again is looked at.
 LOOKS_PER_EVENT = 2
 
@@ -78,6 +83,7 @@ class Intake:
         *,
         tells_changes: bool,
         unchanged: Collection[int] = (),
+        traced: Sequence[Traced] = (),
     ) -> Taken:
         """Store a page's hints and then move the cursor past them, in one transaction: none is ever lost.
 
@@ -87,9 +93,16 @@ class Intake:
             taken = self.write_hints(
                 connection, side, page.hints, now, tells_changes=tells_changes, unchanged=unchanged
             )
+            keep(connection, self.vault, side, traced, now)
+            write_due(connection, self._traced_cards(connection, side, traced), now, None)
             _save_cursor(connection, side, feed, page.cursor, now)
             crashpoint("intake.inside")
         return taken
+
+    def _traced_cards(self, connection: Connection, side: str, traced: Sequence[Traced]) -> list[int | None]:
+        """The known cards that giftsync's own effects are about; what customers did has hints of its own."""
+        ours = [Hint(one.card, "") for one in traced if one.marker is not None]
+        return self._known(connection, side, ours) if ours else []
 
     def _news(self, connection: Connection, side: str, hints: Sequence[Hint], now: datetime) -> list[bool]:
         """Whether each hint is worth a look: feeds overlap, and tell of one event again and again.
@@ -314,6 +327,23 @@ class Intake:
         hint = Hint(ref, "", created_by=created_by)
         with reading(self.engine) as connection:
             return self._known(connection, side, [hint])[0]
+
+    def arrived_by(self, side: str, markers: Collection[str]) -> CardRef | None:
+        """The waiting arrival on the side that was made with one of these markers."""
+        query = select(arrivals).where(arrivals.c.side == side, arrivals.c.created_by.in_(markers))
+        with reading(self.engine) as connection:
+            row = connection.execute(query.order_by(arrivals.c.id).limit(1)).mappings().first()
+            return None if row is None else self._arrival(row).card
+
+    def is_awaited(self, marker: str, side: str) -> bool:
+        """Whether the marker is that of a create on the side for a card that waits to be met itself."""
+        waiting = select(arrivals.c.side, arrivals.c.native_id).where(
+            arrivals.c.side != side, arrivals.c.created_by.is_(None), arrivals.c.native_id.is_not(None)
+        )
+        with reading(self.engine) as connection:
+            rows = connection.execute(waiting.order_by(arrivals.c.id).limit(AWAITED_MAX)).all()
+        found = [source_of(row.side, row.native_id) for row in rows]
+        return marker in creates.markers(found, side, self.vault)
 
     def is_ours(self, marker: str) -> bool:
         """Whether the marker is that of an effect of this ledger."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from sync.ledger.database.engine import reading
 from sync.ledger.database.tables import marks
@@ -31,9 +31,14 @@ def switched_on_since(engine: Engine, name: str, now: datetime, *, on: bool) -> 
 
 def save_mark(engine: Engine, name: str, value: str, now: datetime) -> None:
     with engine.begin() as connection:
-        values = {"name": name, "value": value, "at": now}
-        connection.execute(
-            upsert(connection, marks, values).on_conflict_do_update(
-                index_elements=["name"], set_={"value": value, "at": now}
-            )
+        write_mark(connection, name, value, now)
+
+
+def write_mark(connection: Connection, name: str, value: str, now: datetime) -> None:
+    """`save_mark` in a transaction of the caller's."""
+    values = {"name": name, "value": value, "at": now}
+    connection.execute(
+        upsert(connection, marks, values).on_conflict_do_update(
+            index_elements=["name"], set_={"value": value, "at": now}
         )
+    )

@@ -38,6 +38,7 @@ class Vault:
         self._index_key = _derive(key, b"giftsync serial index")
         self._chain_key = _derive(key, b"giftsync hash chain")
         self._head_key = _derive(key, b"giftsync hash chain head")
+        self._create_key = _derive(key, b"giftsync create")
 
     def seal(self, serial: Serial) -> bytes:
         """Seal the number as it was written: a side may know it by that spelling only."""
@@ -77,6 +78,16 @@ class Vault:
     def index(self, serial: Serial) -> str:
         """The keyed hash under which a serial is looked up."""
         return hmac.new(self._index_key, serial.reveal().encode(), hashlib.sha256).hexdigest()
+
+    def create_marker(self, source: str, side: str, attempt: int) -> str:
+        """The marker of the create that makes the card `source` on `side`; the same for equal keys."""
+        made = hmac.digest(self._create_key, f"marker\0{source}\0{side}\0{attempt}".encode(), "sha256")
+        return "gs-" + base64.b32encode(made[:10]).decode().lower()
+
+    def create_digits(self, source: str, side: str, attempt: int, count: int) -> str:
+        """`count` digits for the number of that card, where giftsync makes numbers itself."""
+        made = hmac.digest(self._create_key, f"number\0{source}\0{side}\0{attempt}".encode(), "sha256")
+        return str(int.from_bytes(made) % 10**count).zfill(count)
 
     def chain(self, previous: str, row: bytes) -> str:
         """The hash of an append-only row, bound to the head before it."""
