@@ -37,6 +37,8 @@ class Emulator(ABC):
     clock: SandboxClock = field(default_factory=SandboxClock)
     faults: FaultPlan = field(default_factory=FaultPlan)
     stats: Stats = field(default_factory=Stats)
+    #: Waits out the delay, in seconds, of a request that is carried out late.
+    wait_late: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep, repr=False)
     #: Set when the side is about to stop serving: nobody waits any longer.
     _closing: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
     _background: set[asyncio.Task[None]] = field(default_factory=set, init=False, repr=False)
@@ -163,7 +165,7 @@ class Emulator(ABC):
     async def _apply_late(
         self, request: web.Request, body: bytes, operation: Operation, fault: Fault
     ) -> None:
-        await asyncio.sleep(fault.delay_ms / 1000)
+        await self.wait_late(fault.delay_ms / 1000)
         await self.api(request, body, operation)
 
     async def _get_calls(self, _: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import socket
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -34,11 +34,27 @@ class Loopback:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(ANSWER_SECONDS_MAX)
 
 
+class LateGate:
+    """Holds what an emulator carries out late until the test lets it land: no test races with a delay."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+
+    async def __call__(self, _: float) -> None:
+        await self._open.wait()
+
+    async def let_land(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        self._open.set()
+        await asyncio.gather(*tasks)
+        self._open.clear()
+
+
 def settle(loopback: Loopback, emulator: Emulator) -> None:
-    """Wait until every request that the emulator carries out late has landed."""
+    """Let every request that the emulator carries out late land now."""
 
     async def gather() -> None:
-        await asyncio.gather(*emulator._background)
+        assert isinstance(emulator.wait_late, LateGate)
+        await emulator.wait_late.let_land(tuple(emulator._background))
 
     loopback.run(gather())
 

@@ -63,7 +63,7 @@ class Mishap(StrEnum):
     DROP_REQUEST = "drop_request"
     #: It happened; the answer is lost.
     DROP_RESPONSE = "drop_response"
-    #: The connection breaks at once; it happens when `settle_late` is called, or a little later.
+    #: The connection breaks at once; it happens when `settle_late` is called.
     LATE_APPLY = "late_apply"
     #: The side breaks; whether it happened is open.
     SERVER_ERROR = "error_500"

@@ -51,12 +51,11 @@ from sandbox.flow.behaviour import (
 )
 from sandbox.flow.catalog import BRAND_GIFTCARD, Permission
 
-from .loopback import FailOnce, Loopback, closed_port, serve, settle
+from .loopback import FailOnce, LateGate, Loopback, closed_port, serve, settle
 from .side_contract import Mishap, Saved, SideContract, World, drain, marker, observe, seen
 
 TOKEN = "flow-contract-token"
 STARTED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-LATE_MS = 20
 #: The request that moves the money, and the one that changes a card.
 MONEY_STEP = "POST settlements"
 CARD_CHANGE = "PUT giftcards"
@@ -158,7 +157,7 @@ class FlowWorld(World):
         self.fail(MONEY_STEP, FaultKind(kind))
 
     def fail(self, operation: str, kind: FaultKind, *, applied: bool = True) -> None:
-        self.emulator.faults = FailOnce(match=operation, fault=Fault(kind, applied=applied, delay_ms=LATE_MS))
+        self.emulator.faults = FailOnce(match=operation, fault=Fault(kind, applied=applied, delay_ms=0))
 
     def settle_late(self) -> None:
         settle(self.loopback, self.emulator)
@@ -196,6 +195,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def world_of(behaviour: FlowBehaviour, **emulator: Any) -> Iterator[FlowWorld]:
     time = Time()
     flow = FlowEmulator(token=TOKEN, clock=time.clock, behaviour=behaviour, **emulator)
+    flow.wait_late = LateGate()
     with serve(flow.application()) as loopback:
         yield FlowWorld(flow, loopback, time)
 

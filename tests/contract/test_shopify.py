@@ -42,13 +42,12 @@ from mappings.serials import Serial
 from sandbox.faults import Fault, FaultKind
 from sandbox.shopify import ShopifyBehaviour, ShopifyEmulator
 
-from .loopback import FailOnce, Loopback, closed_port, serve, settle
+from .loopback import FailOnce, LateGate, Loopback, closed_port, serve, settle
 from .side_contract import EXPIRY, Mishap, Saved, SideContract, World, drain, marker, seen
 
 SHOP = "kaffe.myshopify.com"
 TOKEN = "shpat_contract"
 STARTED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-LATE_MS = 20
 
 
 class Time:
@@ -141,7 +140,7 @@ class ShopifyWorld(World):
         return Serial(uuid.uuid4().hex[:16])
 
     def fail_next(self, kind: Mishap) -> None:
-        fault = Fault(FaultKind(kind), applied=True, delay_ms=LATE_MS)
+        fault = Fault(FaultKind(kind), applied=True, delay_ms=0)
         self.emulator.faults = FailOnce(match="mutation", fault=fault)
 
     def settle_late(self) -> None:
@@ -182,6 +181,7 @@ def opened_shop(**settings: Any) -> Iterator[ShopifyWorld]:
         monotonic=time.monotonic,
         **settings,
     )
+    emulator.wait_late = LateGate()
     with serve(emulator.application()) as loopback:
         yield ShopifyWorld(emulator, loopback, time)
 
