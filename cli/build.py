@@ -242,11 +242,23 @@ def link_rules(settings: Settings, sides: Mapping[str, Side]) -> LinkRules:
         first_contact_side=link.first_contact if by_side else None,
         closing=Closing(link.deactivation),
         overdraft=Overdraft(link.overdraft),
-        brands=Brands(
-            [{FLOW: brand, SHOPIFY: template} for brand, template in link.template_suffixes.items()],
-            {FLOW: link.excluded_brands},
-        ),
+        brands=brands_of(settings),
     )
+
+
+def brands_of(settings: Settings) -> Brands:
+    """What each kind of card is called on each side, and which are left out."""
+    link = settings.link
+    return Brands(
+        [{FLOW: brand, SHOPIFY: template} for brand, template in link.template_suffixes.items()],
+        {FLOW: link.excluded_brands},
+    )
+
+
+def wants_creates(settings: Settings, side: str) -> bool:
+    """Whether the merchant wants every card on the side, whatever the side can do today."""
+    link = settings.link
+    return link.create_update_shopify_cards if side == SHOPIFY else link.download_shopify_cards
 
 
 def directed(name: str, rules: SideRules, directions: Directions) -> SideRules:

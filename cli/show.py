@@ -7,12 +7,11 @@ from datetime import date, timedelta, tzinfo
 
 from rich.table import Table
 
-from cli.output import ExitCode, Output, facts, number, plural, rows, table, when
+from cli.output import ExitCode, plural, rows, table, when
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import mask
 from sync.decisions.merge import MERGED
-from sync.ledger.cards.pool import LOW_WATER
 from sync.ledger.views import CardRow, ConflictRow, IntentRow, MovementRow, PresenceRow, Status
 
 
@@ -21,48 +20,6 @@ def exit_code_of(status: Status, *, failed: bool) -> ExitCode:
     if failed:
         return ExitCode.FAILED
     return ExitCode.CONFLICTS if status.conflicts else ExitCode.IN_STEP
-
-
-def show_status(
-    status: Status,
-    looks: Iterable[tuple[str, str]],
-    webhooks: Mapping[str, str],
-    zone: tzinfo,
-    output: Output,
-) -> None:
-    """The ledger at a glance; `looks` are lines of their own, `webhooks` are words about each side's."""
-    money = ", ".join(format_money(minor, currency) for currency, minor in status.balance_minor.items())
-    lines: list[tuple[str, str]] = [
-        ("Cards in step", f"{number(status.in_step)} of {number(status.cards)}"),
-        ("Money on cards", money or "none"),
-        ("Cards to work on", number(status.due)),
-        ("Cards not matched yet", number(status.arrivals)),
-        *((f"Left out: brand {b}", f"{number(n)} (excluded_brands)") for b, n in status.left_out.items()),
-        ("Open intents", _counts(status.intents.items())),
-        ("Open conflicts", _counts(status.conflicts.items())),
-    ]
-    lines += [(f"Numbers left for {side}", _pool(free)) for side, free in status.pool_free.items()]
-    read = sorted(status.feeds.items())
-    lines += [(f"Last read: {side} {feed}", when(at, zone)) for (side, feed), at in read]
-    lines += looks
-    lines += [(f"Webhooks of {side}", line) for side, line in webhooks.items()]
-    last = f"{when(status.last_run_at, zone)} ({status.last_run_outcome or 'under way, or cut short'})"
-    lines.append(("Last run", last if status.last_run_at else "never; `giftsync sync` makes one pass"))
-    output.show(facts(lines))
-
-
-def _counts(counts: Iterable[tuple[str, int]]) -> str:
-    return ", ".join(f"{number(count)} {name.replace('_', ' ')}" for name, count in sorted(counts)) or "none"
-
-
-def _pool(free: int) -> str:
-    return f"{free} (running low: `giftsync pool add FILE`)" if free < LOW_WATER else number(free)
-
-
-def status_json(status: Status) -> dict[str, object]:
-    """Status with keys that JSON can have."""
-    feeds = {f"{side}.{feed}": at for (side, feed), at in status.feeds.items()}
-    return {**{name: getattr(status, name) for name in status.__dataclass_fields__}, "feeds": feeds}
 
 
 def cards_table(cards: Iterable[CardRow]) -> Table:
@@ -197,7 +154,7 @@ def age_words(age: timedelta) -> str:
     for size, noun in ((1440, "day"), (60, "hour"), (1, "minute")):
         if minutes >= size:
             return f"{plural(minutes // size, noun)} old"
-    return "new"
+    return "less than a minute old"
 
 
 def signed(minor: int, currency: str) -> str:
@@ -222,12 +179,3 @@ def _fact(name: str, value: object, currency: str | None) -> str:
 
 def date_words(day: date | None) -> str:
     return "never" if day is None else day.isoformat()
-
-
-def summary_line(status: Status) -> str:
-    """One sentence after a run."""
-    conflicts = sum(status.conflicts.values())
-    words = f"{number(status.in_step)} of {plural(status.cards, 'card')} in step"
-    if conflicts:
-        words += f"; {plural(conflicts, 'conflict')} waiting: `giftsync conflicts list`"
-    return words + "."

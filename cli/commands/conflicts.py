@@ -10,6 +10,7 @@ import typer
 
 from cli.build import FLOW, SHOPIFY, build_worker, now, open_ledger
 from cli.errors import OperatorError
+from cli.follow_up import carried_out_by
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, plural, rows, table, when
 from cli.session import load_settings, opened_sides, report_closed
@@ -142,6 +143,7 @@ def resolve(
             done = settling.resolve(link, conflict_id, said, preview=preview)
         except settling.NotResolved as error:
             raise OperatorError(str(error)) from None
+        goes_on = carried_out_by(ledger.engine, now())
     if done.already_closed:
         output.say(f"Conflict {conflict_id} was closed already; nothing was changed.")
     else:
@@ -149,7 +151,7 @@ def resolve(
         output.say(
             "Nothing was changed. Say it again without --preview."
             if preview
-            else f"Conflict {conflict_id} is settled. `giftsync sync` carries out what follows."
+            else f"Conflict {conflict_id} is settled. {goes_on}"
         )
     output.emit("conflicts resolve", {"resolved": done})
     return ExitCode.IN_STEP

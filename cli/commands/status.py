@@ -3,47 +3,87 @@
 from __future__ import annotations
 
 import getpass
+import threading
 from typing import Annotated
 
 import typer
 
-from cli.build import SIDES, build_worker, now, open_ledger
-from cli.looks import look_lines, looks_json
+from cli.build import build_worker, now, open_ledger
+from cli.follow_up import carried_out_by
 from cli.options import ConfigOption, JsonOption
-from cli.output import ExitCode, Output
+from cli.output import ExitCode, Output, facts, plural
 from cli.session import load_settings, opened_sides, report_closed
-from cli.show import exit_code_of, show_status, status_json
-from sync.feeds import subscriptions
+from cli.show import exit_code_of
+from cli.status_report import StatusReport, read_report, report_json, report_lines
 from sync.ledger import views
-from sync.ledger.incoming.looks import looks
-from sync.reconcile.brakes import STOPPING, stopped_by
+from sync.reconcile.brakes import STOPPING
 from sync.support import settle
 
+#: Between two looks without a terminal.
+WATCH_SECONDS = 1.0
 
-def status(config: ConfigOption = None, as_json: JsonOption = False) -> int:
-    """The ledger at a glance."""
+
+def status(
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Go on until Ctrl-C: a live view on a terminal, else a line for each change."
+        ),
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """The ledger at a glance. Asks neither side anything."""
     output = Output(as_json)
     settings = load_settings(config)
-    with open_ledger(settings, create=False) as ledger:
-        found = views.status(ledger.engine, now())
-        looked = looks(ledger.engine)
-        stops = stopped_by(ledger.engine)
-        webhooks = {name: line for name in SIDES if (line := subscriptions.words(ledger.engine, name))}
-    for words in stops:
-        output.say(f"STOPPED: {words}")
-    show_status(found, look_lines(looked, settings, now()), webhooks, settings.link.zone, output)
-    code = exit_code_of(found, failed=found.last_run_outcome == "failed")
-    output.emit(
-        "status",
-        {
-            **status_json(found),
-            "looks": looks_json(looked, settings),
-            "stopped_by": stops,
-            "webhooks": webhooks,
-        },
-        code,
+    with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
+
+        def report() -> StatusReport:
+            return read_report(settings, ledger.engine, sides, now())
+
+        if not watch:
+            found = report()
+            for words in found.stopped_by:
+                output.say(f"STOPPED: {words}")
+            output.say(found.summary)
+            output.show(facts(report_lines(found, settings, now())))
+            output.emit("status", report_json(found, settings), _code(found))
+            return _code(found)
+        try:
+            if output.out.is_terminal and not as_json:
+                from cli.live.link_view import LinkView
+
+                LinkView(settings, ledger.engine, sides, now).show(output.out, threading.Event())
+            last: object = None
+            while True:
+                found = report()
+                shown = report_json(found, settings)
+                if _news(found) != last:
+                    last = _news(found)
+                    output.say(
+                        "; ".join((*(f"STOPPED: {words}" for words in found.stopped_by), found.summary))
+                    )
+                    output.emit("status", shown, _code(found))
+                threading.Event().wait(WATCH_SECONDS)
+        except KeyboardInterrupt:
+            return _code(report())
+
+
+def _news(report: StatusReport) -> object:
+    """What is worth another line: not that a feed was read again."""
+    counts = report.counts
+    return (
+        report.summary,
+        report.stopped_by,
+        counts.intents,
+        counts.due,
+        counts.balance_minor,
+        report.worker_runs,
     )
-    return code
+
+
+def _code(report: StatusReport) -> ExitCode:
+    return exit_code_of(report.counts, failed=report.counts.last_run_outcome == "failed")
 
 
 def resume(
@@ -63,6 +103,10 @@ def resume(
             said = settle.Resolution(settle.Action.ACKNOWLEDGE, getpass.getuser(), why)
             for one in brakes:
                 settle.resolve(link, one.id, said)
-    output.say(f"Resumed: {len(brakes)} brake(s) released." if brakes else "The link was not stopped.")
+        goes_on = carried_out_by(ledger.engine, now(), "the work")
+    if brakes:
+        output.say(f"Resumed: {plural(len(brakes), 'brake')} released. {goes_on}")
+    else:
+        output.say("The link was not stopped.")
     output.emit("resume", {"released": len(brakes)})
     return ExitCode.IN_STEP

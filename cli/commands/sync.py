@@ -14,17 +14,20 @@ import typer
 from rich.status import Status as Spinner
 
 from cli.agree import agree_to_creates
+from cli.background import Background
 from cli.build import now
 from cli.dry_run import dry_run
+from cli.follow_up import left_words
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, facts
 from cli.session import check_sides, check_sides_patiently, load_settings, opened_worker
-from cli.show import exit_code_of, status_json, summary_line
+from cli.show import exit_code_of
 from cli.signals import stop_on_signals
+from cli.status_report import read_report, report_json
+from config.logging import configure_logging
 from config.settings import Settings
 from console.receiver import create_receiver
 from console.server import serve
-from sync.ledger import views
 from sync.ledger.database.engine import only_worker
 from sync.worker.passes import PassReport, Progress
 from sync.worker.worker import Worker
@@ -58,18 +61,20 @@ def _sync(config: Path | None, output: Output, *, yes: bool) -> int:
             check_sides(worker)
             agree_to_creates(worker.link, output, yes=yes)
             report = worker.sync_once(progress, stop=stop)
-        status = views.status(ledger.engine, now())
+        status = read_report(settings, ledger.engine, worker.link.sides, now())
     seconds = time.monotonic() - began
     # A pass that was told to stop has left something undone.
     failed = bool(report.errors or report.unfinished or stop.is_set())
-    code = exit_code_of(status, failed=failed)
+    code = exit_code_of(status.counts, failed=failed)
     _show_report(report, seconds, output)
-    output.say(summary_line(status))
+    output.say(status.summary)
+    if stop.is_set():
+        output.note(f"Stopped. {left_words(status.counts)}")
     for error in report.errors:
         output.note(f"error: {error}")
     output.emit(
         "sync",
-        {"seconds": round(seconds, 3), "report": report, "status": status_json(status)},
+        {"seconds": round(seconds, 3), "report": report, "status": report_json(status, settings)},
         code,
     )
     return code
@@ -107,8 +112,17 @@ def _progress(spinner: Spinner) -> Progress:
     return progress
 
 
-def run(config: ConfigOption = None, yes: Yes = False, as_json: JsonOption = False) -> int:
-    """Keep both sides in step until stopped. Logs go to stderr."""
+def run(
+    config: ConfigOption = None,
+    yes: Yes = False,
+    log_only: Annotated[
+        bool, typer.Option("--log", help="Log lines on a terminal, too, instead of the live view.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Keep both sides in step until stopped: a live view on a terminal; else one JSON log line for each thing
+    that happens, on standard error.
+    """
     output = Output(as_json)
     settings = load_settings(config, level="INFO")
     with (
@@ -123,14 +137,31 @@ def run(config: ConfigOption = None, yes: Yes = False, as_json: JsonOption = Fal
                 gc.collect()
                 gc.freeze()
                 output.note("Working; Ctrl-C stops.")
-                drained = worker.run(stop)
-        status = views.status(ledger.engine, now())
+                with _shown_live(settings, worker, output, log_only=log_only):
+                    drained = worker.run(stop)
+        status = read_report(settings, ledger.engine, worker.link.sides, now())
     code = ExitCode.IN_STEP if drained else ExitCode.FAILED
-    output.say(summary_line(status))
+    output.say(status.summary)
+    output.note(f"Stopped. {left_words(status.counts)}")
     if not drained:
         output.note("A call was still under way; the next start finds out what it did.")
-    output.emit("run", {"drained": drained, "status": status_json(status)}, code)
+    output.emit("run", {"drained": drained, "status": report_json(status, settings)}, code)
     return code
+
+
+@contextmanager
+def _shown_live(settings: Settings, worker: Worker, output: Output, *, log_only: bool) -> Iterator[None]:
+    """The live view while the worker runs, on a terminal. Warnings stand above it."""
+    if log_only or not output.err.is_terminal:
+        yield
+        return
+    # Only a terminal pays for what draws.
+    from cli.live.link_view import LinesAbove, LinkView
+
+    configure_logging(level="WARNING", secrets=settings.secrets(), stream=LinesAbove(output.err))
+    view = LinkView(settings, worker.engine, worker.link.sides, now)
+    with Background("view", lambda stop: view.show(output.err, stop)):
+        yield
 
 
 @contextmanager

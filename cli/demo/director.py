@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from cli.background import Background
 from cli.build import FLOW, SHOPIFY, Ledger, now
-from cli.demo.background import Background
 from cli.demo.people import Cashier, Person, Shopper, Stage
 from cli.demo.proof import Proof, prove
 from cli.demo.view import LAGS_SHOWN, Phase, Show, Snapshot

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, false, func, not_, or_, select
 
 from connectors.api.side import CardRef
+from mappings.brands import Brands
 from mappings.lifecycle import CardStatus
 from mappings.notes import pos_note
 from sync.arrivals.match import Deferred, Matcher
 from sync.crashpoints import crashpoint
+from sync.ledger import views
 from sync.ledger.cards.creates import source_of
 from sync.ledger.cards.pool import PoolNumber
 from sync.ledger.cards.store import AlreadyThere, Lease, consume
@@ -42,6 +44,42 @@ def lacking(engine: Engine, side: str) -> MissingCards:
             select(func.count(), func.coalesce(func.sum(cards.c.balance_minor), 0)).where(_lacks(side))
         ).one()
     return MissingCards(count, int(money))
+
+
+def one_sided(engine: Engine, side: str, brands: Brands) -> MissingCards:
+    """The cards that the side should have and lacks, without those of brands that are left out."""
+    with reading(engine) as connection:
+        count, money = connection.execute(
+            select(func.count(), func.coalesce(func.sum(cards.c.balance_minor), 0)).where(
+                _lacks(side), not_(_left_out(connection, brands))
+            )
+        ).one()
+    return MissingCards(count, int(money))
+
+
+def in_step_everywhere(engine: Engine, sides: Collection[str], brands: Brands) -> int:
+    """How many cards are in step and on every one of the sides, unless their brand is left out."""
+    with reading(engine) as connection:
+        left_out = _left_out(connection, brands)
+        whole = [or_(left_out, not_(_lacks(side))) for side in sides]
+        return connection.execute(
+            select(func.count()).select_from(cards).where(views.in_step, *whole)
+        ).scalar_one()
+
+
+def _left_out(connection: Connection, brands: Brands) -> ColumnElement[bool]:
+    """Whether a card is of a brand that is left out on any side; the names are compared as `Brands` does."""
+    named = connection.execute(
+        select(presences.c.side, presences.c.brand).where(presences.c.brand.is_not(None)).distinct()
+    )
+    excluded = [(side, brand) for side, brand in named if brands.excludes(side, brand)]
+    return exists().where(
+        presences.c.card_id == cards.c.id,
+        or_(
+            false(),
+            *(and_(presences.c.side == side, presences.c.brand == brand) for side, brand in excluded),
+        ),
+    )
 
 
 def newly_created_on(link: Link) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 import structlog
 from sqlalchemy import Engine
@@ -64,13 +64,15 @@ def standing(engine: Engine, side: str) -> SubscriptionStatus | None:
     return None if text is None else SubscriptionStatus(**json.loads(text))
 
 
-def words(engine: Engine, side: str) -> str | None:
+def words(engine: Engine, side: str, zone: tzinfo) -> str | None:
     """How the side's webhooks stand, in a line; None when they were never switched on."""
     found = standing(engine, side)
     if found is None or found.url is None:
         return None
     last = last_received(engine, side)
-    came = "none has come yet" if last is None else f"the last came {last:%Y-%m-%d %H:%M:%S} UTC"
+    came = (
+        "none has come yet" if last is None else f"the last came {last.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+    )
     parts = [f"{len(found.topics)} topics to {found.url}, {came}"]
     if found.dropped:
         parts.append(f"{side} had dropped {', '.join(found.dropped)}: does it reach that address?")

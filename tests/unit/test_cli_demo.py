@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from sqlalchemy import Engine
 
-from cli.demo.background import Background
+from cli.background import Background
 from cli.demo.control import Control, TrueCard
 from cli.demo.proof import Proof, proof_json, prove
 from cli.demo.tally import Entry, Tally

@@ -22,6 +22,8 @@ from sync.ledger.private_files import open_private
 
 BUSY_SECONDS = 30
 POOL_SIZE = 16
+LOCK_TRIES = 5
+LOCK_AGAIN_SECONDS = 0.02
 #: Of 4 KiB. `checkpoint` keeps SQLite's log far shorter while a worker runs.
 LOG_PAGES_MAX = 16_384
 _READS = "giftsync_reads"
@@ -329,6 +331,26 @@ def check_engine(engine: Engine) -> None:
         raise LedgerUnavailable(f"the database does not answer: {error.orig}") from None
 
 
+def worker_file(engine: Engine) -> str | None:
+    """The file that a worker locks while it works; None where several may work."""
+    database = engine.url.database
+    if engine.dialect.name != "sqlite" or not database or database == ":memory:":
+        return None
+    return f"{database}.worker"
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the lock was had. Tried a few times: `worker_runs` holds it for a moment when it looks."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            threading.Event().wait(LOCK_AGAIN_SECONDS)
+        else:
+            return True
+    return False
+
+
 @contextmanager
 def only_worker(engine: Engine) -> Iterator[None]:
     """Hold the right to work on a SQLite file; a second worker is refused with LedgerUnavailable.
@@ -336,21 +358,18 @@ def only_worker(engine: Engine) -> Iterator[None]:
     The lock belongs to the process, so a killed worker leaves none behind. PostgreSQL needs none: there,
     leases let many workers share.
     """
-    database = engine.url.database
-    if engine.dialect.name != "sqlite" or not database or database == ":memory:":
+    path = worker_file(engine)
+    if path is None:
         yield
         return
-    path = f"{database}.worker"
     descriptor = open_private(path, os.O_RDWR)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _lock(descriptor):
             owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             raise LedgerUnavailable(
-                f"another giftsync worker (process {owner}) is using {database}. Stop it first, or use "
-                "PostgreSQL, where several workers share one ledger."
-            ) from None
+                f"another giftsync worker (process {owner}) is using {engine.url.database}. Stop it first, "
+                "or use PostgreSQL, where several workers share one ledger."
+            )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 
 import pytest
 import requests
@@ -306,7 +307,7 @@ def keep(shop: Shop, side: Shopkeeper, url: str | None, made: Sequence[str] = ()
     side.answer = Subscribed(["A", "B"], made)
     shop.worker.subscribers = [(side, url)]
     shop.worker.keep_subscribed(PassReport())
-    return subscriptions.words(shop.engine, SHOPIFY)
+    return subscriptions.words(shop.engine, SHOPIFY, UTC)
 
 
 def test_given_a_public_address_then_webhooks_are_on_and_without_one_they_are_ended_once(shop: Shop) -> None:
@@ -340,4 +341,4 @@ def test_given_a_topic_that_is_refused_then_its_reason_is_told(shop: Shop) -> No
 
     shop.worker.keep_subscribed(PassReport())
 
-    assert "B FAILS: Address cannot be internal" in (subscriptions.words(shop.engine, SHOPIFY) or "")
+    assert "B FAILS: Address cannot be internal" in (subscriptions.words(shop.engine, SHOPIFY, UTC) or "")
