@@ -194,7 +194,7 @@ def _flow(
             webhook_token=section.webhook_token.get_secret_value() if section.webhook_token else "",
         )
     except ValueError as error:
-        raise ConfigError([f"[flow] {error}."]) from None
+        raise ConfigError([f"[flow] {words}." for words in error.args]) from None
     return FlowSide(with_proved(flow, _proved_of(settings, flow)), name=FLOW, pause=pause)
 
 

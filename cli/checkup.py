@@ -68,7 +68,7 @@ def examine(
         visit.findings[name] = list(found.findings)
         if found.identity is not None:
             identities[name] = found.identity
-            stranger = _stranger(name, found.identity, ledger)
+            stranger = stranger_to(name, found.identity, ledger)
             if stranger is not None:
                 visit.add(name, stranger)
     if len(identities) == len(examinables) > 1:
@@ -76,7 +76,7 @@ def examine(
     return visit
 
 
-def _stranger(side: str, found: Identity, ledger: Ledger | None) -> Finding | None:
+def stranger_to(side: str, found: Identity, ledger: Ledger | None) -> Finding | None:
     """Whether the side is another one than this ledger was made with."""
     known = None if ledger is None else known_identity(ledger.engine, side)
     if known is None or known == (found.identity, found.currency):

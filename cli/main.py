@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -32,14 +34,40 @@ EPILOG = "Exit codes: 0 in step, 1 conflicts are waiting, 2 some work failed, 3 
 
 app = typer.Typer(
     name="giftsync",
-    help="Keeps every gift card the same in the store (Flow Retail) and online (Shopify).",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"giftsync {metadata.version('giftsync')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _giftsync(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version."),
+    ] = False,
+) -> None:
+    """Keep every gift card the same in the store (Flow Retail) and online (Shopify)."""
+
+
+@app.command("help")
+def show_help(
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="A command, as `conflicts list`.")
+    ] = None,
+) -> int:
+    """Show what a command does; without one, what there is."""
+    return run([*(command or ()), "--help"])
+
+
 app.command("demo")(demo.demo)
 app.command("sync")(sync_command.sync)
 app.command("run")(sync_command.run)

@@ -13,7 +13,7 @@ from pydantic_settings import EnvSettingsSource, SettingsError
 
 from config.errors import ConfigError
 from config.keys import ENV_ONLY, ENV_PREFIX, tables
-from config.problems import sentences, suggestion
+from config.problems import needed, sentences, suggestion
 from config.settings import Settings
 
 FILE_DEFAULT = Path("giftsync.toml")
@@ -36,7 +36,8 @@ def load(path: Path | None = None) -> Settings:
     except ValidationError as error:
         if data is None and not environment:
             raise _no_file(file) from None
-        raise ConfigError(problems + sentences(error, file.name, environment)) from None
+        found = sentences(error, file.name, environment) + _dependent(data or {}, environment, file.name)
+        raise ConfigError(problems + list(dict.fromkeys(found))) from None
     except SettingsError:
         raise ConfigError(
             [f"The environment cannot set a whole table; set its keys, as {ENV_PREFIX}SHOPIFY__TOKEN."]
@@ -116,6 +117,18 @@ def _file_problems(file: Path, data: Mapping[str, Any]) -> list[str]:
             if key.from_file and {key.name, f"{key.name}_file"} <= inside.keys()
         ]
     return problems
+
+
+def _dependent(data: Mapping[str, Any], environment: Mapping[str, Any], file: str) -> list[str]:
+    """What `Settings` asks for across tables, which it does only when every table is right in itself."""
+
+    def value(table: str, key: str) -> Any:
+        return _inside(environment, (table,)).get(key, _inside(data, (table,)).get(key))
+
+    sends = value("link", "send_notifications")
+    if str(sends).lower() != "true" or value("shopify", "attaching_notifies") is not None:
+        return []
+    return [needed(("shopify", "attaching_notifies"), file)]
 
 
 def _inside(data: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:

@@ -16,7 +16,20 @@ def sentences(error: ValidationError, file: str, from_env: Mapping[str, Any]) ->
     """One sentence per problem. `file` is the file's name; `from_env` is what the environment gave."""
     found = error.errors(include_url=False, include_input=False, include_context=True)
     # Two branches of a union complain about the same key.
-    return list(dict.fromkeys(_sentence(one, file, from_env) for one in found))
+    return list(dict.fromkeys(words for one in found for words in _sentences(one, file, from_env)))
+
+
+def _sentences(error: ErrorDetails, file: str, from_env: Mapping[str, Any]) -> list[str]:
+    """One error may name several keys that are needed together."""
+    if error["type"] != "needed":
+        return [_sentence(error, file, from_env)]
+    path = _path(error)
+    return [needed((*path, *key.split(".")), file) for key in str(error["ctx"]["keys"]).split()]
+
+
+def needed(path: tuple[str, ...], file: str) -> str:
+    """A key that another one makes necessary."""
+    return _missing(path, find_key(path), file)
 
 
 def _sentence(error: ErrorDetails, file: str, from_env: Mapping[str, Any]) -> str:
@@ -32,9 +45,6 @@ def _sentence(error: ErrorDetails, file: str, from_env: Mapping[str, Any]) -> st
             context = error["ctx"]
             name = _name((*path, context["key"]), file)
             return f"{name}: {context['path']} cannot be used: {context['reason']}."
-        case "needed":
-            needed = (*path, *str(error["ctx"]["key"]).split("."))
-            return _missing(needed, find_key(needed), file)
         case "empty" if key is not None:
             return f"{where} is empty. {_put(key)}"
     if key is None:

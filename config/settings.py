@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -65,6 +66,17 @@ def _text_of(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _true_or_false(value: object) -> object:
+    """Only the words themselves: pydantic would take "no", "off" and 0 for false, and "y" for true."""
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "false": False}
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    raise ValueError("neither true nor false")
+
+
+Bool = Annotated[bool, BeforeValidator(_true_or_false), _form("true or false")]
 Text = Annotated[str, AfterValidator(_check_not_empty)]
 Uid = Annotated[str, AfterValidator(_check_not_empty), Field(pattern=r"^[A-Za-z0-9_-]+$")]
 Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
@@ -123,6 +135,13 @@ def _read_secret(name: str, path: str) -> str:
     raise PydanticCustomError("secret_file", "{key}", {"key": f"{name}_file", "path": path, "reason": reason})
 
 
+def _check_there(section: BaseModel, names: Sequence[str], table: str = "") -> None:
+    """Raise one error that names every key that is needed and not there."""
+    missing = [f"{table}{name}" for name in names if getattr(section, name) is None]
+    if missing:
+        raise PydanticCustomError("needed", "{keys}", {"keys": " ".join(missing)})
+
+
 class Brakes(Section):
     """How much may change within an hour before the link stops. `giftsync resume` lets it go on."""
 
@@ -167,14 +186,14 @@ class LinkSection(Section):
     """The one currency of both sides. Left out, the sides decide; a side that trades in another currency than
     this, or than the other side, refuses the link. Amounts are never converted."""
 
-    create_update_shopify_cards: Annotated[bool, _form("true or false")] = True
+    create_update_shopify_cards: Bool = True
     """Cards sold in a store are created in Shopify with the same serial, and their balance, status and expiry
     are kept up to date there. If false, nothing is ever written to Shopify."""
 
-    download_shopify_cards: Annotated[bool, _form("true or false")] = True
+    download_shopify_cards: Bool = True
     """Cards bought online get a number for the store. If false, they can be spent online only."""
 
-    send_notifications: Annotated[bool, _form("true or false")] = False
+    send_notifications: Bool = False
     """Buyers of cards that are sold in a store from now on are told by Shopify that they can use them online.
     If Flow's order shows their e-mail address or phone number, they are found among the shop's customers, or
     made there with that and nothing else. Cards that exist already, and imports, tell nobody. If false, no
@@ -186,7 +205,7 @@ class LinkSection(Section):
     """The first four digits of the store number that a card bought online is given, when the pool of
     pre-generated numbers is empty. Choose four digits that no printed card begins with."""
 
-    lengthen_short_numbers: Annotated[bool, _form("true or false")] = False
+    lengthen_short_numbers: Bool = False
     """Shopify takes no code of fewer than 8 characters. If true, a shorter store number gets `giftsync`
     before it there: the customer of card 12345 types giftsync12345 online. If false, such a card opens a
     conflict."""
@@ -283,7 +302,7 @@ class ShopifySection(Section):
     ] = None
     """Where the Admin API answers. Left out, https:// and the shop; only the sandbox needs another."""
 
-    attaching_notifies: Annotated[bool | None, _form("true or false")] = None
+    attaching_notifies: Bool | None = None
     """Needed with `send_notifications`: whether Shopify by itself tells a customer who is attached to a gift
     card. Its documentation does not say; try it with a card and a customer of your own. If true, giftsync
     attaches the customer and leaves the telling to Shopify; if false, it asks for one message."""
@@ -297,9 +316,7 @@ class ShopifySection(Section):
     def _check_auth(self) -> ShopifySection:
         """What is needed depends on `auth`, which pydantic cannot say of a key."""
         needed = ("token",) if self.auth == "token" else ("client_id", "client_secret")
-        for name in needed:
-            if getattr(self, name) is None:
-                raise PydanticCustomError("needed", "{key}", {"key": name})
+        _check_there(self, needed)
         return self
 
 
@@ -374,28 +391,28 @@ class FlowSection(Section):
     external_payment_method_uid: Annotated[Text | None, _form("a payment method uid")] = None
     """The external payment method's uid in the home store. Left out, an earlier order tells."""
 
-    api_settlement_debits: Annotated[bool, _form("true or false")] = False
+    api_settlement_debits: Bool = False
     """Proved for this tenant: paying an API order with a gift card takes the money from the card."""
 
-    api_issue_allowed: Annotated[bool, _form("true or false")] = False
+    api_issue_allowed: Bool = False
     """Proved for this tenant: a settled API order issues or loads the card that its item names."""
 
-    caller_may_choose_number: Annotated[bool, _form("true or false")] = False
+    caller_may_choose_number: Bool = False
     """Proved for this tenant: the number put on the item is the number of the card that is issued."""
 
-    refund_settlement_credits: Annotated[bool, _form("true or false")] = False
+    refund_settlement_credits: Bool = False
     """Proved for this tenant: paying a return out to a gift card puts money on the card."""
 
-    empty_answer_means_absent: Annotated[bool, _form("true or false")] = False
+    empty_answer_means_absent: Bool = False
     """Proved for this tenant: an empty answer says that there is no such card."""
 
-    refund_amounts_negative: Annotated[bool, _form("true or false")] = False
+    refund_amounts_negative: Bool = False
     """Whether the amount that settles a return must be negative in this tenant."""
 
     return_order_type: Annotated[Text, _form("an order type of Flow")] = "RETURN"
     """The type of an order that is a return."""
 
-    status_by_active_flag: Annotated[bool, _form("true or false")] = False
+    status_by_active_flag: Bool = False
     """For an older Flow, whose cards have `active` instead of a status. Cards can then not be closed."""
 
     suspended_status: Annotated[Text | None, _form("a status of Flow")] = None
@@ -509,8 +526,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_notifications(self) -> Settings:
         """One setting needs another, which pydantic cannot say of a key."""
-        if self.link.send_notifications and self.shopify.attaching_notifies is None:
-            raise PydanticCustomError("needed", "{key}", {"key": "shopify.attaching_notifies"})
+        if self.link.send_notifications:
+            _check_there(self.shopify, ("attaching_notifies",), "shopify.")
         return self
 
     def secrets(self) -> list[str]:

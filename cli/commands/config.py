@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from cli.build import open_ledger, open_sides
+from cli.checkup import ledger_if_any, stranger_to
 from cli.errors import OperatorError, explain
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, rows, table
@@ -63,7 +64,7 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     checks = [_file_check(config or FILE_DEFAULT), _attempt("ledger", lambda: _ledger_words(settings))]
     identities: list[Identity] = []
     for name, side in open_sides(settings).items():
-        checks.append(_attempt(name, lambda side=side: _side_words(side, identities)))  # type: ignore[misc]
+        checks.append(_attempt(name, lambda n=name, s=side: _side_words(settings, n, s, identities)))  # type: ignore[misc]
     if len({identity.currency for identity in identities}) > 1:
         checks.append(Check("currency", False, "The sides have different ones. Amounts are never converted."))
     shown = [("ok" if one.passed else "FAILED", one.what, one.words) for one in checks]
@@ -99,10 +100,14 @@ def _ledger_words(settings: Settings) -> str:
         return parse_url(settings.database).render_as_string(hide_password=True)
 
 
-def _side_words(side: Side, identities: list[Identity]) -> str:
+def _side_words(settings: Settings, name: str, side: Side, identities: list[Identity]) -> str:
     try:
         identity = side.identify()
     finally:
         side.close()
+    with ledger_if_any(settings) as ledger:
+        stranger = stranger_to(name, identity, ledger)
+    if stranger is not None:
+        raise OperatorError(stranger.sentence, stranger.remedy)
     identities.append(identity)
     return f"{identity.identity}, in {identity.currency}, time zone {identity.timezone}"

@@ -80,6 +80,20 @@ class Discovery:
                 )
         raise SideClosed(f"Flow's extension {code} is not active", "Switch it on in Flow Admin.")
 
+    def check_store(self) -> None:
+        """Raise SideClosed when Flow says that there is no such store.
+
+        The documentation only hints at this read (flow.md §9), so any other refusal proves nothing.
+        """
+        try:
+            self._client.store()
+        except Rejected as rejected:
+            if rejected.hint.startswith(("STORE", "TENANT")):
+                raise SideClosed(
+                    f"Flow knows no store {self._settings.store} in the tenant {self._settings.tenant}",
+                    "Correct `store` or `tenant` in [flow].",
+                ) from None
+
     def currency(self) -> str:
         """The store's currency, ISO 4217; a card shows none (flow.md §1)."""
         return self._once("currency", self._find_currency)

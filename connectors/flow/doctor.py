@@ -97,16 +97,10 @@ class FlowDoctor:
     def _store(self) -> Iterable[Finding]:
         """The documentation only hints at this read (flow.md §9), so a refusal of it proves nothing."""
         uid = self._settings.store
+        self._discovery.check_store()
         try:
             name = loose_text(self._client.store(), "storeName")
-        except Rejected as rejected:
-            if rejected.hint.startswith(("STORE", "TENANT")):
-                yield Finding(
-                    "store",
-                    Verdict.MISSING,
-                    f"Flow knows no store {uid} in the tenant {self._settings.tenant}.",
-                    "Correct `store` or `tenant` in [flow].",
-                )
+        except Rejected:
             return
         yield Finding("store", Verdict.OK, f"The home store is {name or uid}.")
 

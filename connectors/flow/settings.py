@@ -135,8 +135,10 @@ class FlowSettings:
                 currency_exponent(self.currency)
             except MoneyError as error:
                 raise ValueError(f"currency: {error}") from None
-        for problem in self._contradictions():
-            raise ValueError(problem)
+        problems = self._contradictions()
+        if problems:
+            # Each is an argument of its own, so that all of them can be told at once.
+            raise ValueError(*problems)
 
     def _contradictions(self) -> list[str]:
         found: list[str] = []

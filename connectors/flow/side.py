@@ -118,12 +118,13 @@ class FlowSide:
         return (Feed(FEED, self._settings.receipts_interval_seconds),)
 
     def identify(self) -> Identity:
-        """Check token, extension, currency and payment method anew (flow.md §5).
+        """Check token, extension, store, currency and payment method anew (flow.md §5).
 
         Raises SideClosed, with the setting or the switch in Flow Admin that helps.
         """
         self._discovery.forget()
         self._discovery.check_extension()
+        self._discovery.check_store()
         currency = self._discovery.currency()
         self._discovery.method()
         return Identity(self.known_as, currency, self._settings.timezone)

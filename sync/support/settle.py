@@ -145,7 +145,8 @@ def resolve(link: Link, conflict_id: int, resolution: Resolution, *, preview: bo
     kind = ConflictKind(row["kind"])
     if resolution.action not in actions_for(kind):
         fits = ", ".join(sorted(actions_for(kind)))
-        raise NotResolved(f"{resolution.action} does not fit a {kind} conflict; say one of: {fits}")
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise NotResolved(f"{resolution.action} does not fit {article} {kind} conflict; say one of: {fits}")
     if row["card_id"] is None:
         if not preview:
             _close(link, conflict_id, resolution)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from importlib import metadata
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -74,6 +75,41 @@ class TestArguments:
         answer = json.loads(capsys.readouterr().out)
         assert answer["error"].startswith("There is no file nope.toml.")
         assert answer["exit_code"] == 3
+
+
+class TestHelp:
+    def test_the_version_is_that_of_the_package(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main.run(["--version"]) == ExitCode.IN_STEP
+
+        assert capsys.readouterr().out == f"giftsync {metadata.version('giftsync')}\n"
+
+    @pytest.mark.parametrize("command", [[], ["status"], ["conflicts", "list"]])
+    def test_help_shows_what_the_option_shows(
+        self, command: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main.run(["help", *command]) == ExitCode.IN_STEP
+        by_command = capsys.readouterr().out
+        assert main.run([*command, "--help"]) == ExitCode.IN_STEP
+
+        assert by_command == capsys.readouterr().out
+        assert by_command.startswith(" ".join(["Usage: giftsync", *command]))
+
+    def test_help_for_no_command_at_all_says_so(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main.run(["help", "nonsense"]) == ExitCode.COULD_NOT_RUN
+
+        assert "No such command 'nonsense'" in capsys.readouterr().err
+
+    def test_the_shell_is_told_the_commands(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("_GIFTSYNC_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", "giftsync conflicts re")
+        monkeypatch.setenv("COMP_CWORD", "2")
+
+        with pytest.raises(SystemExit):
+            main.run([])
+
+        assert capsys.readouterr().out.split() == ["resolve"]
 
 
 class TestReference:

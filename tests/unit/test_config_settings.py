@@ -340,3 +340,28 @@ class TestNotifications:
         write(folder, self.ON.replace("[shopify]", f"[shopify]\nattaching_notifies = {attaching}"))
 
         assert load().link.send_notifications
+
+    def test_it_is_told_together_with_what_else_is_missing(self, folder: Path) -> None:
+        write(folder, self.ON.replace("[shopify]", '[shopify]\nauth = "client_credentials"'))
+
+        problems = problems_of()
+
+        for key in ("client_id", "client_secret", "attaching_notifies"):
+            assert f"[shopify] {key} is missing." in problems
+
+
+class TestBooleans:
+    @pytest.mark.parametrize("value", ['"no"', '"off"', '"0"', "0", "1", '"yes"', '"n"', '""'])
+    def test_nothing_but_true_and_false_is_one(self, folder: Path, value: str) -> None:
+        write(folder, COMPLETE.replace("[link]", f"[link]\nsend_notifications = {value}"))
+
+        assert "[link] send_notifications must be true or false." in problems_of()
+
+    @pytest.mark.parametrize(("text", "expected"), [("true", True), ("FALSE", False)])
+    def test_the_environment_says_it_in_words(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool
+    ) -> None:
+        write(folder, COMPLETE)
+        monkeypatch.setenv("GIFTSYNC_LINK__LENGTHEN_SHORT_NUMBERS", text)
+
+        assert load().link.lengthen_short_numbers is expected

@@ -107,6 +107,22 @@ def test_the_line_piped_into_config_makes_settings_that_work(ready: dict[str, An
         assert token not in checked.stdout + checked.stderr
 
 
+def test_a_store_that_does_not_exist_fails_the_check(ready: dict[str, Any], tmp_path: Path) -> None:
+    made = giftsync("sandbox", "config", given=json.dumps(ready))
+    path = tmp_path / "giftsync.toml"
+    path.write_text(made.stdout.replace(f'store = "{ready["flow"]["store"]}"', 'store = "7777"'))
+
+    checked = giftsync("config", "check", "--json", "--config", str(path))
+
+    assert checked.returncode == 3
+    (failed,) = [one for one in json.loads(checked.stdout)["checks"] if not one["passed"]]
+    assert failed["what"] == "flow"
+    assert failed["words"] == (
+        f"Flow knows no store 7777 in the tenant {ready['flow']['tenant']}. "
+        "Correct `store` or `tenant` in [flow]."
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
     with served() as (process, _):
