@@ -22,8 +22,10 @@ class Shadowed(Protocol):
     def shadow_expires_on(self) -> date | None: ...
 
 
-def matches_shadow(p: Shadowed, seen: Seen, suspends_by_date: bool) -> bool:
-    """Whether the side shows what the presence's shadow says."""
+def matches_shadow(p: Shadowed, seen: Seen, currency: str, suspends_by_date: bool) -> bool:
+    """Whether the side shows what the presence's shadow says, in the link's currency."""
+    if seen.currency != currency:
+        return False
     if seen.status is CardStatus.CLOSED or p.shadow_status is CardStatus.CLOSED:
         return seen.status is p.shadow_status
     suspended_by_date = suspends_by_date and seen.status is CardStatus.SUSPENDED

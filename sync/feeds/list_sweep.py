@@ -134,7 +134,7 @@ class ListSweep:
                 continue
             if seen is not None:
                 seen.add(shadow.id)
-            if not matches_shadow(shadow, one.seen, by_date):
+            if not matches_shadow(shadow, one.seen, self.link.currency, by_date):
                 due.add(shadow.card_id)
         if due:
             self.intake.make_due(due, self.link.clock(), self.side)

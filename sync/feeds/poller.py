@@ -49,7 +49,7 @@ class Poller:
             for turn, observation in zip(turns, answers, strict=True):
                 looks.append(look_of(turn.presence, observation, turn.by))
                 absent += isinstance(observation, Absent)
-                if differs(side, turn.presence, observation):
+                if differs(self.link, side, turn.presence, observation):
                     due.add(turn.presence.card_id)
         except SideError as error:
             trouble = error

@@ -119,7 +119,7 @@ def sweep(link: Link, intake: Intake, side: Side, limit: int, record: Record | N
         began_at = link.clock()
         batch = presences_after(link.store.engine, link.store.vault, side.name, cursor.after_id, size)
         seen = list(zip(batch, observe(side, batch), strict=True))
-        due = {p.card_id for p, observation in seen if differs(side, p, observation)}
+        due = {p.card_id for p, observation in seen if differs(link, side, p, observation)}
         absent = sum(isinstance(observation, Absent) for _, observation in seen)
         finished = len(batch) < size
         swept = Swept(swept.looked_at + len(batch), swept.differ + len(due), swept.absent + absent, finished)
@@ -139,11 +139,11 @@ def observe(side: Side, presences: Sequence[SweptPresence]) -> Iterator[Observat
     return side.observe(refs, urgent=False) if refs else iter(())
 
 
-def differs(side: Side, p: SweptPresence, observation: Observation) -> bool:
+def differs(link: Link, side: Side, p: SweptPresence, observation: Observation) -> bool:
     """Whether the card is to be worked on. What cannot be read is asked again the next time."""
     match observation:
         case Seen():
-            return not matches_shadow(p, observation, side.capabilities.suspends_by_date)
+            return not matches_shadow(p, observation, link.currency, side.capabilities.suspends_by_date)
         case Absent():
             return True
         case Unreadable():

@@ -32,7 +32,8 @@ def unchanged(link: Link, intake: Intake, side: Side, hints: Sequence[Hint]) -> 
     same = [
         (p.card_id, version)
         for (p, version), seen in zip(found, side.observe(refs), strict=True)
-        if isinstance(seen, Seen) and matches_shadow(p, seen, side.capabilities.suspends_by_date)
+        if isinstance(seen, Seen)
+        and matches_shadow(p, seen, link.currency, side.capabilities.suspends_by_date)
     ]
     versions = versions_of(store.engine, [card_id for card_id, _ in same])
     return {card_id for card_id, version in same if versions.get(card_id) == version}
