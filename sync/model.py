@@ -69,7 +69,6 @@ class ConflictKind(StrEnum):
     NOT_WRITABLE = "not_writable"
     #: The buyer of a new card was not told of it, or nobody knows whether.
     NOTIFICATION = "notification"
-    BOOKS_DISAGREE = "books_disagree"
     #: The ledger was put back to an earlier state, and for some cards the sides' books do not say what
     #: followed.
     LEDGER_BEHIND = "ledger_behind"

@@ -74,10 +74,6 @@ _MEANINGS = {
         "The buyer of a new card was to be told of it, and was not, or nobody knows whether they were.",
         "Nothing is sent again by itself: a second message is worse than none. The card works on both sides.",
     ),
-    ConflictKind.BOOKS_DISAGREE: Meaning(
-        "A side's own list of movements does not add up to the balance that it shows.",
-        "The balance was believed; the list is kept as evidence.",
-    ),
     ConflictKind.POOL_EMPTY: Meaning(
         "Cards are being bought online, and no store numbers are left for them.",
         "The cards wait; they can be spent online.",
