@@ -318,7 +318,7 @@ def build_worker(
         link,
         replace(ledger.intake, contacts_since=since),
         ledger.pool,
-        settings.link.shopify_serial_prefix,
+        settings.link.shopify_serial_prefix or None,
         lengthens=settings.link.lengthen_short_numbers,
     )
     worker = Worker(link, matcher, options or worker_options(settings))

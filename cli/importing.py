@@ -67,8 +67,14 @@ def ground_of(settings: Settings, worker: Worker) -> ImportContext:
         online_limit_minor=limit[0] if limit is not None and limit[1] == link.currency else None,
         card_limit_minor=_minor(settings.link.brakes.money_per_card, link.currency),
         lengthens=settings.link.lengthen_short_numbers,
-        made=NumberRange("shopify_serial_prefix", settings.link.shopify_serial_prefix),
+        made=made_range(settings),
     )
+
+
+def made_range(settings: Settings) -> NumberRange | None:
+    """The numbers that giftsync makes itself; None when all come from the pool."""
+    prefix = settings.link.shopify_serial_prefix
+    return NumberRange("shopify_serial_prefix", prefix) if prefix else None
 
 
 def _minor(amount: Decimal | None, currency: str) -> int | None:
@@ -93,7 +99,7 @@ def import_link(settings: Settings, worker: Worker, imports: Imports, plan: Impo
 
 def numbers_of(settings: Settings, worker: Worker, ledger: Ledger) -> Numbers:
     link = worker.link
-    return Numbers(link.sides[FLOW], ledger.pool, settings.link.shopify_serial_prefix, link.clock)
+    return Numbers(link.sides[FLOW], ledger.pool, settings.link.shopify_serial_prefix or None, link.clock)
 
 
 def open_files(

@@ -200,10 +200,11 @@ class LinkSection(Section):
     customer data is sent anywhere. The app needs the scope write_customers."""
 
     shopify_serial_prefix: Annotated[
-        str, Field(pattern=r"^[0-9]{4}$"), _form('four digits, such as "9900"')
+        str, Field(pattern=r"^([0-9]{4})?$"), _form('four digits, such as "9900", or ""')
     ] = "9900"
     """The first four digits of the store number that a card bought online is given, when the pool of
-    pre-generated numbers is empty. Choose four digits that no printed card begins with."""
+    pre-generated numbers is empty. Choose four digits that no printed card begins with. With `""` numbers
+    come from the pool only; while it is empty, cards bought online wait, and a conflict says so."""
 
     lengthen_short_numbers: Bool = False
     """Shopify takes no code of fewer than 8 characters. If true, a shorter store number gets `giftsync`

@@ -10,12 +10,13 @@ import typer
 
 from cli.build import FLOW, open_ledger
 from cli.errors import OperatorError
+from cli.importing import made_range
 from cli.options import ConfigOption, JsonOption
 from cli.output import Output, number, plural, rows, table
 from cli.pool_file import read_pool_file
 from cli.session import load_settings, opened_sides
 from config.settings import Settings
-from mappings.ranges import NumberRange, inside
+from mappings.ranges import inside
 from sync.ledger.cards.pool import LOW_WATER
 
 #: Numbers in one file; a larger pool is added in several.
@@ -46,8 +47,8 @@ def add(
     if len(found.brands) > NUMBERS_MAX:
         raise OperatorError(f"{file} has more than {NUMBERS_MAX} numbers", "Split it.")
     serials = list(found.brands)
-    made = NumberRange("shopify_serial_prefix", settings.link.shopify_serial_prefix)
-    if inside(made, serials):
+    made = made_range(settings)
+    if made is not None and inside(made, serials):
         raise OperatorError(
             f"no number was added: {plural(inside(made, serials), 'number')} could also be one that giftsync "
             f"makes itself, because of shopify_serial_prefix = {made.prefix}",
