@@ -1,0 +1,192 @@
+"""Every kind of conflict, provoked through the sandbox's control plane as docs/reference/sandbox.md says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cli.demo.control import Control
+from cli.emulators import SandboxOptions
+from sync.model import ConflictKind
+from tests.support import Giftsync
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "sandbox.md"
+
+
+@dataclass(frozen=True)
+class Link:
+    """Both emulators, and giftsync on them."""
+
+    giftsync: Giftsync
+    config: Path
+    flow: Control
+    shopify: Control
+
+    def sync(self) -> None:
+        code, out, err = self.giftsync("sync", "--yes")
+        assert code in (0, 1, 2), out + err
+
+    def kinds(self) -> set[str]:
+        conflicts = json.loads(self.giftsync("conflicts", "list", "--json")[1])["conflicts"]
+        return {one["kind"] for one in conflicts}
+
+    def setting(self, section: str, line: str) -> None:
+        """Put a line into a section of the settings, instead of one with the same key."""
+        text = self.config.read_text(encoding="utf-8")
+        key = line.partition("=")[0].strip()
+        text = re.sub(rf"(?m)^{key} = .*\n", "", text)
+        if f"[{section}]\n" not in text:
+            text += f"\n[{section}]\n"
+        self.config.write_text(text.replace(f"[{section}]\n", f"[{section}]\n{line}\n"), encoding="utf-8")
+
+    def sold(self, amount: str = "500.00", **more: object) -> str:
+        """A card that is sold in the store and the same on both sides."""
+        number = str(self.flow.call("sell", amount=amount, **more)["number"])
+        self.sync()
+        return number
+
+
+@pytest.fixture
+def sandbox_options() -> SandboxOptions:
+    return SandboxOptions(plan="plus", till_customers=True)
+
+
+@pytest.fixture
+def link(giftsync: Giftsync, config: Path, flow: Control, shopify: Control) -> Link:
+    return Link(giftsync, config, flow, shopify)
+
+
+def strike(side: Control, kind: str, match: str, **more: object) -> None:
+    side.fail([{"match": match, "kind": kind, "probability": 1, **more}], seed=1)
+
+
+def overdraft(link: Link) -> None:
+    number = link.sold()
+    link.flow.call("redeem", number=number, amount="400")
+    link.shopify.call("checkout", code=number, amount="300")
+
+
+def first_contact(link: Link) -> None:
+    number = link.flow.call("sell", amount="500")["number"]
+    link.shopify.call("card", code=number, balance="400")
+
+
+def status(link: Link) -> None:
+    number = link.sold()
+    link.flow.call("card", number=number, status="FROZEN")
+
+
+def expiry(link: Link) -> None:
+    number = link.sold()
+    link.flow.call("expire", number=number, valid_to="2028-06-30T12:00:00Z")
+    link.shopify.call("card", code=number, expires="2028-01-31")
+
+
+def serial(link: Link) -> None:
+    link.flow.call("card", number="12345", issued=False)
+    link.flow.call("sell", number="12345", amount="100")
+
+
+def currency(link: Link) -> None:
+    number = link.sold()
+    link.shopify.call("card", code=number, currency="SEK")
+
+
+def over_limit(link: Link) -> None:
+    link.shopify.call("behaviour", issue_limit="1000")
+    link.flow.call("sell", amount="1500")
+
+
+def missing(link: Link) -> None:
+    number = link.sold()
+    link.shopify.call("delete", code=number)
+
+
+def duplicate(link: Link) -> None:
+    number = link.sold()
+    strike(link.shopify, "double_apply", "giftCardDebit", times=1)
+    link.flow.call("redeem", number=number, amount="100")
+
+
+def in_doubt(link: Link) -> None:
+    number = link.sold()
+    link.flow.call("behaviour", debit_by_api=False)
+    link.shopify.call("checkout", code=number, amount="100")
+
+
+def refused(link: Link) -> None:
+    number = link.sold()
+    strike(link.shopify, "refuse", "giftCardDebit")
+    link.flow.call("redeem", number=number, amount="100")
+
+
+def not_writable(link: Link) -> None:
+    number = link.sold()
+    link.shopify.call("checkout", code=number, amount="100")
+    link.flow.call("expire", number=number)
+
+
+def notification(link: Link) -> None:
+    link.setting("link", "send_notifications = true")
+    link.sync()
+    strike(link.shopify, "drop_response", "giftCardSendNotificationToCustomer")
+    link.flow.call("sell", amount="100", email="kari@example.com")
+
+
+def pool_empty(link: Link) -> None:
+    link.setting("link", 'shopify_serial_prefix = ""')
+    link.shopify.call("purchase", amount="100", name="Kari Nordmann", email="kari@example.com")
+
+
+def brake(link: Link) -> None:
+    link.setting("link.brakes", "money_per_card = 100")
+    link.flow.call("sell", amount="101")
+
+
+RECIPES: dict[str, Callable[[Link], None]] = {
+    recipe.__name__: recipe
+    for recipe in (
+        overdraft,
+        first_contact,
+        status,
+        expiry,
+        serial,
+        currency,
+        over_limit,
+        missing,
+        duplicate,
+        in_doubt,
+        refused,
+        not_writable,
+        notification,
+        pool_empty,
+        brake,
+    )
+}
+
+
+def _rows() -> dict[str, str]:
+    """The calls that the page names for each kind."""
+    section = PAGE.read_text(encoding="utf-8").split("## Every kind of conflict", 1)[1].split("\n## ")[0]
+    return dict(re.findall(r"(?m)^\| `(\w+)` \| (.*) \|$", section))
+
+
+def test_given_the_kinds_of_conflict_then_each_has_a_recipe_here_and_on_the_page() -> None:
+    kinds = {str(kind) for kind in ConflictKind}
+    assert set(RECIPES) == kinds
+    assert set(_rows()) == kinds
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_given_the_recipe_when_giftsync_runs_then_that_conflict_waits(link: Link, kind: str) -> None:
+    RECIPES[kind](link)
+    for _ in range(4):
+        link.sync()
+        if kind in link.kinds():
+            return
+    raise AssertionError(f"{link.kinds()}, not {kind}")
