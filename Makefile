@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-slow check format bench simulate node schema lock
+.PHONY: help setup setup-dev demo test test-slow check format bench simulate docs node schema lock
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,14 @@ bench: setup-dev  ## every benchmark, each a ratio within one run
 
 simulate: setup-dev  ## every schedule of every family: many minutes
 	$(BIN)/python -m tests.simulation --size full --mutants
+
+$(VENV)-docs/.docs: requirements/docs.txt
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	touch $@
+
+docs: $(VENV)-docs/.docs  ## the documentation as a site, in site/; a broken link fails
+	$(VENV)-docs/bin/zensical build --clean --strict
 
 node:  ## Shopify's own Node libraries, for tests/sandbox/test_shopify_node.py (needs Node 20 and npm)
 	npm ci --prefix tests/node --no-audit --no-fund
