@@ -40,6 +40,8 @@ STEP = re.compile(r", (?:step|point) (?P<step>\d+)")
 LETTERED = re.compile(r" (?P<letters>[A-D]\d(?:(?:, | and )[A-D]\d)*)")
 PHRASE = re.compile(r": (?P<phrase>[^;:]+)$")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+#: A file of the repository between backticks, perhaps with a test in it; `000N_…` stands for any number.
+NAMED_FILE = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+\.(?:py|md|txt|toml|graphql))(?:::[\w:]+)?`")
 CODE_BLOCK = re.compile(r"```.*?```", re.DOTALL)
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
@@ -182,6 +184,17 @@ def test_given_the_docs_then_every_relative_link_resolves() -> None:
     found = [one for path in files() if path.suffix == ".md" for one in links(path)]
     assert len(found) > 80
     assert [str(citation) for citation, resolves in found if not resolves] == []
+
+
+def test_given_the_docs_then_every_file_that_they_name_is_there() -> None:
+    named = [
+        Citation(path, text_of(path).count("\n", 0, found.start()) + 1, found[1])
+        for path in files()
+        if path.suffix == ".md"
+        for found in NAMED_FILE.finditer(text_of(path))
+    ]
+    assert len(named) > 60
+    assert [str(one) for one in named if "000N" not in one.text and not (ROOT / one.text).is_file()] == []
 
 
 @pytest.mark.parametrize(
