@@ -19,11 +19,10 @@ from aiohttp import web
 from sandbox.clock import SandboxClock, utc_now
 from sandbox.control_values import Json
 from sandbox.emulator import Emulator
-from sandbox.shopify import control_cards
 from sandbox.shopify.bulk.operations import RESULTS_PATH, UPLOAD_PATH, BulkOperations, UploadRefused
 from sandbox.shopify.graphql.engine import Client, Engine, GraphQLRequest
 from sandbox.shopify.graphql.versions import served_version
-from sandbox.shopify.http import control
+from sandbox.shopify.http import control, control_cards
 from sandbox.shopify.http.access import ALL_SCOPES
 from sandbox.shopify.http.multipart import parts_of
 from sandbox.shopify.http.oauth import OAuth, OAuthRefused

@@ -15,7 +15,7 @@ from cli.emulators import SandboxOptions
 from sync.model import ConflictKind
 from tests.support import Giftsync
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "sandbox.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "sandbox.md"
 
 
 @dataclass(frozen=True)
