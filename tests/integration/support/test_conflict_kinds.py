@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from cli import main
 from cli.demo.control import Control
 from cli.emulators import SandboxOptions
 from sync.model import ConflictKind
@@ -148,6 +150,36 @@ def brake(link: Link) -> None:
     link.flow.call("sell", amount="101")
 
 
+def ledger_behind(link: Link) -> None:
+    number = link.sold()
+    folder = link.config.parent
+    assert link.giftsync("backup", str(folder / "kept.db"))[0] == 0
+    strike(link.shopify, "refuse", "giftCardDebit")
+    link.flow.call("redeem", number=number, amount="100")
+    link.sync()
+    (conflict,) = json.loads(link.giftsync("conflicts", "list", "--json")[1])["conflicts"]
+    link.shopify.fail([], seed=1)
+    said = ("value", "--amount", "250.00", "--why", "a person said so")
+    assert link.giftsync("conflicts", "resolve", str(conflict["id"]), *said)[0] in (0, 1)
+    link.sync()
+    for path in folder.glob("giftsync.db*"):
+        if path.name in ("giftsync.db", "giftsync.db-wal", "giftsync.db-shm"):
+            path.unlink()
+    (folder / "kept.db").rename(folder / "giftsync.db")
+
+
+def second_ledger(link: Link) -> None:
+    number = link.sold()
+    copy = link.config.parent / "copy"
+    copy.mkdir()
+    for path in link.config.parent.glob("giftsync*"):
+        shutil.copy2(path, copy / path.name)
+    at_the_copy = ("sync", "--config", str(copy / link.config.name))
+    assert main.run(at_the_copy) == 0
+    link.flow.call("redeem", number=number, amount="100")
+    assert main.run(at_the_copy) == 0
+
+
 RECIPES: dict[str, Callable[[Link], None]] = {
     recipe.__name__: recipe
     for recipe in (
@@ -166,6 +198,8 @@ RECIPES: dict[str, Callable[[Link], None]] = {
         notification,
         pool_empty,
         brake,
+        ledger_behind,
+        second_ledger,
     )
 }
 
