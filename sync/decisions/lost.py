@@ -130,9 +130,11 @@ def _book(p: Presence, seen: Seen, known: Mapping[str, KnownMarker], traces: Tra
     )
     d = seen.balance_minor - p.shadow_minor - sum(effect.amount_minor for effect in ours)
     listed = [one.amount_minor or 0 for one in lines if one.marker is None]
-    theirs = _theirs(d, listed, [one.amount_minor or 0 for one in told if one.marker is None])
+    told_of_theirs = [one.amount_minor or 0 for one in told if one.marker is None]
+    theirs = _theirs(d, listed, told_of_theirs)
     if seen.entries is None and p.side not in traces.show_ours:
-        tells = tells and not ours and sum(listed) == d
+        # Feeds told of customers alone, and that is all of it.
+        tells = tells and not ours and (not d or d in (sum(listed), *_ends(told_of_theirs)))
     return Book(p.side, ours, theirs, tells=tells)
 
 
@@ -143,10 +145,15 @@ def _theirs(d: int, listed: Sequence[int], told: Sequence[int]) -> tuple[int, ..
     """
     if sum(listed) == d:
         return tuple(listed)
-    for position in range(len(told)):
-        if sum(told[position:]) == d:
-            return tuple(told[position:])
+    ends = _ends(told)
+    if d in ends:
+        return tuple(told[ends.index(d) :])
     return (*listed, d - sum(listed))
+
+
+def _ends(told: Sequence[int]) -> list[int]:
+    """What the movements from each one on come to."""
+    return [sum(told[position:]) for position in range(len(told))]
 
 
 def _split(

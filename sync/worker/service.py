@@ -42,6 +42,8 @@ CHECKPOINT_SECONDS = 2.0
 #: How often to look whether the ledger's file is still there, and whether the ledger is still the newest.
 WATCH_SECONDS = 1.0
 GENERATION_SECONDS = 10.0
+#: How far back feeds are read again at least, up to twice as far, when a second ledger is found.
+CURSORS_SECONDS = 600.0
 #: How often to go on with what is done in several steps.
 GO_ON_SECONDS = 5.0
 #: How often the log says what was done since the last time.
@@ -101,6 +103,7 @@ class Loop:
         self._every(WATCH_SECONDS, now, "watch", worker.watch_file)
         first = now + timedelta(seconds=GENERATION_SECONDS)
         self._every(GENERATION_SECONDS, first, "generation", worker.keep_generation)
+        self._every(CURSORS_SECONDS, now, "cursors", worker.remember_cursors)
         if worker.subscribers:
             self._every(SUBSCRIBE_SECONDS, now, "subscribe", self._subscribe)
         self._scheduler.start()

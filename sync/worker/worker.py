@@ -88,6 +88,9 @@ class Worker:
     _was_stopped: bool = field(default=True, init=False)
     #: Why no card may be decided before every feed was read to now.
     _behind: Behind | None = field(default=None, init=False)
+    #: Where the feeds stood a while ago, and less long ago.
+    _cursors_before: Mapping[tuple[str, str], str] = field(default_factory=dict, init=False)
+    _cursors_after: Mapping[tuple[str, str], str] = field(default_factory=dict, init=False)
     #: Where the feeds stood at the start, until each was read once.
     _cursors: Mapping[tuple[str, str], str] | None = field(default=None, init=False)
     _catching_up: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -127,6 +130,7 @@ class Worker:
                 log.warning("the ledger may not be the newest", action="ledger.behind", why=why)
         self._behind = behind(self.engine)
         self._cursors = cursors(self.engine)
+        self._cursors_before = self._cursors_after = self._cursors
         if self.engine.dialect.name == "sqlite":
             self.store.free_all(self.link.clock())
         changed_rules.reconsider_after_rule_change(self.link)
@@ -258,6 +262,10 @@ class Worker:
                 self.generation.advance(self.link.clock())
         except LedgerUnavailable as error:
             self.fail(error)
+
+    def remember_cursors(self) -> None:
+        """Keep where the feeds stand, to go back there if a second ledger is found."""
+        self._cursors_before, self._cursors_after = self._cursors_after, cursors(self.engine)
 
     def watch_file(self) -> None:
         """Ends `run` when the database's file is gone or another one."""
@@ -477,6 +485,8 @@ class Worker:
             # Once a person lets it go on, it reads back what the other has done.
             with self.engine.begin() as connection:
                 fall_behind(connection, error.conflict.summary, self.link.clock(), second=True)
+                # What customers did lately is told again: it explains what the other one did.
+                put_back(connection, self._cursors_before)
         log.error("the link has stopped", action="brake.tripped", cause=error.conflict.cause)
         report.add_error(str(error))
 
