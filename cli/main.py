@@ -28,6 +28,7 @@ from cli.commands import sandbox as sandbox_command
 from cli.commands import sync as sync_command
 from cli.errors import report
 from cli.output import ExitCode, Output, console_for
+from cli.signals import leave
 from config.logging import configure_logging
 
 EPILOG = "Exit codes: 0 in step, 1 conflicts are waiting, 2 some work failed, 3 could not run."
@@ -93,7 +94,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:

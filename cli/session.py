@@ -27,6 +27,10 @@ AGAIN_SECONDS = 1.0
 AGAIN_SECONDS_MAX = 60.0
 
 
+class StoppedEarly(Exception):
+    """Told to stop before a side had answered: nothing was begun."""
+
+
 def load_settings(config: Path | None, *, level: str = "WARNING") -> Settings:
     """The settings; from here on their secrets are cut out of every log line."""
     settings = load(config)
@@ -54,11 +58,14 @@ def opened_worker(
 ) -> Iterator[tuple[Worker, Ledger]]:
     """A worker on the ledger and sides of the settings.
 
-    With `until`, a side that is out of reach is waited for until that is set, as an unwatched worker must.
+    With `until`, a side that is out of reach is waited for, as an unwatched worker must; raises StoppedEarly
+    once that is set.
     """
     with opened_sides(settings, stop) as sides, open_ledger(settings) as ledger:
         if until is not None:
             await_sides(sides, until)
+            if until.is_set():
+                raise StoppedEarly
         yield build_worker(settings, ledger, sides, report_closed), ledger
 
 

@@ -20,12 +20,13 @@ from cli.dry_run import dry_run
 from cli.follow_up import left_words
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, facts
-from cli.session import check_sides, check_sides_patiently, load_settings, opened_worker
+from cli.session import StoppedEarly, check_sides, check_sides_patiently, load_settings, opened_worker
 from cli.show import exit_code_of
 from cli.signals import stop_on_signals
 from cli.status_report import read_report, report_json
 from config.logging import configure_logging
 from config.settings import Settings
+from console.guard import raise_descriptor_limit
 from console.receiver import create_receiver
 from console.server import serve
 from sync.ledger.database.engine import only_worker
@@ -125,13 +126,23 @@ def run(
     """
     output = Output(as_json)
     settings = load_settings(config, level="INFO")
-    with (
-        stop_on_signals(output.note) as stop,
-        opened_worker(settings, threading.Event(), until=stop) as (worker, ledger),
-    ):
+    raise_descriptor_limit()
+    # What ends late is ended by it: all that may hang is inside.
+    with stop_on_signals(output.note) as stop:
+        try:
+            return _run(settings, stop, output, yes=yes, log_only=log_only)
+        except StoppedEarly:
+            output.note("Stopped before a side had answered; nothing was begun.")
+            output.emit("run", {"drained": True, "status": None})
+            return ExitCode.IN_STEP
+
+
+def _run(settings: Settings, stop: threading.Event, output: Output, *, yes: bool, log_only: bool) -> int:
+    with opened_worker(settings, threading.Event(), until=stop) as (worker, ledger):
         with only_worker(ledger.engine):
             check_sides_patiently(worker, stop)
-            agree_to_creates(worker.link, output, yes=yes)
+            if not stop.is_set():
+                agree_to_creates(worker.link, output, yes=yes)
             with _console(settings, worker, output):
                 # What was loaded by now stays, and to search it for garbage would stop every thread at once.
                 gc.collect()

@@ -54,7 +54,7 @@ log = structlog.get_logger(__name__)
 
 ARRIVALS_BATCH = 200
 #: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
-DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 6.0
 #: How often one pass looks whether a list is ready.
 LIST_LOOK_SECONDS = 1.0
 
@@ -563,6 +563,8 @@ class Worker:
         next start. Raises LedgerUnavailable when the ledger is deleted or replaced meanwhile.
         """
         self._stop, self._failure = stop, None
+        if stop.is_set():
+            return True
         self.recover_ownership()
         run_id = self.start_run("run")
         loop = self._loop = Loop(self, run_id)
