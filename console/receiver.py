@@ -10,17 +10,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from connectors.api.side import Delivery, InvalidSignature, Listener
+from console.guard import Memory
+from console.refusals import RefusalLog
 from sync.ledger.incoming.deliveries import Inbox, StoreResult
-
-log = structlog.get_logger(__name__)
 
 #: Larger than any delivery; what is beyond is not read.
 BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -35,8 +34,11 @@ def create_receiver(
     inbox: Inbox,
     clock: Callable[[], datetime],
     wake: Callable[[str, StoreResult], None],
+    refusals: RefusalLog | None = None,
 ) -> Starlette:
     """An application that receives at `POST /webhooks/{side}`; `wake` is called after each new delivery."""
+    refused = refusals or RefusalLog()
+    memory = Memory()
 
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "up"})
@@ -45,19 +47,29 @@ def create_receiver(
         listener = listeners.get(request.path_params["side"])
         if listener is None:
             return Response(status_code=404)
-        body = await _read(request)
-        if body is None:
-            return Response(status_code=413)
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        if len(body) > PROVED_AT_ONCE_BYTES:
-            status, delivery = await run_in_threadpool(_prove, listener, headers, body)
-        else:
-            status, delivery = _prove(listener, headers, body)
-        if delivery is not None and not await desk.keep(listener.name, delivery):
-            status = 503
-        return Response(status_code=status)
+        upload = Upload(memory)
+        try:
+            body = await upload.read(request)
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            if len(body) > PROVED_AT_ONCE_BYTES:
+                delivery = await run_in_threadpool(listener.read_delivery, headers, body)
+            else:
+                delivery = listener.read_delivery(headers, body)
+        except InvalidSignature as error:
+            refused.note("webhook.refused", str(error), listener.name)
+            return Response(status_code=401)
+        except UploadRefused as error:
+            refused.note("webhook.refused", str(error), listener.name)
+            # What is still to come of the body is not read.
+            return Response(status_code=error.status, headers={"Connection": "close"})
+        except ClientDisconnect:
+            return Response(status_code=400)
+        finally:
+            upload.forget()
+        kept = delivery is None or await desk.keep(listener.name, delivery)
+        return Response(status_code=202 if kept else 503)
 
-    desk = InboxWriter(inbox, clock, wake)
+    desk = InboxWriter(inbox, clock, wake, refused)
     return Starlette(routes=[Route("/health", health), Route("/webhooks/{side}", receive, methods=["POST"])])
 
 
@@ -68,9 +80,13 @@ class InboxWriter:
     """
 
     def __init__(
-        self, inbox: Inbox, clock: Callable[[], datetime], wake: Callable[[str, StoreResult], None]
+        self,
+        inbox: Inbox,
+        clock: Callable[[], datetime],
+        wake: Callable[[str, StoreResult], None],
+        refused: RefusalLog,
     ) -> None:
-        self._mailbox, self._clock, self._wake = inbox, clock, wake
+        self._mailbox, self._clock, self._wake, self._refused = inbox, clock, wake, refused
         self._waiting: list[tuple[str, Delivery, asyncio.Future[bool]]] = []
         self._working: asyncio.Task[None] | None = None
 
@@ -97,30 +113,43 @@ class InboxWriter:
         try:
             kept = self._mailbox.store(side, came, self._clock())
         except Exception as error:  # noqa: BLE001 the side is told to come again, and the next ones are served
-            words = {"side": side, "count": len(came), "error": type(error).__name__}
-            log.error("webhooks could not be stored", action="webhook.lost", **words)
+            self._refused.note("webhook.lost", f"it could not be stored ({type(error).__name__})", side)
             return False
         if kept != StoreResult():
             self._wake(side, kept)
         return True
 
 
-def _prove(listener: Listener, headers: Mapping[str, str], body: bytes) -> tuple[int, Delivery | None]:
-    """The status to answer with when all goes well, and what is to be stored before, if anything."""
-    try:
-        return 202, listener.read_delivery(headers, body)
-    except InvalidSignature as error:
-        log.warning("a webhook was refused", action="webhook.refused", side=listener.name, why=str(error))
-        return 401, None
+class UploadRefused(Exception):
+    """The body is not taken; the message says why."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-async def _read(request: Request) -> bytes | None:
-    """The raw body; None when it is larger than any delivery."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > BODY_BYTES_MAX:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
+class Upload:
+    """The raw body of one request, as it arrives."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._held_bytes = 0
+
+    async def read(self, request: Request) -> bytes:
+        """All of it. Raises UploadRefused, and ClientDisconnect when the sender gives up."""
+        told = request.headers.get("content-length", "")
+        if told.isascii() and told.isdigit() and int(told[:20]) > BODY_BYTES_MAX:
+            raise UploadRefused("it is larger than any delivery", 413)
+        chunks: list[bytes] = []
+        async for chunk in request.stream():
+            if self._held_bytes + len(chunk) > BODY_BYTES_MAX:
+                raise UploadRefused("it is larger than any delivery", 413)
+            if not self._memory.take(len(chunk)):
+                raise UploadRefused("too much is arriving at once", 503)
+            self._held_bytes += len(chunk)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def forget(self) -> None:
+        self._memory.give_back(self._held_bytes)
+        self._held_bytes = 0

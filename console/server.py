@@ -10,8 +10,11 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
-START_SECONDS = 10.0
-STOP_SECONDS = 5.0
+from console.guard import connections_max, guarded_protocol, raise_descriptor_limit
+from console.refusals import RefusalLog
+
+BACKLOG = 128
+STOP_SECONDS = 1.0
 
 
 class ConsoleUnavailable(Exception):
@@ -19,16 +22,21 @@ class ConsoleUnavailable(Exception):
 
 
 @contextmanager
-def serve(app: Starlette, host: str, port: int) -> Iterator[int]:
+def serve(app: Starlette, host: str, port: int, refusals: RefusalLog | None = None) -> Iterator[int]:
     """Serve the application until the block ends; gives the port, which is chosen when it was 0."""
+    refusals = refusals or RefusalLog()
     listening = _listen(host, port)
     config = uvicorn.Config(
         app,
         log_config=None,
         # Its start and end are told by the worker, in our words.
-        log_level="warning",
+        # Whoever sends nonsense must not fill the log.
+        log_level="error",
         access_log=False,
         timeout_graceful_shutdown=int(STOP_SECONDS),
+        http=guarded_protocol(connections_max(raise_descriptor_limit()), refusals),
+        # Accepted in one go before they are counted.
+        backlog=BACKLOG,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="console", daemon=True)
@@ -37,7 +45,7 @@ def serve(app: Starlette, host: str, port: int) -> Iterator[int]:
         yield listening.getsockname()[1]
     finally:
         server.should_exit = True
-        thread.join(STOP_SECONDS + 1)
+        thread.join(STOP_SECONDS + 0.5)
         listening.close()
 
 
@@ -48,7 +56,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(128)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise ConsoleUnavailable(

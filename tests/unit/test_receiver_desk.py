@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from connectors.api.side import Delivery
 from console.receiver import BATCH_MAX, InboxWriter
+from console.refusals import RefusalLog
 from sync.ledger.incoming.deliveries import StoreResult
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -48,7 +49,7 @@ def kept(box: Box, woken: list[str], *keys: str, side: str = "shopify") -> list[
     """The first delivery comes, and the others while it is being stored."""
 
     async def come() -> list[bool]:
-        desk = InboxWriter(box, lambda: NOW, lambda side, kept: woken.append(side))  # type: ignore[arg-type]
+        desk = InboxWriter(box, lambda: NOW, lambda side, kept: woken.append(side), RefusalLog())  # type: ignore[arg-type]
         deliveries = [Delivery(key, "orders/paid", "order 7") for key in keys]
         asked = [asyncio.create_task(desk.keep("shopify", one)) for one in deliveries[:1]]
         await asyncio.sleep(0)
@@ -96,7 +97,7 @@ def test_given_deliveries_that_cannot_be_stored_then_none_is_acknowledged_and_no
 
 def test_given_who_posted_is_gone_then_the_others_are_answered(box: Box, woken: list[str]) -> None:
     async def come() -> bool:
-        desk = InboxWriter(box, lambda: NOW, lambda side, kept: woken.append(side))  # type: ignore[arg-type]
+        desk = InboxWriter(box, lambda: NOW, lambda side, kept: woken.append(side), RefusalLog())  # type: ignore[arg-type]
         gone, here = (asyncio.create_task(desk.keep("shopify", Delivery(k, "t", ""))) for k in ("1", "2"))
         await asyncio.sleep(0)
         gone.cancel()
