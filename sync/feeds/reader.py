@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -60,8 +61,16 @@ class UnknownEffects(Exception):
         self.side, self.markers = side, sorted(markers)
 
 
-def read_feed(link: Link, intake: Intake, side: Side, feed: Feed, *, is_behind: bool = False) -> FeedRead:
-    """Read a side's feed from its cursor to its end, and store every page.
+def read_feed(
+    link: Link,
+    intake: Intake,
+    side: Side,
+    feed: Feed,
+    *,
+    is_behind: bool = False,
+    stop: threading.Event | None = None,
+) -> FeedRead:
+    """Read a side's feed from its cursor to its end, or until `stop` is set, and store every page.
 
     Raises UnknownEffects, unless the ledger `is_behind`: then they are kept for the cards that they concern.
     """
@@ -81,6 +90,8 @@ def read_feed(link: Link, intake: Intake, side: Side, feed: Feed, *, is_behind: 
         )
         hints += len(page.hints)
         arrived += taken.arrived
+        if stop is not None and stop.is_set():
+            break
     return FeedRead(hints, arrived)
 
 

@@ -65,7 +65,7 @@ class Loop:
         self._lock = threading.Lock()
         #: Held while cards are claimed, so that none is claimed after the end.
         self._claiming = threading.Lock()
-        self._stopping = False
+        self._stop = threading.Event()
         self._scheduler = BackgroundScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
@@ -131,19 +131,23 @@ class Loop:
         """Begin nothing more, and wait for what is under way; whether all of it ended in time."""
         for ticker in self._tickers:
             ticker.stop()
-        with self._claiming:
-            self._stopping = True
+        # At once: work in many small steps ends after the one under way.
+        self._stop.set()
+        deadline = time.monotonic() + seconds
+        # Whoever is claiming cards has told of them by then; it may look at them first, in a call that hangs.
+        if not self._claiming.acquire(timeout=seconds):
+            return False
+        self._claiming.release()
         # In a thread, since waiting for the jobs that are under way has no limit of its own.
         jobs = threading.Thread(target=self._scheduler.shutdown, name="shutdown", daemon=True)
         jobs.start()
-        deadline = time.monotonic() + seconds
         with self._lock:
             running = dict(self._running)
         # What has not begun is given back at once, for whoever works next.
         given_back = [lease for future, lease in running.items() if future.cancel()]
         for lease in given_back:
             self.worker.store.release(lease, self.worker.link.clock())
-        _, unfinished = wait([f for f in running if not f.cancelled()], timeout=seconds)
+        _, unfinished = wait([f for f in running if not f.cancelled()], max(deadline - time.monotonic(), 0.0))
         self._pool.shutdown(wait=False)
         jobs.join(max(deadline - time.monotonic(), 0.0))
         ended = [ticker.join(max(deadline - time.monotonic(), 0.0)) for ticker in self._tickers]
@@ -153,14 +157,18 @@ class Loop:
         """Begin nothing more and wait for nothing: the ledger can keep nothing of it any more."""
         for ticker in self._tickers:
             ticker.stop()
-        with self._claiming:
-            self._stopping = True
+        self._stop.set()
         self._scheduler.shutdown(wait=False)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _read_feed(self, side: Side, feed: Feed) -> None:
         before = self.report.hints
-        self.worker.guarded(self.report, side.name, lambda: self.worker.feed_into(self.report, side, feed))
+        self.worker.guarded(
+            self.report, side.name, lambda: self.worker.feed_into(self.report, side, feed, self._stop)
+        )
+        if self._stop.is_set():
+            # It may have been cut short.
+            return
         self._read.add((side.name, feed.name))
         if self._every_feed_was_read():
             self.worker.every_feed_was_read()
@@ -178,7 +186,7 @@ class Loop:
 
         for how in (
             lambda: self.worker.look(side),
-            lambda: self.worker.sweep_by_list(side, lambda: self._stopping),
+            lambda: self.worker.sweep_by_list(side, self._stop.is_set),
         ):
             self.worker.guarded(self.report, side.name, lambda h=how: look(h))  # type: ignore[misc]
 
@@ -230,13 +238,13 @@ class Loop:
     def _match(self) -> None:
         # A card without a serial may belong to one that another feed has not told of yet.
         if self._every_feed_was_read() and not self.worker.is_stopped():
-            self.worker.match_all(self.report, self.run_id, silent, threading.Event())
+            self.worker.match_all(self.report, self.run_id, silent, self._stop)
 
     def _work_due(self) -> None:
         with self._claiming:
             free = self.worker.options.threads * CLAIMS_PER_THREAD - len(self._running)
             # What a feed still has to tell may show that this is not the newest ledger.
-            if self._stopping or free <= 0 or not self._every_feed_was_read():
+            if self._stop.is_set() or free <= 0 or not self._every_feed_was_read():
                 return
             started = self.worker.start_due(self._pool, free, self.run_id)
             with self._lock:

@@ -54,7 +54,7 @@ log = structlog.get_logger(__name__)
 
 ARRIVALS_BATCH = 200
 #: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
-DRAIN_SECONDS = 6.0
+DRAIN_SECONDS = 5.0
 #: How often one pass looks whether a list is ready.
 LIST_LOOK_SECONDS = 1.0
 
@@ -306,10 +306,12 @@ class Worker:
     def _assign(self, report: PassReport) -> None:
         report.unfinished += assign.go_on(self.link)
 
-    def feed_into(self, report: PassReport, side: Side, feed: Feed) -> None:
+    def feed_into(
+        self, report: PassReport, side: Side, feed: Feed, stop: threading.Event | None = None
+    ) -> None:
         try:
             is_behind = self._behind is not None
-            read = reader.read_feed(self.link, self.intake, side, feed, is_behind=is_behind)
+            read = reader.read_feed(self.link, self.intake, side, feed, is_behind=is_behind, stop=stop)
         except reader.UnknownEffects as found:
             if self._cursors is None:
                 raise second_ledger(found.side, found.markers) from None
@@ -380,7 +382,9 @@ class Worker:
                 batch = with_serial or due
                 if not batch:
                     return
-                outcomes = list(pool.map(lambda a: self.matcher.match(a, run_id), batch))
+                outcomes = list(
+                    pool.map(lambda a: None if stop.is_set() else self.matcher.match(a, run_id), batch)
+                )
                 report.met += outcomes.count(Matched.MET)
                 progress("matching cards", report)
 
