@@ -11,9 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cli.output import ExitCode, Output
 from config.errors import ConfigError
-from config.logging import redact
 from connectors.api.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
 from console.server import ConsoleUnavailable
+from mappings.redaction import redact
 from sync.importer.files import FileProblem
 from sync.ledger.database.engine import LedgerUnavailable
 from sync.ledger.secrets.vault import VaultError

@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-HIDDEN: Final = "[hidden]"
+from mappings.redaction import HIDDEN, redact
 
 #: Fields whose value is never shown, whatever it looks like.
 _SECRET_FIELD: Final = re.compile(
@@ -22,34 +22,9 @@ _SECRET_FIELD: Final = re.compile(
 )
 #: Fields that hold words of our own.
 _PLAIN_FIELDS: Final = frozenset({"action", "level", "logger", "timestamp", "side", "feed", "marker"})
-
-_TOKENS: Final = re.compile(
-    r"\b(?:shp[a-z]{2,3}_[A-Za-z0-9]+|Bearer\s+\S+|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+)"
-)
-_PASSWORD_IN_URL: Final = re.compile(r"(://[^:/\s@]*:)[^@\s]+@")
-#: A whole run of twelve or more letters and digits, or groups of four of them, as serials are printed. Our
-#: own markers (`gs-…`) and Shopify's ids of cards are no serials.
-_SERIAL: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?<!gs-)(?<!/GiftCard/)"
-    r"(?:[A-Za-z0-9]{4}(?:[ -][A-Za-z0-9]{4}){2,4}|[A-Za-z0-9]{12,64})(?![A-Za-z0-9])"
-)
-#: Longer than words of prose are; codes without a digit are rare but real.
-_WORD_LENGTH_MAX: Final = 15
-
-
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without tokens and passwords, and with serials as `••••1234`."""
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    text = _PASSWORD_IN_URL.sub(rf"\1{HIDDEN}@", _TOKENS.sub(HIDDEN, text))
-    return _SERIAL.sub(_mask, text)
-
-
-def _mask(match: re.Match[str]) -> str:
-    text = match.group()
-    if text.replace(" ", "").isalpha() and (" " in text or len(text) <= _WORD_LENGTH_MAX):
-        return text
-    return f"••••{text[-4:]}"
+#: Numbers that count or measure are no serials.
+_MEASURE_FIELD: Final = re.compile(r"_(?:minor|seconds|ms|bytes|count)\Z")
+_DIGITS_MIN: Final = 8
 
 
 class Redaction:
@@ -71,7 +46,8 @@ class Redaction:
             case bool() | float() | None:
                 return value
             case int():
-                return value if abs(value) < 10**11 else redact(str(value), self._secrets)
+                shown = abs(value) < 10 ** (_DIGITS_MIN - 1) or _MEASURE_FIELD.search(name)
+                return value if shown else redact(str(value), self._secrets)
             case Mapping():
                 return {str(k): self._field(str(k), v) for k, v in value.items()}
             case list() | tuple() | set() | frozenset():

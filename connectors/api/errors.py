@@ -7,9 +7,19 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from mappings.redaction import said
+
+REMEDY_LENGTH_MAX = 1_000
+
 
 class SideError(Exception):
-    """Base. The message is a sentence for people and never holds a serial, a token or a body."""
+    """Base. The message is a sentence for people and never holds a serial, a token or a body.
+
+    What it quotes of a side is bounded and redacted here, for wherever it is shown or stored.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(said(message))
 
 
 class NotSent(SideError):
@@ -71,4 +81,4 @@ class SideClosed(SideError):
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
-        self.remedy = remedy
+        self.remedy = said(remedy, REMEDY_LENGTH_MAX)

@@ -15,7 +15,11 @@ from typing import Protocol
 from connectors.api.errors import SideClosed, SideError
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
+from mappings.redaction import said
 from mappings.serials import Serial
+
+#: Of a status, or of a line of a side's book.
+WORDS_LENGTH_MAX = 100
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class Entry:
     marker: str | None
     #: In the side's words, such as "GiftCardDebitTransaction" or "order 1007".
     label: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", said(self.label, WORDS_LENGTH_MAX))
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,9 @@ class Seen:
     #: None: not asked for, or the side lists none.
     entries: tuple[Entry, ...] | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status_text", said(self.status_text, WORDS_LENGTH_MAX))
+
 
 @dataclass(frozen=True)
 class Absent:
@@ -79,6 +89,9 @@ class Unreadable:
 
     reason: str
     at: datetime
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", said(self.reason))
 
 
 Observation = Seen | Absent | Unreadable

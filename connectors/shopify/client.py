@@ -23,8 +23,10 @@ from connectors.shopify.bucket import CostBook, CostBucket, Priority, Reservatio
 from connectors.shopify.operations import Operation
 from connectors.shopify.shape import Json, Misshapen, as_object, object_of
 from connectors.strict_json import NotJson, read_json
+from mappings.redaction import said
 
 VERSION_HEADER: Final = "X-Shopify-API-Version"
+VERSION_LENGTH_MAX: Final = 40
 CHANGE_SECONDS_WEIGHT: Final = 0.1
 
 Variables = Mapping[str, Any]
@@ -179,7 +181,9 @@ class ShopifyClient:
             self.http.count(throttled=1)
         if error is not None:
             raise error
-        self._served_version = response.headers.get(VERSION_HEADER) or self._served_version
+        served = response.headers.get(VERSION_HEADER)
+        if served:
+            self._served_version = said(served, VERSION_LENGTH_MAX)
         try:
             body = read_json(response.content)
         except NotJson as error:

@@ -18,6 +18,7 @@ from connectors.shopify.operations import Operation
 from connectors.shopify.refusals import user_errors
 from connectors.shopify.shape import Json, list_of, object_of, objects_of, optional_object, text_of
 from connectors.shopify.topics import WANTED, Topic
+from mappings.redaction import said
 
 
 @dataclass(frozen=True)
@@ -143,4 +144,4 @@ _WORDS_MAX: Final = 200
 
 def _words(payload: Json) -> str | None:
     messages = [error.message for error in user_errors(payload)]
-    return "; ".join(messages)[:_WORDS_MAX] or None
+    return said("; ".join(messages), _WORDS_MAX) or None

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from config.logging import configure_logging, redact
+from config.logging import configure_logging
+from mappings.redaction import redact
 
 SERIAL = "1234567890123456"
 CODE = "bdfghjkmqrtvwxyz"
@@ -64,6 +65,8 @@ def test_the_standard_library_ends_in_the_same_place(stream: io.StringIO) -> Non
         {"printed": "1234-5678-9012-3456"},
         {"printed": "1234 5678 9012 3456"},
         {"printed": "BDFG HJKM QRTV 2XYZ"},
+        {"printed": "1234.5678.9012.3456"},
+        {"number": 12345678},
         {"words": f"the card {CODE.upper()} was bought"},
         {"token": "short"},
         {"headers": {"Authorization": "Basic abc"}},
