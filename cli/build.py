@@ -39,6 +39,7 @@ from sync.ledger.cards.store import Store
 from sync.ledger.database.engine import LedgerUnavailable, check_engine, database_file, open_engine
 from sync.ledger.database.generation import Generation
 from sync.ledger.database.migrations import upgrade
+from sync.ledger.faults import LedgerFull, full_words, is_full
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.incoming.marks import switched_on_since
 from sync.ledger.secrets.vault import Vault, VaultError, key_from_text, load_or_make_key
@@ -97,6 +98,10 @@ def open_ledger(settings: Settings, *, create: bool = True) -> Iterator[Ledger]:
         check_engine(engine)
         upgrade(engine)
         yield Ledger(engine, _open_vault(settings, engine))
+    except (SQLAlchemyError, OSError, LedgerUnavailable) as error:
+        if not is_full(engine, error.__cause__ if isinstance(error, LedgerUnavailable) else error):
+            raise
+        raise LedgerFull(full_words(engine)) from error
     finally:
         engine.dispose()
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 from rich.status import Status as Spinner
 
@@ -31,8 +32,14 @@ from console.receiver import create_receiver
 from console.refusals import RefusalLog
 from console.server import serve
 from sync.ledger.database.engine import only_worker
+from sync.ledger.faults import LedgerFull
 from sync.worker.passes import PassReport, Progress
 from sync.worker.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+#: Between two looks whether a full disk has room again.
+ROOM_SECONDS = 10.0
 
 Yes = Annotated[
     bool, typer.Option("--yes", help="Do not ask when the settings let many cards be created at once.")
@@ -130,12 +137,20 @@ def run(
     raise_descriptor_limit()
     # What ends late is ended by it: all that may hang is inside.
     with stop_on_signals(output.note) as stop:
-        try:
-            return _run(settings, stop, output, yes=yes, log_only=log_only)
-        except StoppedEarly:
-            output.note("Stopped before a side had answered; nothing was begun.")
-            output.emit("run", {"drained": True, "status": None})
-            return ExitCode.IN_STEP
+        while not stop.is_set():
+            try:
+                return _run(settings, stop, output, yes=yes, log_only=log_only)
+            except StoppedEarly:
+                break
+            except LedgerFull as error:
+                if stop.is_set():
+                    raise
+                words = f"{error}; waiting for room, which goes on by itself"
+                log.error(words, action="database.full")
+                stop.wait(ROOM_SECONDS)
+        output.note("Stopped before it began to work; nothing was begun.")
+        output.emit("run", {"drained": True, "status": None})
+        return ExitCode.IN_STEP
 
 
 def _run(settings: Settings, stop: threading.Event, output: Output, *, yes: bool, log_only: bool) -> int:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.api.side import Feed, Side
 from sync.feeds import reader
 from sync.feeds.subscriptions import SUBSCRIBE_SECONDS
 from sync.ledger.cards.store import Lease
 from sync.ledger.database.engine import checkpoint
+from sync.ledger.faults import FaultLog
 from sync.ledger.incoming.deliveries import StoreResult
 from sync.model import Card
 from sync.worker.passes import CLAIMS_PER_THREAD, PassReport, silent
@@ -58,10 +60,13 @@ class Loop:
         self.report = PassReport()
         self._counts_logged: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(worker.options.threads, "card")
-        self.due = Ticker("due", DUE_SECONDS, self._work_due)
-        self.match = Ticker("match", MATCH_SECONDS, self._match)
+        self.faults = FaultLog(worker.engine)
+        self.due = Ticker("due", DUE_SECONDS, self._work_due, self.faults.note)
+        self.match = Ticker("match", MATCH_SECONDS, self._match, self.faults.note)
         self._hears = {side: self._delivery_ticker(side) for side in worker.listeners}
         self._running: dict[Future[Card | None], Lease] = {}
+        #: Of cards whose work ended in a fault of the database, which could not take them back.
+        self._to_free: list[Lease] = []
         self._lock = threading.Lock()
         #: Held while cards are claimed, so that none is claimed after the end.
         self._claiming = threading.Lock()
@@ -79,15 +84,17 @@ class Loop:
 
     def _feed_ticker(self, side: Side, feed: Feed) -> Ticker:
         seconds = self.worker.options.feed_interval_seconds or feed.interval_seconds
-        return Ticker(f"feed {side.name} {feed.name}", seconds, lambda: self._read_feed(side, feed))
+        return Ticker(
+            f"feed {side.name} {feed.name}", seconds, lambda: self._read_feed(side, feed), self.faults.note
+        )
 
     def _delivery_ticker(self, side: str) -> Ticker:
-        return Ticker(f"hear {side}", HEAR_SECONDS, lambda: self._hear(side))
+        return Ticker(f"hear {side}", HEAR_SECONDS, lambda: self._hear(side), self.faults.note)
 
     def _look_ticker(self, side: Side) -> Ticker:
         one_by_one = side.name in self.worker.pollers
         seconds = POLL_INTERVAL_SECONDS if one_by_one else self.worker.options.sweep_interval_seconds
-        return Ticker(f"look {side.name}", seconds, lambda: self._look(side))
+        return Ticker(f"look {side.name}", seconds, lambda: self._look(side), self.faults.note)
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -123,9 +130,13 @@ class Loop:
     def _every(
         self, seconds: float, first: datetime, name: str, job: Callable[..., None], *args: object
     ) -> None:
-        self._scheduler.add_job(
-            job, "interval", seconds=seconds, next_run_time=first, id=name, name=name, args=args
-        )
+        def run() -> None:
+            try:
+                job(*args)
+            except Exception as error:  # noqa: BLE001 told in our words, and repeated
+                self.faults.note(name, error)
+
+        self._scheduler.add_job(run, "interval", seconds=seconds, next_run_time=first, id=name, name=name)
 
     def drain(self, seconds: float) -> bool:
         """Begin nothing more, and wait for what is under way; whether all of it ended in time."""
@@ -225,6 +236,8 @@ class Loop:
         log.info("what the worker did in the last minute", action="run.passed", run_id=self.run_id, **since)
 
     def _go_on(self) -> None:
+        self._free()
+        self.faults.look_back()
         self.worker.go_on(PassReport())
 
     def _forget(self) -> None:
@@ -254,7 +267,26 @@ class Loop:
 
     def _done(self, future: Future[Card | None]) -> None:
         with self._lock:
-            self._running.pop(future, None)
-        if not future.cancelled():
+            lease = self._running.pop(future, None)
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, SQLAlchemyError | OSError):
+            self.faults.note("card", error)
+            self.report.add_error(f"the database failed ({type(error).__name__}); see the log")
+            if lease is not None:
+                with self._lock:
+                    self._to_free.append(lease)
+        elif not future.cancelled():
             self.report.worked += self.worker.ended_well(future, self.report)
         self.due.wake_up()
+
+    def _free(self) -> None:
+        """Give back the cards that a fault has kept, once the database takes them; their leases are long."""
+        with self._lock:
+            leases, self._to_free = self._to_free, []
+        try:
+            while leases:
+                self.worker.store.release(leases[-1], self.worker.link.clock())
+                leases.pop()
+        finally:
+            with self._lock:
+                self._to_free += leases

@@ -17,8 +17,15 @@ class Ticker:
     would wait for the next interval.
     """
 
-    def __init__(self, name: str, seconds: float, job: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        seconds: float,
+        job: Callable[[], None],
+        failed: Callable[[str, Exception], None] | None = None,
+    ) -> None:
         self._name = name
+        self._failed = failed or _log_failure
         self._seconds = seconds
         self._job = job
         self._rung = threading.Event()
@@ -53,4 +60,8 @@ class Ticker:
             try:
                 self._job()
             except Exception as error:  # noqa: BLE001 one run that failed must not end all others
-                log.error("a job failed", action="job.failed", job=self._name, error=type(error).__name__)
+                self._failed(self._name, error)
+
+
+def _log_failure(job: str, error: Exception) -> None:
+    log.error("a job failed", action="job.failed", job=job, error=type(error).__name__)

@@ -61,7 +61,7 @@ def test_of_a_number_in_any_digits_and_groups_no_more_than_four_are_seen(
 
 
 @settings(deadline=None)
-@given(st.text(SHOPIFY_ALPHABET, min_size=12, max_size=20), st.booleans(), PROSE, AFTER)
+@given(st.text(SHOPIFY_ALPHABET, min_size=16, max_size=20), st.booleans(), PROSE, AFTER)
 @example("bdfghjkmqrtvwxyz", True, "", "")
 def test_of_a_code_that_shopify_makes_no_more_than_four_characters_are_seen(
     code: str, upper: bool, before: str, after: str

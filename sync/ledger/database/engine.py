@@ -328,7 +328,7 @@ def check_engine(engine: Engine) -> None:
             if engine.dialect.name == "sqlite":
                 connection.execute(text("SELECT count(*) FROM sqlite_master"))
     except DBAPIError as error:
-        raise LedgerUnavailable(f"the database does not answer: {error.orig}") from None
+        raise LedgerUnavailable(f"the database does not answer: {error.orig}") from error
 
 
 def worker_file(engine: Engine) -> str | None:
