@@ -37,9 +37,9 @@ from sync.ledger import views
 from sync.ledger.cards.pool import Pool
 from sync.ledger.cards.store import Store
 from sync.ledger.database.engine import LedgerUnavailable, check_engine, database_file, open_engine
+from sync.ledger.database.faults import LedgerFull, full_words, is_full
 from sync.ledger.database.generation import Generation
 from sync.ledger.database.migrations import upgrade
-from sync.ledger.faults import LedgerFull, full_words, is_full
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.incoming.marks import switched_on_since
 from sync.ledger.secrets.vault import Vault, VaultError, key_from_text, load_or_make_key

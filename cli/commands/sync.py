@@ -32,7 +32,7 @@ from console.receiver import create_receiver
 from console.refusals import RefusalLog
 from console.server import serve
 from sync.ledger.database.engine import only_worker
-from sync.ledger.faults import LedgerFull
+from sync.ledger.database.faults import LedgerFull
 from sync.worker.passes import PassReport, Progress
 from sync.worker.worker import Worker
 

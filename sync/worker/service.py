@@ -18,7 +18,7 @@ from sync.feeds import reader
 from sync.feeds.subscriptions import SUBSCRIBE_SECONDS
 from sync.ledger.cards.store import Lease
 from sync.ledger.database.engine import checkpoint
-from sync.ledger.faults import FaultLog
+from sync.ledger.database.faults import FaultLog
 from sync.ledger.incoming.deliveries import StoreResult
 from sync.model import Card
 from sync.worker.passes import CLAIMS_PER_THREAD, PassReport, silent

@@ -20,11 +20,18 @@ from sqlalchemy import Engine, event, insert
 from sqlalchemy.exc import OperationalError
 
 from cli.commands import sync as sync_command
-from sync.ledger import faults
+from sync.ledger.database import faults
 from sync.ledger.database.engine import open_engine
+from sync.ledger.database.faults import (
+    EVERY_SECONDS,
+    QUIET_SECONDS,
+    FaultLog,
+    LedgerFull,
+    full_words,
+    is_full,
+)
 from sync.ledger.database.migrations import upgrade
 from sync.ledger.database.tables import runs
-from sync.ledger.faults import EVERY_SECONDS, QUIET_SECONDS, FaultLog, LedgerFull, full_words, is_full
 from sync.model import Card
 from sync.worker.service import Loop
 from tests.integration.shop import FLOW, LEASE_SECONDS, Shop

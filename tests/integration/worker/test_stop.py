@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tests.integration import stops
-from tests.integration.stops import STOP_SECONDS_MAX, When, bench
+from tests.integration.worker import stops
+from tests.integration.worker.stops import STOP_SECONDS_MAX, When, bench
 
 #: Python only answers `stop`, in the way that the test says.
 PROGRAM = """

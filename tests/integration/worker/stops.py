@@ -1,4 +1,4 @@
-"""Stops `giftsync run` again and again, in every way: `python -m tests.integration.stops TIMES`.
+"""Stops `giftsync run` again and again, in every way: `python -m tests.integration.worker.stops TIMES`.
 
 Each try starts a worker on a sandbox under traffic and sends it SIGTERM at a random moment. It must have
 ended within `STOP_SECONDS_MAX`, and the next one must find a ledger that it can work with.
