@@ -29,7 +29,6 @@ from config.logging import configure_logging
 from config.settings import Settings
 from console.guard import raise_descriptor_limit
 from console.receiver import create_receiver
-from console.refusals import RefusalLog
 from console.server import serve
 from sync.ledger.database.engine import only_worker
 from sync.ledger.database.faults import LedgerFull

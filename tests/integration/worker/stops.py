@@ -58,7 +58,7 @@ class Result:
 
 
 @dataclass
-class ProbeContext:
+class Trial:
     """A sandbox in a process of its own, which can be halted, and a folder for the ledger."""
 
     sandbox: subprocess.Popen[str]
@@ -133,7 +133,7 @@ class ProbeContext:
 
 
 @contextmanager
-def bench(seed: int) -> Iterator[ProbeContext]:
+def bench(seed: int) -> Iterator[Trial]:
     options = json.dumps({"plan": "plus", "seed": seed})
     command = [sys.executable, "-m", "tests.scenarios.sandbox_process", options]
     with (
@@ -144,7 +144,7 @@ def bench(seed: int) -> Iterator[ProbeContext]:
         try:
             assert sandbox.stdout is not None
             address = parse_ready_line(sandbox.stdout.readline())
-            made = ProbeContext(sandbox, address, Path(folder), seed)
+            made = Trial(sandbox, address, Path(folder), seed)
             cashier = threading.Thread(target=made.traffic, args=(stop,), daemon=True)
             cashier.start()
             yield made

@@ -166,12 +166,12 @@ def test_given_a_full_disk_at_the_start_then_run_waits_for_room(
 ) -> None:
     real, left = sync_command._run, [2]
 
-    def run(settings: Any, stop: threading.Event, output: Any, *, yes: bool) -> int:
+    def run(settings: Any, stop: threading.Event, output: Any, *, yes: bool, log_only: bool) -> int:
         left[0] -= 1
         if left[0] >= 0:
             raise LedgerFull("there is no room for the ledger on the disk of /data: 0.0 KiB are free")
         stop.set()
-        return real(settings, stop, output, yes=yes)
+        return real(settings, stop, output, yes=yes, log_only=log_only)
 
     monkeypatch.setattr(sync_command, "_run", run)
     monkeypatch.setattr(sync_command, "ROOM_SECONDS", 0.0)
