@@ -196,8 +196,8 @@ def show_plan(shown: PlanShown, output: Output) -> None:
     needed = actions.get(Action.CREATE_POS, (0, 0, 0))[0]
     if needed > shown.pool_free:
         output.say(
-            f"Cards for the store need {number(needed)} numbers, the pool has {number(shown.pool_free)}: the "
-            "rest are made with shopify_serial_prefix, or add some with `giftsync pool add FILE` first."
+            f"Cards for the store need {plural(needed, 'number')}, the pool has {number(shown.pool_free)}: "
+            "the rest are made with shopify_serial_prefix, or add some with `giftsync pool add FILE` first."
         )
     output.say(f"Nothing was changed. Carry it out with: giftsync import apply {shown.path}")
 
@@ -228,7 +228,7 @@ def _show_top(totals: Sequence[Total], what: str, currency: str, output: Output)
 
 def _show_before(plan: Import, output: Output) -> None:
     lines = [
-        (name, f"{number(sums['cards'])} cards, {format_money(sums['minor'], plan.currency)}")
+        (name, f"{plural(sums['cards'], 'card')}, {format_money(sums['minor'], plan.currency)}")
         for name, sums in plan.before.items()
     ]
     found = table("Side", "Found there", title="Before")

@@ -124,7 +124,7 @@ def tell(row: Row, facts: CardFacts | None, currency: str, *, begun: bool) -> To
         if row.outcome == KNOWN:
             return told(Outcome.ALREADY_SO, KNOWN)
         expected = row.outcome.startswith((IDLE, LEFT_OUT))
-        return told(Outcome.FELL_AWAY, row.outcome, unexpected=not expected)
+        return told(Outcome.FELL_AWAY, row.outcome, unexpected=row.chosen and not expected)
     kind, why = _of_card(row, action, facts, planned, currency)
     return told(kind, why, facts.made_minor)
 

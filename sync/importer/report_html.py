@@ -154,7 +154,8 @@ def headline(report: ImportReport) -> str:
         case Verdict.WRONG:
             return "The sums do not agree."
         case Verdict.UNFINISHED:
-            return f"Not finished: {_cards(by[Outcome.NOT_YET], currency)} not made yet, or not confirmed."
+            left = by[Outcome.NOT_YET]
+            return f"Not finished: {_cards(left, currency)} {_are(left)} not made yet, or not confirmed."
         case Verdict.FELL_AWAY:
             return f"{_cards(report.tally.unexpected, currency)} fell away: find out why."
         case Verdict.CONFLICTS:
@@ -185,7 +186,7 @@ def explanation(report: ImportReport) -> str:
         words += " Run `giftsync import apply PLAN` again: what is done stays done."
     rejected = report.tally.by[Outcome.REJECTED]
     if rejected.cards:
-        words += f" {_cards(rejected, currency)} rejected; correct them and plan again."
+        words += f" {_cards(rejected, currency)} {_were(rejected)} rejected: correct the rows and plan again."
     return words
 
 
@@ -217,6 +218,14 @@ def _differing(report: ImportReport) -> str:
 def _cards(one: Sum, currency: str) -> str:
     noun = "card" if one.cards == 1 else "cards"
     return f"{counted(one.cards)} {noun} with {format_money(one.planned_minor, currency)}"
+
+
+def _are(one: Sum) -> str:
+    return "is" if one.cards == 1 else "are"
+
+
+def _were(one: Sum) -> str:
+    return "was" if one.cards == 1 else "were"
 
 
 def _waits(one: Sum) -> str:

@@ -232,4 +232,4 @@ def test_given_a_rejected_row_then_its_money_is_counted(desk: Desk) -> None:
         desk, desk.plan(desk.write("1,23E+15;1 234,50;ACTIVE", f"{N.format(1)};x;ACTIVE")), check=False
     )
     assert told.report.tally.by[Outcome.REJECTED].planned_minor == 123_450
-    assert "2 cards with 1 234.50 NOK rejected" in " ".join(told.terminal.split())
+    assert "2 cards with 1 234.50 NOK were rejected" in " ".join(told.terminal.split())

@@ -21,6 +21,7 @@ _NEVER: Final = frozenset(
 _ZEROS: Final = re.compile(r"[0:.\-/ T]+")
 #: Seconds or milliseconds since 1970, from 2001 to 2099.
 _UNIX: Final = re.compile(r"[1-3][0-9]{9}|[1-3][0-9]{12}|40[0-9]{8}")
+_DOTTED: Final = re.compile(r"[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}")
 _SHORT_YEAR: Final = re.compile(r"([0-9]{1,2})([./-])[0-9]{1,2}\2[0-9]{2}")
 _MONTH_NAME: Final = re.compile(r"[0-9]{0,4}[ .\-]*[^\W\d_]{3,}[ .\-]+[0-9]{1,4}\b.*")
 
@@ -158,6 +159,8 @@ def _formed(text: str) -> date:
             return datetime.strptime(text, form).date()  # noqa: DTZ007 a date has no zone
         except ValueError:
             continue
+    if _DOTTED.fullmatch(text):
+        raise CellError("the date does not exist")
     if _SHORT_YEAR.fullmatch(text):
         raise CellError(
             "the year has two digits; say how dates are written, such as --dates DD.MM.YY, or write "
