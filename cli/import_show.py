@@ -33,6 +33,8 @@ from sync.ledger.imports.rows import Import, Total
 from sync.ledger.imports.sums import SideSums
 
 TOP = 10
+#: Columns of a terminal that has room for what was used beside the bar.
+WIDE = 110
 _WORDS = {
     Action.ADOPT: "adopt: the same on both sides",
     Action.CREATE_ONLINE: "create in Shopify",
@@ -96,7 +98,8 @@ def import_bar(output: Output, progress: ImportProgress, sides: Mapping[str, Sid
         yield
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate())
-    last = (TimeRemainingColumn(), TextColumn("{task.fields[used]}"))
+    used = (TextColumn("{task.fields[used]}"),) if output.err.width >= WIDE else ()
+    last = (TimeRemainingColumn(), *used)
     with Progress(*columns, *last, console=output.err, transient=True, speed_estimate_period=30.0) as bar:
         task = bar.add_task("Starting", total=progress.rows, used="")
 
@@ -310,7 +313,6 @@ def show_report(
     """What the import came to."""
     currency = report.plan.currency
     output.say(headline(report))
-    output.say("")
     right = ["Cards", "Planned", "Put on new cards"]
     outcomes = table("Outcome", *right, title=f"Import {report.plan.id}", right=right)
     content = [(kind.label, *_sum_cells(one, currency)) for kind, one in report.tally.by.items()]
@@ -325,8 +327,6 @@ def show_report(
             f"{plural(count, 'conflict')} {kind.replace('_', ' ')}, {format_money(minor, currency)} at stake"
         )
         output.say(f"{words}: giftsync conflicts list")
-    if report.tally.unexpected.cards:
-        output.say("Why cards fell away stands in the report, a line each.")
     used = (f"{name} {number(u.calls)} calls, {number(u.points)} points" for name, u in usage.items())
     output.note(f"Used: {', '.join(used)}")
 

@@ -36,7 +36,7 @@ section, .proof { background:#fff; border:1px solid var(--line); border-radius:1
 .proof.open strong { color:var(--open); }
 .tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(140px,1fr)); gap:12px; margin:16px 0 0; }
 .tile { background:#fff; border:1px solid var(--line); border-radius:10px; padding:14px 16px; }
-.tile b { display:block; font-size:22px; font-variant-numeric:tabular-nums; }
+.tile b { display:block; font-size:20px; white-space:nowrap; font-variant-numeric:tabular-nums; }
 .tile span { color:var(--soft); font-size:13px; }
 table { width:100%; border-collapse:collapse; font-variant-numeric:tabular-nums; }
 th { text-align:left; font-weight:600; color:var(--soft); font-size:13px; border-bottom:1px solid var(--line);
@@ -55,7 +55,8 @@ footer { color:var(--soft); font-size:13px; margin-top:36px; }
 @media (max-width:640px) { main { padding:20px 12px 40px; } section, .proof { padding:12px; }
   .bar { min-width:48px; }
   #outcomes :is(td,th):nth-child(n+5) { display:none; }
-  .tile b { font-size:18px; } h1 { font-size:22px; } td, th { padding-right:8px; } }
+  table { font-size:13px; } th.n { white-space:normal; } td, th { padding-right:8px; }
+  .tile b { font-size:18px; } h1 { font-size:22px; } }
 @media print { body { background:#fff; } main { padding:0; } }
 """
 
@@ -111,16 +112,16 @@ def render_html(
         _outcomes(report),
         "<h2>Both sides</h2>",
         _sides(report),
-        "<h2>What is owed, by brand</h2>",
-        _liability(report.brands, "Brand", currency),
-        "<h2>What is owed, by store</h2>",
-        _liability(report.stores, "Store", currency),
         "<h2>Waiting for a person</h2>",
         _rows(report, waiting, "Nothing waits for a person."),
         "<h2>Not as planned</h2>",
         _rows(report, others, "Every card that was done was done as planned."),
         "<h2>Rejected</h2>",
         _rows(report, left_out, "No line and no card was rejected."),
+        "<h2>What is owed, by brand</h2>",
+        _liability(report.brands, "Brand", currency),
+        "<h2>What is owed, by store</h2>",
+        _liability(report.stores, "Store", currency),
         _footer(report),
         "</main></body></html>",
     ]
@@ -182,6 +183,10 @@ def explanation(report: ImportReport) -> str:
         )
         words += f" Read back card by card: {shown or 'no card is there yet'}."
         words += _differing(report)
+    if report.tally.unexpected.cards:
+        words += (
+            " What fell away is listed in the report under Not as planned: a number may have lost a digit."
+        )
     if report.left:
         words += " Run `giftsync import apply PLAN` again: what is done stays done."
     rejected = report.tally.by[Outcome.REJECTED]
