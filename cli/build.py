@@ -27,7 +27,6 @@ from connectors.api.side import Side
 from connectors.flow import FlowSettings, FlowSide
 from connectors.flow.inferred import with_proved
 from connectors.shopify import ShopifySide
-from connectors.shopify.bulk import ShopifyBulk
 from mappings.brands import Brands
 from mappings.lifecycle import CardStatus
 from mappings.money import minor_from_decimal
@@ -326,18 +325,23 @@ def build_worker(
         settings.link.shopify_serial_prefix or None,
         lengthens=settings.link.lengthen_short_numbers,
     )
-    worker = Worker(link, matcher, options or worker_options(settings))
-    worker.listeners = {
-        name: side for name, side in sides.items() if isinstance(side, ShopifySide | FlowSide)
-    }
-    worker.catalogues = worker.limited = bulk_of(sides)
-    worker.subscribers = [
-        (side, webhook_url(settings, name)) for name, side in sides.items() if isinstance(side, ShopifySide)
-    ]
-    worker.generation = Generation(ledger.engine, generation_file(settings, ledger.engine))
-    worker.notices = notices_of(settings, ledger)
-    worker.privacy = Privacy(ledger.engine, ledger.vault, now, _privacy_folder(ledger.engine))
-    return worker
+    can = {name: side.abilities for name, side in sides.items()}
+    return Worker(
+        link,
+        matcher,
+        options or worker_options(settings),
+        listeners={name: one.listener for name, one in can.items() if one.listener is not None},
+        subscribers=[
+            (one.subscriber, webhook_url(settings, name))
+            for name, one in can.items()
+            if one.subscriber is not None
+        ],
+        catalogues={name: one.catalogue for name, one in can.items() if one.catalogue is not None},
+        limited={name: one.limited for name, one in can.items() if one.limited is not None},
+        notices=notices_of(settings, ledger),
+        privacy=Privacy(ledger.engine, ledger.vault, now, _privacy_folder(ledger.engine)),
+        generation=Generation(ledger.engine, generation_file(settings, ledger.engine)),
+    )
 
 
 def generation_file(settings: Settings, engine: Engine) -> Path | None:
@@ -350,11 +354,6 @@ def generation_file(settings: Settings, engine: Engine) -> Path | None:
     url = engine.url
     name = database.name if database is not None else f"{url.host or 'local'}-{url.database}"
     return folder / f"{name}.generation"
-
-
-def bulk_of(sides: Mapping[str, Side]) -> dict[str, ShopifyBulk]:
-    """What lists the cards of a side, and tells how much one may hold, by the sides that have it."""
-    return {name: side.bulk for name, side in sides.items() if isinstance(side, ShopifySide)}
 
 
 def webhook_url(settings: Settings, side: str) -> str | None:

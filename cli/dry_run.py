@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from cli.build import Ledger, build_worker, bulk_of, generation_file, open_ledger, worker_options
+from cli.build import Ledger, build_worker, generation_file, open_ledger, worker_options
 from cli.output import ExitCode, Output, plural, rows, table
 from cli.session import check_sides, opened_sides, report_closed
 from cli.show import signed
@@ -113,9 +113,8 @@ def _rehearse(
     # What waits for a quiet period in a real pass would wait here for nothing.
     options = WorkerOptions(threads=worker_options(settings).threads, wait_seconds_max=0.0)
     worker = build_worker(settings, ledger, rehearsed, report_closed, options)
-    worker.limited = bulk_of(sides)
-    # A dry run is no run of the ledger.
-    worker.generation = None
+    # A dry run is no run of the ledger, and answers nobody.
+    worker.generation = worker.privacy = worker.notices = None
     if doubt is not None:
         # Nothing is sent, so what an older run has sent need not be waited for.
         since = worker.link.clock() - timedelta(seconds=worker.link.quiet_seconds)

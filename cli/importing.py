@@ -12,7 +12,6 @@ from cli.build import FLOW, SHOPIFY, Ledger
 from cli.errors import OperatorError
 from config.settings import Settings
 from connectors.api.bulk import Lister, MassCreator
-from connectors.shopify import ShopifySide
 from mappings.money import minor_from_decimal
 from mappings.ranges import NumberRange
 from mappings.serials import Serial
@@ -37,20 +36,17 @@ def imports_of(ledger: Ledger) -> Imports:
     return Imports(ledger.engine, ledger.vault)
 
 
-def online_side(worker: Worker) -> ShopifySide:
-    """The side that lists and makes cards in bulk."""
-    side = worker.link.sides[SHOPIFY]
-    if not isinstance(side, ShopifySide):
-        raise OperatorError("the online side cannot list its cards")
-    return side
-
-
 def lister_of(worker: Worker) -> Lister:
-    return online_side(worker).bulk
+    """What lists the cards of the online side."""
+    lister = worker.link.sides[SHOPIFY].abilities.lister
+    if lister is None:
+        raise OperatorError("the online side cannot list its cards")
+    return lister
 
 
-def creator_of(worker: Worker) -> MassCreator:
-    return online_side(worker).bulk
+def creator_of(worker: Worker) -> MassCreator | None:
+    """What makes many cards of the online side from one file, if it can."""
+    return worker.link.sides[SHOPIFY].abilities.mass_creator
 
 
 def ground_of(settings: Settings, worker: Worker) -> ImportContext:

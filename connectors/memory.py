@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 
+from connectors.api.abilities import Abilities
 from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, Throttled
 from connectors.api.side import (
     Absent,
@@ -94,7 +95,7 @@ CAPABILITIES = Capabilities(
 
 
 class MemorySide:
-    """Implements `connectors.base.Side`; thread-safe."""
+    """Implements `connectors.api.side.Side`; thread-safe."""
 
     feeds: Sequence[Feed] = (Feed("journal", 1.0),)
 
@@ -109,6 +110,8 @@ class MemorySide:
     ) -> None:
         self.name = name
         self.capabilities = capabilities
+        #: None of its own; a test gives it what it needs.
+        self.abilities = Abilities()
         self.currency = currency
         #: Who it says it is; another answer is another shop.
         self.answers_as = f"memory:{name}"

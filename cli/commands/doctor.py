@@ -21,6 +21,7 @@ from cli.session import load_settings, opened_sides
 from config.settings import Settings
 from connectors.api.doctor import Examinable, Finding, Verdict
 from connectors.api.errors import SideError
+from connectors.api.side import Side
 from mappings.serials import Serial, SerialError, mask
 from sync.ledger.database.engine import only_worker
 
@@ -72,23 +73,21 @@ def doctor(
         )
     settings, tried = load_settings(config), Diagnosis()
     with opened_sides(settings) as sides:
-        examinables = {
-            name: one
-            for name, one in sides.items()
-            if isinstance(one, Examinable) and (side is None or name == side)
-        }
+        examinables = _examinable(sides, side)
         if try_out and serial is not None:
             _agree(serial, examinables, output, yes=yes)
             tried = _probe_all(settings, examinables, serial, output)
     # Opened anew: what was proved just now is switched on from here on.
     with opened_sides(settings) as sides, ledger_if_any(settings) as ledger:
-        examinables = {
-            name: one
-            for name, one in sides.items()
-            if isinstance(one, Examinable) and (side is None or name == side)
-        }
+        examinables = _examinable(sides, side)
         visit = examine(settings, examinables, ledger, serial)
     return _report(visit, tried, output)
+
+
+def _examinable(sides: Mapping[str, Side], only: str | None) -> dict[str, Examinable]:
+    """The sides that can be examined, by name; with `only`, that one alone."""
+    can = {name: one.abilities.examinable for name, one in sides.items() if only in (None, name)}
+    return {name: one for name, one in can.items() if one is not None}
 
 
 def _serial(card: str | None) -> Serial | None:

@@ -20,7 +20,7 @@ from cli.session import load_settings, opened_sides
 from cli.signals import stop_on_signals
 from cli.tokens import token_desk, token_store
 from config.settings import Settings
-from connectors.api.doctor import Examinable, Expectations
+from connectors.api.doctor import Expectations
 from connectors.api.errors import SideError
 from connectors.kit.tokens import AccessToken
 
@@ -193,10 +193,10 @@ _KINDS = {
 def _granted(settings: Settings) -> list[str]:
     """The scopes of a permanent token, which only Shopify knows."""
     with opened_sides(settings) as sides:
-        side = sides[SHOPIFY]
-        if not isinstance(side, Examinable):
+        examinable = sides[SHOPIFY].abilities.examinable
+        if examinable is None:
             return []
-        found = side.examine(Expectations(settings.link.currency, settings.link.timezone))
+        found = examinable.examine(Expectations(settings.link.currency, settings.link.timezone))
     scopes = next((one.evidence["scopes"] for one in found.findings if "scopes" in one.evidence), None)
     if scopes is None:
         first = found.findings[0]

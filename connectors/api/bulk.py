@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from connectors.api.errors import SideError
 from connectors.api.side import Applied, Effect, Seen
@@ -106,7 +106,6 @@ class Catalogue(Protocol):
         ...
 
 
-@runtime_checkable
 class PackCreator(Protocol):
     """A side that makes several cards with one request, each with an outcome of its own."""
 

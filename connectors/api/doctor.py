@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from connectors.api.side import Identity
 from mappings.serials import Serial
@@ -95,7 +95,6 @@ class ProbeContext:
     new_marker: Callable[[], str]
 
 
-@runtime_checkable
 class Examinable(Protocol):
     """A side that can be examined."""
 

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from connectors.api.errors import SideClosed, SideError
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.redaction import said
 from mappings.serials import Serial
+
+if TYPE_CHECKING:
+    from connectors.api.abilities import Abilities
 
 #: Of a status, or of a line of a side's book.
 WORDS_LENGTH_MAX = 100
@@ -377,6 +380,11 @@ class Side(Protocol):
 
     def hints(self, feed: str, cursor: str | None) -> Iterator[HintPage]:
         """Pages of hints after the cursor; None starts at the beginning. Ends when nothing is left."""
+        ...
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the side can do beside this protocol."""
         ...
 
     def usage(self) -> Usage: ...

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from connectors.api.abilities import Abilities
 from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
 from connectors.api.errors import InDoubt, Refusal, Refused, SideError
 from connectors.api.side import (
@@ -91,6 +92,10 @@ class FlowSide:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(listener=self, tracer=self, examinable=self)
 
     @property
     def capabilities(self) -> Capabilities:

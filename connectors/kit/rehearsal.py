@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import cast
 
+from connectors.api.abilities import Abilities
 from connectors.api.side import (
     Applied,
     Capabilities,
@@ -18,9 +18,6 @@ from connectors.api.side import (
     Observation,
     Save,
     Side,
-    Trace,
-    Traced,
-    Tracer,
     Usage,
 )
 from mappings.serials import Serial
@@ -68,9 +65,10 @@ class RehearsedSide:
     def hints(self, feed: str, cursor: str | None) -> Iterator[HintPage]:
         return self._side.hints(feed, cursor)
 
-    def trace(self, traces: Sequence[Trace]) -> Sequence[Traced]:
-        """Of a side that can; see `Tracer.trace`."""
-        return cast(Tracer, self._side).trace(traces)
+    @property
+    def abilities(self) -> Abilities:
+        """What only reads is asked of the side itself."""
+        return self._side.abilities.reading()
 
     def usage(self) -> Usage:
         return self._side.usage()

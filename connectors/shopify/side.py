@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Final
 
+from connectors.api.abilities import Abilities
 from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
 from connectors.api.errors import SideClosed, SideError
 from connectors.api.side import (
@@ -122,6 +123,19 @@ class ShopifySide:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(
+            listener=self,
+            subscriber=self,
+            limited=self.bulk,
+            lister=self.bulk,
+            catalogue=self.bulk,
+            pack_creator=self,
+            mass_creator=self.bulk,
+            examinable=self,
+        )
 
     @property
     def capabilities(self) -> Capabilities:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from connectors.api.side import (
     Absent,
@@ -16,7 +15,6 @@ from connectors.api.side import (
     Seen,
     Side,
     Traced,
-    Tracer,
     Unreadable,
 )
 from sync.decisions.poll_order import ReadBy
@@ -110,7 +108,8 @@ def _traced(link: Link, side: Side, page: HintPage, *, is_behind: bool) -> Seque
         return ()
     wanted = unsettled_markers(engine, markers)
     asked = [one for one in page.traces if one.marker in wanted]
-    return [*page.moved, *(cast(Tracer, side).trace(asked) if asked else ())]
+    tracer = side.abilities.tracer
+    return [*page.moved, *(tracer.trace(asked) if asked and tracer is not None else ())]
 
 
 #: Told of the looks of a sweep's page, and of the cards that differ; makes these due.

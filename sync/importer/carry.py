@@ -12,7 +12,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from connectors.api.bulk import PackCreator
 from connectors.api.errors import NotSent, Refused, SideClosed, SideError, Throttled
 from connectors.api.side import Applied, EffectKind, Side
 from sync.crashpoints import crashpoint
@@ -119,8 +118,8 @@ class CreateSender:
         for held in sent:
             by_side.setdefault(_create_of(held)[0].side, []).append(held)
         for name, group in by_side.items():
-            side = self.link.sides[name]
-            size = side.pack_size(self.threads) if isinstance(side, PackCreator) else 1
+            packs = self.link.sides[name].abilities.pack_creator
+            size = 1 if packs is None else packs.pack_size(self.threads)
             yield from (group[start : start + size] for start in range(0, len(group), size))
 
     def _call_pack(self, pack: list[Held]) -> list[Step]:
@@ -131,9 +130,10 @@ class CreateSender:
         if not pack:
             return []
         side = self.link.sides[_create_of(pack[0])[0].side]
-        if len(pack) > 1 and isinstance(side, PackCreator):
+        packs = side.abilities.pack_creator
+        if len(pack) > 1 and packs is not None:
             effects = [effect_of(held.card, *_create_of(held)) for held in pack]
-            outcomes = side.create_pack(effects)
+            outcomes = packs.create_pack(effects)
         else:
             outcomes = [self._apply(side, held) for held in pack]
         crashpoint("execute.called")

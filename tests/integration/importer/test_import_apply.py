@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from connectors.api.abilities import Abilities
 from connectors.api.errors import InDoubt, SideClosed, SideError
 from connectors.api.side import Applied, CardRef, Effect, no_save
 from connectors.memory import MemoryFault
@@ -69,8 +70,10 @@ class Packing:
     def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, lost: bool = False) -> None:
         self.sizes: list[int] = []
         self.side, self.lost = desk.shop.sides[SHOPIFY], lost
-        monkeypatch.setattr(self.side, "pack_size", lambda threads: 3, raising=False)
-        monkeypatch.setattr(self.side, "create_pack", self.create_pack, raising=False)
+        monkeypatch.setattr(self.side, "abilities", Abilities(pack_creator=self))
+
+    def pack_size(self, threads: int) -> int:
+        return 3
 
     def create_pack(self, effects: Sequence[Effect]) -> list[Applied | SideError]:
         self.sizes.append(len(effects))
