@@ -294,17 +294,15 @@ def _side_rules(side: Side) -> SideRules:
     )
 
 
-def build_worker(
+def build_link(
     settings: Settings,
     ledger: Ledger,
     sides: Mapping[str, Side],
     on_closed: Callable[[str, SideClosed], None],
-    options: WorkerOptions | None = None,
-) -> Worker:
-    """A worker for the link, whose currency a side tells if the settings do not. Raises OperatorError."""
-    with naming(SHOPIFY):
-        currency = settings.link.currency or sides[SHOPIFY].identify().currency
-    link = Link(
+    currency: str,
+) -> Link:
+    """The link as its settings say; asks nobody anything."""
+    return Link(
         store=ledger.store,
         sides=sides,
         rules=link_rules(settings, sides),
@@ -317,6 +315,24 @@ def build_worker(
         lease_seconds=settings.worker.lease_seconds,
         on_closed=on_closed,
     )
+
+
+def known_currency(settings: Settings, ledger: Ledger) -> str:
+    """The link's currency without asking a side; XXX (ISO 4217, "no currency") before the first contact."""
+    return settings.link.currency or views.currency_of(ledger.engine) or "XXX"
+
+
+def build_worker(
+    settings: Settings,
+    ledger: Ledger,
+    sides: Mapping[str, Side],
+    on_closed: Callable[[str, SideClosed], None],
+    options: WorkerOptions | None = None,
+) -> Worker:
+    """A worker for the link, whose currency a side tells if the settings do not. Raises OperatorError."""
+    with naming(SHOPIFY):
+        currency = settings.link.currency or sides[SHOPIFY].identify().currency
+    link = build_link(settings, ledger, sides, on_closed, currency)
     since = switched_on_since(ledger.engine, NOTIFICATIONS, now(), on=settings.link.send_notifications)
     matcher = Matcher(
         link,

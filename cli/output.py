@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
@@ -19,6 +20,8 @@ from rich.table import Table
 
 #: Wide enough that nothing is folded when the output goes to a file or a pipe.
 WIDTH_WITHOUT_TERMINAL = 200
+#: A paragraph stays one line there.
+LINE_WITHOUT_TERMINAL = 100_000
 #: Raised when a key of an answer goes away or changes its meaning; new keys may come at any time.
 SCHEMA_VERSION = 1
 
@@ -55,6 +58,23 @@ class Output:
         """A line of the result, for people only."""
         if not self.as_json:
             _print(self.out, text)
+
+    def paragraph(self, text: str, before: str = "", after: str | None = None) -> None:
+        """A sentence or more of the result, folded between words on a terminal.
+
+        Its first line begins with `before`, the others with `after` or else with the same.
+        """
+        width = self.out.width if self.out.is_terminal else LINE_WITHOUT_TERMINAL
+        self.say(
+            textwrap.fill(
+                text,
+                width,
+                initial_indent=before,
+                subsequent_indent=before if after is None else after,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
 
     def note(self, text: str) -> None:
         """A line beside the result, such as progress; never in a pipe's way."""

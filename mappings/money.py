@@ -77,6 +77,27 @@ def minor_from_decimal(text: str, currency: str) -> int:
     return minor
 
 
+def minor_from_text(text: str, currency: str) -> int:
+    """An amount as people type it or giftsync prints it: `1 234.50 NOK`, `1234,5`, `kr 250`.
+
+    Raises MoneyError for what could be two amounts, such as `1,234`.
+    """
+    bare = re.sub(rf"(?i)^(?:{currency}|kr\.?)|(?:{currency}|kr\.?|,-)$", "", text.strip()).strip()
+    grouped = re.fullmatch(r"([-+]?\d{1,3})((?:[ '\u00a0\u2009\u202f]\d{3})*)([.,]\d+)?", bare)
+    plain = re.fullmatch(r"([-+]?\d+)()([.,]\d+)?", bare)
+    both = re.fullmatch(r"([-+]?\d{1,3})((?:,\d{3})+)(\.\d+)", bare) or re.fullmatch(
+        r"([-+]?\d{1,3})((?:\.\d{3})+)(,\d+)", bare
+    )
+    found = grouped or plain or both
+    if found is None:
+        raise MoneyError(f"{text.strip()!r} is not an amount")
+    decimals = found[3] or ""
+    if len(decimals) == 4 and currency_exponent(currency) < 3:
+        raise MoneyError(f"{text.strip()!r} can be read in two ways; write it without thousands marks")
+    digits = re.sub(r"\D", "", found[2])
+    return minor_from_decimal(f"{found[1]}{digits}{decimals.replace(',', '.')}", currency)
+
+
 def decimal_from_minor(minor: int, currency: str) -> str:
     """4150 NOK is `"41.50"`; the shape that every side accepts."""
     exponent = currency_exponent(currency)

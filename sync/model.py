@@ -208,8 +208,10 @@ class Card:
     #: The ledger may lack what a newer one did with this card: the sides' books are read before anything is
     #: decided. With `held`: they do not say it, and a person has to.
     behind: bool = False
-    #: Causes of its open conflicts, and the money at stake in each.
+    #: Causes of its open and its ignored conflicts, and the money at stake in each.
     causes: Mapping[str, int] = field(default_factory=dict)
+    #: Those that a person does not want to be told of while they stay as they are.
+    ignored: frozenset[str] = frozenset()
     version: int = 0
     id: int | None = None
 
@@ -333,6 +335,9 @@ class NewConflict:
     amount_minor: int = 0
     proposal: str = ""
     evidence: Mapping[str, object] = field(default_factory=dict)
+    #: Once ignored, it is told of again when other money is at stake. False: the stake is what is on the
+    #: card, which moves with every purchase.
+    stake_is_news: bool = True
     #: It is settled already, by a setting or by the resolution that raised it: what it came to.
     settled: str | None = None
     settled_by_person: bool = False
@@ -346,6 +351,11 @@ class NewResolution:
     action: str
     by: str
     why: str
+    #: What was said with the action, and what is needed to take it back; the markers of what it planned
+    #: are added.
+    decided: Mapping[str, object] = field(default_factory=dict)
+    #: It stands in the place of a decision that was not carried out yet.
+    replaces: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import getpass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Annotated
 
 import typer
 
-from cli.build import FLOW, SHOPIFY, build_worker, now, open_ledger
+from cli.build import FLOW, SHOPIFY, build_link, build_worker, known_currency, now, open_ledger
+from cli.cases import follow_up, show_case, show_list, show_resolved
+from cli.conflict_walk import Answers, walk
 from cli.errors import OperatorError
 from cli.follow_up import carried_out_by
 from cli.options import ConfigOption, JsonOption
-from cli.output import ExitCode, Output, plural, rows, table, when
+from cli.output import ExitCode, Output
 from cli.session import load_settings, opened_sides, report_closed
-from cli.show import age_words, conflicts_table, date_words, evidence_lines, presences_table
-from connectors.api.side import CardRef, EffectKind
+from config.settings import Settings
+from connectors.api.side import CardRef
 from connectors.shopify.mapping import card_id
-from mappings.money import MoneyError, format_money, minor_from_decimal
+from mappings.money import MoneyError, minor_from_text
 from mappings.serials import Serial, SerialError
-from sync.ledger import views
-from sync.ledger.views import ConflictRow
-from sync.model import ConflictKind, NewIntent
+from sync import cases
+from sync.decisions.resolutions import Action
+from sync.reconcile.work import Link
 from sync.support import settle as settling
-from sync.support.explain import meaning_of, words_for
+from sync.worker.passes import PassReport
 
 LIMIT = 50
 
@@ -41,78 +46,66 @@ def list_conflicts(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = LIMIT,
     as_json: JsonOption = False,
 ) -> int:
-    """List the conflicts that wait for a person."""
+    """List the conflicts that wait for a person, each with its card and the next step."""
     output = Output(as_json)
-    settings = load_settings(config)
-    with open_ledger(settings, create=False) as ledger:
-        found = views.list_conflicts(ledger.engine, include_closed=everything)
+    with _reading_link(load_settings(config)) as link:
+        found = cases.list_cases(link, include_closed=everything)
         page = list(islice(found, limit))
         more = next(found, None) is not None
     if page:
-        output.show(conflicts_table(page, settings.link.zone))
-        output.say("`giftsync conflicts show ID` tells more, and what can be done.")
+        show_list(page, now(), output)
+        output.say("`giftsync conflicts show ID` tells more; `giftsync conflicts resolve` walks you through.")
     else:
         output.say("No conflicts.")
     if more:
         output.say("There are more; raise --limit.")
-    waiting = any(one.closed_at is None for one in page)
+    waiting = any(one.conflict.closed_at is None for one in page)
     code = ExitCode.CONFLICTS if waiting else ExitCode.IN_STEP
-    output.emit("conflicts list", {"conflicts": page, "more": more}, code)
+    output.emit("conflicts list", {"conflicts": [_listed_json(one) for one in page], "more": more}, code)
     return code
 
 
 @app.command()
 def show(conflict_id: ConflictId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """One conflict with its evidence, and what can be said about it."""
+    """One conflict: what each side says, what is at stake now, what to do next, and what can be decided."""
     output = Output(as_json)
     settings = load_settings(config)
-    zone = settings.link.zone
-    with open_ledger(settings, create=False) as ledger:
-        found = _find(list(views.list_conflicts(ledger.engine, conflict_id=conflict_id)), conflict_id)
-        at = now()
-        card = next(views.list_cards(ledger.engine, card_id=found.card_id), None) if found.card_id else None
-    kind = ConflictKind(found.kind)
-    actions = sorted(settling.actions_for(kind))
-    output.say(f"Conflict {found.id}: {found.kind.replace('_', ' ')}")
-    output.say(found.summary)
-    if found.amount_minor and found.currency:
-        output.say(f"At stake: {format_money(found.amount_minor, found.currency)}")
-    output.say(
-        f"Since {when(found.opened_at, zone)} ({age_words(at - found.opened_at)}), seen "
-        f"{plural(found.seen, 'time')}, last {when(found.last_seen_at, zone)}."
+    with _reading_link(settings) as link:
+        found = cases.show_case(link, conflict_id)
+    if found is None:
+        raise _unknown(conflict_id)
+    show_case(found, now(), settings.link.zone, output)
+    advice = found.advice
+    output.emit(
+        "conflicts show",
+        {
+            "conflict": _listed_json(found.listed),
+            "advice": advice,
+            "actions": [] if advice is None else sorted({option.action for option in advice.options}),
+            "decided": found.decided,
+            "writes": found.writes,
+        },
     )
-    output.say(f"Why: {meaning_of(kind).why}")
-    output.say(f"Done already: {meaning_of(kind).done}")
-    if found.card_id is not None:
-        output.say(f"Card {found.card_id}: `giftsync cards show {found.card_id}`")
-    if card is not None:
-        output.show(presences_table(card))
-    for line in evidence_lines(found.evidence, found.currency):
-        output.say(line)
-    if found.proposal:
-        output.say(f"Proposal: {found.proposal}")
-    if found.closed_at is None:
-        output.say(f'Settle it: giftsync conflicts resolve {found.id} ACTION --why "..." [--preview], with')
-        output.show(rows(table("Action", "It says"), ((one, words_for(kind, one)) for one in actions)))
-    else:
-        by = f" by {found.resolved_by}" if found.resolved_by else ""
-        why = f", because: {found.resolved_why}" if found.resolved_why else ""
-        said = (found.resolution or "").replace("_", " ")
-        output.say(f"Closed {when(found.closed_at, zone)}{by}: {said}{why}")
-    output.emit("conflicts show", {"conflict": found, "meaning": meaning_of(kind), "actions": actions})
 
 
 @app.command()
 def resolve(
-    conflict_id: ConflictId,
+    conflict_id: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="[ID]", help="The conflict's id; left out, you are asked.", show_default=False
+        ),
+    ] = None,
     action: Annotated[
-        settling.Action, typer.Argument(help="What you decide; `conflicts show` says what fits.")
-    ],
-    why: Annotated[str, typer.Option(help="Why; it is kept with the conflict.")],
+        Action | None,
+        typer.Argument(help="What you decide; left out, you are asked. `conflicts show` says what fits."),
+    ] = None,
+    why: Annotated[str, typer.Option(help="Why; it is kept with the conflict. Required.")] = "",
     side: Annotated[str | None, typer.Option(help="For accept: flow or shopify.")] = None,
     amount: Annotated[str | None, typer.Option(help="For value: what the card is worth, as 250.00.")] = None,
     card: Annotated[
-        str | None, typer.Option(help="For link: the number or code of the card that it is on that side.")
+        str | None,
+        typer.Option(help="For link: the card's number on that side; - reads standard input."),
     ] = None,
     native_id: Annotated[
         str | None,
@@ -125,91 +118,97 @@ def resolve(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Settle a conflict. The next run carries out what follows from it."""
+    """Settle a conflict. Without ID or ACTION you are walked through."""
     output = Output(as_json)
-    if action is settling.Action.ACCEPT and side not in (FLOW, SHOPIFY):
-        raise OperatorError(
-            "accept needs the side whose balance is right", "Add --side flow or --side shopify."
-        )
     settings = load_settings(config)
-    with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
-        found = _find(list(views.list_conflicts(ledger.engine, conflict_id=conflict_id)), conflict_id)
-        value = _value(action, amount, found.currency)
-        said = settling.Resolution(
-            action, by or getpass.getuser(), why, side, value, _card(action, card, native_id)
-        )
-        link = build_worker(settings, ledger, sides, report_closed).link
+    person = by or getpass.getuser()
+    if conflict_id is None or action is None:
+        if as_json or not sys.stdin.isatty():
+            raise OperatorError(
+                "say which conflict and what you decide", "`giftsync conflicts list` shows what waits."
+            )
+        with _writing_link(settings, limits=True) as link:
+            walk(link, settings.link.zone, person, Answers(conflict_id, why), output)
+        return ExitCode.IN_STEP
+    if action is Action.ACCEPT and side not in (FLOW, SHOPIFY):
+        raise OperatorError("accept needs the side that is right", "Add --side flow or --side shopify.")
+    with _writing_link(settings, limits=action in (Action.ACCEPT, Action.VALUE)) as link:
+        value = _value(action, amount, link.currency)
+        ref = _card(action, card, native_id)
+        said = settling.Resolution(action, person, why, side, value, ref)
+        places = cases.places_of(link.sides)
         try:
-            done = settling.resolve(link, conflict_id, said, preview=preview)
+            done = settling.resolve(link, conflict_id, said, preview=preview, places=places)
         except settling.NotResolved as error:
             raise OperatorError(str(error)) from None
-        goes_on = carried_out_by(ledger.engine, now())
+        goes_on = carried_out_by(link.store.engine, now())
     if done.already_closed:
         output.say(f"Conflict {conflict_id} was closed already; nothing was changed.")
     else:
-        _show_resolved(done, found.currency, output)
+        show_resolved(done, link.currency, places, output)
         output.say(
             "Nothing was changed. Say it again without --preview."
             if preview
-            else f"Conflict {conflict_id} is settled. {goes_on}"
+            else follow_up(conflict_id, done, goes_on)
         )
     output.emit("conflicts resolve", {"resolved": done})
     return ExitCode.IN_STEP
 
 
-def _show_resolved(done: settling.Resolved, currency: str | None, output: Output) -> None:
-    """The card's balance before and after, and what will be written where."""
-    if currency is None or done.before_minor is None or done.after_minor is None:
-        return
-    if done.before_minor != done.after_minor:
-        before, after = format_money(done.before_minor, currency), format_money(done.after_minor, currency)
-        output.say(f"The card is worth {after} instead of {before}.")
-    for intent in done.planned:
-        output.say(f"To be written: {intent.side}: {_effect_words(intent, currency)}.")
-    for side in done.looks:
-        output.say(f"To be looked at first: {side}; what is owed there follows.")
-    for words in done.opened:
-        output.say(f"To be decided next: {words}")
+@contextmanager
+def _reading_link(settings: Settings) -> Iterator[Link]:
+    """The link for looking at its ledger; no side is asked."""
+    with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
+        yield build_link(settings, ledger, sides, report_closed, known_currency(settings, ledger))
 
 
-def _find(found: list[ConflictRow], conflict_id: int) -> ConflictRow:
-    if not found:
-        raise OperatorError(
-            f"there is no conflict {conflict_id}", "`giftsync conflicts list --all` shows the ids."
-        )
-    return found[0]
+@contextmanager
+def _writing_link(settings: Settings, *, limits: bool) -> Iterator[Link]:
+    """The link for a decision; with `limits`, sides are asked how much one card may hold."""
+    with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
+        worker = build_worker(settings, ledger, sides, report_closed)
+        if limits:
+            worker.read_limits(PassReport())
+        yield worker.link
 
 
-def _effect_words(intent: NewIntent, currency: str) -> str:
-    match intent.kind:
-        case EffectKind.SET_STATUS:
-            return f"set status to {intent.status}"
-        case EffectKind.SET_EXPIRY:
-            return f"set expiry to {date_words(intent.expires_on)}"
-        case EffectKind.NOTIFY:
-            return "tell the buyer"
-    return f"{intent.kind} {format_money(abs(intent.amount_minor), currency)}"
+def _unknown(conflict_id: int) -> OperatorError:
+    return OperatorError(
+        f"there is no conflict {conflict_id}", "`giftsync conflicts list --all` shows the ids."
+    )
 
 
-def _card(action: settling.Action, number: str | None, native_id: str | None) -> CardRef | None:
-    if action is not settling.Action.LINK:
+def _listed_json(one: cases.Listed) -> dict[str, object]:
+    """The conflict's row with what is known of it now."""
+    row = {name: getattr(one.conflict, name) for name in one.conflict.__dataclass_fields__}
+    now_known = {
+        "card": one.ends_in,
+        "what": one.what,
+        "at_stake_minor": one.at_stake_minor,
+        "next_step": one.next_step,
+    }
+    return {**row, "currency": one.currency, **now_known}
+
+
+def _card(action: Action, number: str | None, native_id: str | None) -> CardRef | None:
+    if action is not Action.LINK:
         return None
     if native_id is not None and native_id.isdecimal():
         return CardRef(card_id(int(native_id)))
     if number is None:
         raise OperatorError("link needs the card that it is on that side", "Add --card NUMBER, or --id ID.")
     try:
-        return CardRef(None, Serial(number))
+        return CardRef(None, Serial(sys.stdin.readline().strip() if number == "-" else number))
     except SerialError as error:
         raise OperatorError(f"--card: {error}") from None
 
 
-def _value(action: settling.Action, amount: str | None, currency: str | None) -> int | None:
-    if action is not settling.Action.VALUE:
+def _value(action: Action, amount: str | None, currency: str) -> int | None:
+    if action is not Action.VALUE:
         return None
-    if amount is None or currency is None:
+    if amount is None:
         raise OperatorError("value needs the amount that the card is worth", "Add --amount 250.00.")
     try:
-        return minor_from_decimal(amount, currency)
+        return minor_from_text(amount, currency)
     except MoneyError as error:
         raise OperatorError(f"--amount: {error}", "For example: --amount 250.00.") from None

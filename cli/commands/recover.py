@@ -19,6 +19,7 @@ from cli.signals import stop_on_signals
 from config.settings import Settings
 from mappings.money import MoneyError, format_money, minor_from_decimal
 from mappings.serials import mask
+from sync.decisions.resolutions import Action
 from sync.ledger.cards.append import READ_BACK
 from sync.ledger.database.backup import back_up
 from sync.ledger.database.engine import only_worker, reading
@@ -163,7 +164,7 @@ def _settle(
             minor = None if value is None else minor_from_decimal(value, link.currency)
         except MoneyError as error:
             raise OperatorError(f"--value {value}: {error}", "Write it as 250.00.") from None
-        action = settle.Action.ACCEPT if accept is not None else settle.Action.VALUE
+        action = Action.ACCEPT if accept is not None else Action.VALUE
         said = settle.Resolution(action, getpass.getuser(), why, accept, minor)
         try:
             settled = recovery.settle(link, card_id, said, preview=preview)

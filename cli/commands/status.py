@@ -9,12 +9,14 @@ from typing import Annotated
 import typer
 
 from cli.build import build_worker, now, open_ledger
+from cli.errors import OperatorError
 from cli.follow_up import carried_out_by
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, facts, plural
 from cli.session import load_settings, opened_sides, report_closed
 from cli.show import exit_code_of
 from cli.status_report import StatusReport, read_report, report_json, report_lines
+from sync.decisions.resolutions import Action
 from sync.ledger import views
 from sync.reconcile.brakes import STOPPING
 from sync.support import settle
@@ -100,9 +102,12 @@ def resume(
         ]
         if brakes:
             link = build_worker(settings, ledger, sides, report_closed).link
-            said = settle.Resolution(settle.Action.ACKNOWLEDGE, getpass.getuser(), why)
-            for one in brakes:
-                settle.resolve(link, one.id, said)
+            said = settle.Resolution(Action.RESUME, getpass.getuser(), why)
+            try:
+                for one in brakes:
+                    settle.resolve(link, one.id, said)
+            except settle.NotResolved as error:
+                raise OperatorError(str(error)) from None
         goes_on = carried_out_by(ledger.engine, now(), "the work")
     if brakes:
         output.say(f"Resumed: {plural(len(brakes), 'brake')} released. {goes_on}")

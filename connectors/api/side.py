@@ -333,6 +333,25 @@ class Usage:
     throttled: int = 0
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where people find the cards of a side, for what they are told to do there."""
+
+    #: As people call the side, such as `Shopify`.
+    name: str
+    #: The page or till where they look, such as `Shopify Admin`.
+    screen: str
+    #: The address of one card there, by its id on that side; empty where there is none.
+    address: Callable[[str], str] = lambda native_id: ""
+
+
+class Signposted(Protocol):
+    """A side that says where people find its cards."""
+
+    @property
+    def place(self) -> Place: ...
+
+
 class Side(Protocol):
     """One system that holds gift cards.
 

@@ -26,6 +26,7 @@ from connectors.api.side import (
     Identity,
     NotFound,
     Observation,
+    Place,
     Save,
     Seen,
     Trace,
@@ -215,6 +216,11 @@ class FlowSide:
             return DeliveryAnswer(self.hints_of_order(delivery.subject))
         except SideError as error:
             return error
+
+    @property
+    def place(self) -> Place:
+        """A till shows a card by its number; Flow Admin is where its status and expiry are changed."""
+        return Place("Flow", "Flow Admin")
 
     @property
     def known_as(self) -> str:

@@ -46,6 +46,13 @@ def card_id(number: int) -> str:
     return f"gid://shopify/GiftCard/{number}"
 
 
+def admin_address(shop: str, native_id: str) -> str:
+    """The card's page in Shopify Admin; empty for what is no card."""
+    handle, number = shop.partition(".")[0], native_id.rpartition("/")[2]
+    page = f"https://admin.shopify.com/store/{handle}/gift_cards/{number}"
+    return page if is_card_id(native_id) else ""
+
+
 def marker_of(note: str | None) -> str | None:
     """The giftsync marker that a card's note starts with, if any."""
     match = _MARKER.match(note or "")

@@ -24,6 +24,7 @@ from connectors.api.side import (
     HintPage,
     Identity,
     Observation,
+    Place,
     Save,
     Subscribed,
     Usage,
@@ -37,6 +38,7 @@ from connectors.shopify.bulk import ShopifyBulk
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.doctor import ShopifyDoctor
 from connectors.shopify.feeds import FEEDS, NEW_CARDS, FeedReader
+from connectors.shopify.mapping import admin_address
 from connectors.shopify.probe import ShopifyProbe
 from connectors.shopify.reads import CODE_LENGTH_MAX, CODE_LENGTH_MIN, CardReader
 from connectors.shopify.scopes import missing_scopes, needed_scopes
@@ -140,6 +142,10 @@ class ShopifySide:
     @property
     def capabilities(self) -> Capabilities:
         return _CAPABILITIES
+
+    @property
+    def place(self) -> Place:
+        return Place("Shopify", "Shopify Admin", lambda native_id: admin_address(self._shop, native_id))
 
     @property
     def feeds(self) -> Sequence[Feed]:

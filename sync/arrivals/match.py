@@ -22,13 +22,13 @@ from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.notes import pos_note
 from mappings.serials import Serial, SerialError, lengthened, mask
-from sync.decisions import protocol
+from sync.decisions import causes, protocol
 from sync.decisions.first_contact import may_be_store_card
 from sync.ledger.cards.creates import markers, source_of
 from sync.ledger.cards.pool import LOW_WATER, Pool, PoolNumber
 from sync.ledger.cards.store import AlreadyThere
 from sync.ledger.incoming.intake import Arrival, Intake
-from sync.model import ConflictKind, Decision, NewConflict, Presence, to_create
+from sync.model import Decision, NewConflict, Presence, to_create
 from sync.reconcile.work import Link
 from sync.worker_log import log_met
 
@@ -130,12 +130,11 @@ class Matcher:
     def _close_what_it_opened(self, arrival: Arrival) -> None:
         """What kept the card waiting is over."""
         if arrival.attempts:
-            self.intake.cause_gone(_store_card_cause(arrival), self.link.clock())
-            for kind in (ConflictKind.DUPLICATE, ConflictKind.CURRENCY):
-                self.intake.cause_gone(f"{kind}:{arrival.side}:{arrival.id}", self.link.clock())
+            for cause in causes.causes_of_arrival(arrival.side, arrival.id):
+                self.intake.cause_gone(cause, self.link.clock())
             for name in self.link.sides:
                 if name != arrival.side and arrival.card.serial is None:
-                    self.intake.cause_gone(f"pool_empty:{name}", self.link.clock())
+                    self.intake.cause_gone(causes.no_numbers(name), self.link.clock())
 
     def _meet(self, arrival: Arrival, run_id: int | None) -> Matched | None:
         if arrival.card.serial is None and self.intake.create_is_open(arrival.side, arrival.last_chars):
@@ -184,7 +183,7 @@ class Matcher:
                 continue
             theirs, reason = self.serial_for(other, serial)
             if reason is not None:
-                refused.append(_bad_serial(name, seen, reason))
+                refused.append(causes.unfit_number(name, reason, seen.balance_minor))
                 continue
             theirs, there = self._find(other, theirs, seen.legacy_serial)
             if isinstance(there, Unreadable):
@@ -204,23 +203,12 @@ class Matcher:
         doubt = may_be_store_card(seen, arrival.sold_here)
         if doubt is None or seen.status is not CardStatus.ACTIVE or seen.balance_minor == 0:
             return False
-        cause = _store_card_cause(arrival)
-        if self.intake.was_acknowledged(cause):
+        told = causes.may_be_store_card(arrival.side, arrival.id, seen, doubt)
+        if self.intake.was_acknowledged(told.cause):
             return False
         # The feed that tells of the order may come a little later than the one that told of the card.
         if arrival.attempts:
-            words = (
-                f"The card ••••{seen.last_chars} on {arrival.side} may be a store card that was entered "
-                f"there by hand: {doubt}. It gets no second number until somebody says which it is."
-            )
-            proposal = (
-                "If it is a copy, deactivate it there: the store card is then made with its own number. "
-                "If it is a card of its own, acknowledge this, and it gets a number for the store."
-            )
-            self.intake.report(
-                NewConflict(ConflictKind.DUPLICATE, cause, words, arrival.side, seen.balance_minor, proposal),
-                self.link.clock(),
-            )
+            self.intake.report(told, self.link.clock())
         return True
 
     def _contact_for(self, name: str, arrival: Arrival) -> Contact | None:
@@ -239,18 +227,9 @@ class Matcher:
         if self.intake.is_awaited(marker, arrival.side):
             raise Deferred  # The card that it was made for is about to be met.
         last_chars = arrival.last_chars or seen.last_chars
-        words = f"••••{last_chars} on {arrival.side} was made by a giftsync with another ledger."
-        proposal = (
-            "Put the right ledger back, or stop the other giftsync; this card is left alone until then."
-        )
-        if self.intake.is_ours(marker):
-            words = f"The note of ••••{last_chars} on {arrival.side} carries giftsync's mark of another card."
-            proposal = "Take the mark out of the note; this card is left alone until then."
-        cause = f"{ConflictKind.DUPLICATE}:{arrival.side}:{arrival.id}"
-        self.intake.report(
-            NewConflict(ConflictKind.DUPLICATE, cause, words, arrival.side, seen.balance_minor, proposal),
-            self.link.clock(),
-        )
+        made = causes.new_card_with_mark if self.intake.is_ours(marker) else causes.other_ledger
+        told = made(arrival.side, arrival.id, seen, last_chars, marker)
+        self.intake.report(told, self.link.clock())
         raise Deferred
 
     def _find(self, other: Side, serial: Serial, legacy: Serial | None) -> tuple[Serial, Observation]:
@@ -320,36 +299,17 @@ class Matcher:
         for name, seen in shown.items():
             other = self.intake.card_of(name, CardRef(seen.native_id, seen.serial))
             if other is not None and name != arrival.side:
-                words = (
-                    f"The card ••••{arrival.last_chars} of {arrival.side} is on {name} the card of another."
-                )
-                self.intake.report(
-                    NewConflict(
-                        ConflictKind.DUPLICATE,
-                        f"duplicate:{arrival.side}:{arrival.id}",
-                        words,
-                        arrival.side,
-                        seen.balance_minor,
-                        "Find out which of the two is right and close the other.",
-                    ),
-                    self.link.clock(),
-                )
+                told = causes.two_cards(arrival.side, arrival.id, seen, arrival.last_chars, name, other)
+                self.intake.report(told, self.link.clock())
 
     def _same_currency(self, arrival: Arrival, seen: Seen) -> bool:
         """A card in another currency than its side's is left alone, and said so."""
         if seen.currency == self.link.currency:
             return True
-        self.intake.report(
-            NewConflict(
-                ConflictKind.CURRENCY,
-                f"currency:{arrival.side}:{arrival.id}",
-                f"A card ••••{arrival.last_chars} on {arrival.side} is in {seen.currency}, the link in "
-                f"{self.link.currency}; it is not kept in step.",
-                arrival.side,
-                seen.balance_minor,
-            ),
-            self.link.clock(),
+        told = causes.new_card_currency(
+            arrival.side, arrival.id, seen, arrival.last_chars, self.link.currency
         )
+        self.intake.report(told, self.link.clock())
         return False
 
     def number_for(self, name: str, other: Side, brand: str | None, source: str) -> Number | None:
@@ -380,7 +340,7 @@ class Matcher:
                 )
                 serial = Serial(self.serial_prefix + digits)
             else:
-                self._report_empty_pool(name)
+                self.intake.report(causes.pool_empty(name), self.link.clock())
                 raise Deferred
             found = _read(lambda s=serial: other.lookup(s))  # type: ignore[misc]
             if isinstance(found, Unreadable):
@@ -403,18 +363,6 @@ class Matcher:
             return None
         return Number(serial, None, found)
 
-    def _report_empty_pool(self, name: str) -> None:
-        self.intake.report(
-            NewConflict(
-                ConflictKind.POOL_EMPTY,
-                f"pool_empty:{name}",
-                f"A card was bought online, and the pool of numbers for {name} is empty.",
-                name,
-                proposal="Add numbers with `giftsync pool add FILE`, or set shopify_serial_prefix.",
-            ),
-            self.link.clock(),
-        )
-
 
 def _read(question: Callable[[], Observation]) -> Observation:
     try:
@@ -423,25 +371,10 @@ def _read(question: Callable[[], Observation]) -> Observation:
         raise Deferred from None
 
 
-def _store_card_cause(arrival: Arrival) -> str:
-    return f"store_card:{arrival.side}:{arrival.id}"
-
-
 def _with_serial(seen: Seen, serial: Serial | None) -> Seen:
     if serial is None or seen.serial == serial:
         return seen
     return replace(seen, serial=serial)
-
-
-def _bad_serial(side: str, seen: Seen, reason: str) -> NewConflict:
-    return NewConflict(
-        ConflictKind.SERIAL,
-        f"serial:{side}",
-        f"The card's serial {reason} on {side}, so it cannot be created there.",
-        side,
-        seen.balance_minor,
-        "Give it a number there that fits, with link --card; or give the customer another card.",
-    )
 
 
 def _also(decision: Decision, refused: list[NewConflict]) -> Decision:

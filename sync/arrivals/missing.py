@@ -13,6 +13,7 @@ from mappings.lifecycle import CardStatus
 from mappings.notes import pos_note
 from sync.arrivals.match import Deferred, Matcher
 from sync.crashpoints import crashpoint
+from sync.decisions import causes
 from sync.ledger import views
 from sync.ledger.cards.creates import source_of
 from sync.ledger.cards.pool import PoolNumber
@@ -21,7 +22,7 @@ from sync.ledger.database.engine import reading
 from sync.ledger.database.tables import cards, origins, presences
 from sync.ledger.incoming.intake import Arrival
 from sync.ledger.incoming.marks import read_mark, save_mark
-from sync.model import Card, ConflictKind, Decision, LeaseLost, NewConflict, Presence, to_create
+from sync.model import Card, Decision, LeaseLost, Presence, to_create
 from sync.reconcile.work import Link
 
 PAGE_SIZE = 200
@@ -180,15 +181,8 @@ def _add_leased(matcher: Matcher, lease: Lease, card: Card, side: str) -> bool:
 
 
 def _refuse(link: Link, lease: Lease, card: Card, side: str, reason: str) -> None:
-    conflict = NewConflict(
-        ConflictKind.SERIAL,
-        f"serial:{side}",
-        f"The card's serial {reason} on {side}, so it cannot be created there.",
-        side,
-        card.balance_minor,
-        "Give it a number there that fits, with link --card; or give the customer another card.",
-    )
-    if f"serial:{side}" not in card.causes:
+    conflict = causes.unfit_number(side, reason, card.balance_minor)
+    if conflict.cause not in card.causes:
         link.store.commit(lease, card, Decision(card, conflicts=(conflict,)), link.clock())
 
 

@@ -52,6 +52,11 @@ class Draft:
             NewMovement(kind, side, amount_minor, shadow_delta_minor, balance, evidence or {})
         )
 
+    def _is_news(self, conflict: NewConflict) -> bool:
+        known = self.card.causes.get(conflict.cause)
+        stays_ignored = conflict.cause in self.card.ignored and not conflict.stake_is_news
+        return known is None or (known != conflict.amount_minor and not stays_ignored)
+
     def decision(self) -> Decision:
         known = self.card.causes
         return Decision(
@@ -59,6 +64,6 @@ class Draft:
             tuple(self.movements),
             tuple(self.intents),
             tuple(self.intent_changes),
-            tuple(c for c in self.conflicts if known.get(c.cause) != c.amount_minor),
+            tuple(c for c in self.conflicts if self._is_news(c)),
             tuple(cause for cause in self.causes_gone if cause in known),
         )

@@ -13,7 +13,7 @@ from connectors.api.side import Seen
 from mappings.lifecycle import CardStatus
 from sync.decisions import causes, evidence, status_and_expiry
 from sync.decisions.draft import Draft
-from sync.model import Card, Closing, LinkRules, MovementKind, Presence
+from sync.model import Card, Closing, LinkRules, MovementKind, Observations, Presence
 
 
 def open_card(shown: Mapping[str, Seen], others: tuple[Presence, ...], rules: LinkRules) -> Draft:
@@ -98,6 +98,32 @@ def may_be_store_card(seen: Seen, bought: bool) -> str | None:
     if bought or not seen.last_chars.isdigit():
         return None
     return "it was not bought online and its code ends in four digits, as store numbers do"
+
+
+def adopt_shown(draft: Draft, observations: Observations, rules: LinkRules) -> None:
+    """While a card is held its sides may move: their shadows follow, the hub's balance does not.
+
+    One that was closed meanwhile was closed before the person's word, which is said of it, too.
+    """
+    for side, seen in observations.items():
+        p = draft.presence(side)
+        if not isinstance(seen, Seen) or not p.born or p.open_intents or seen.currency != draft.card.currency:
+            continue
+        draft.put(replace(p, stale=False))
+        if seen.balance_minor != p.shadow_minor:
+            draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - p.shadow_minor)
+            draft.put(replace(draft.presence(side), book_cursor=evidence.newest(seen, p.book_cursor)))
+        if seen.status is CardStatus.CLOSED:
+            if status_and_expiry.closes_card(draft.card, side, rules):
+                draft.card = replace(draft.card, status=CardStatus.CLOSED)
+            draft.put(replace(draft.presence(side), shadow_status=CardStatus.CLOSED))
+
+
+def look_again(draft: Draft, observations: Observations, rules: LinkRules) -> None:
+    """The card still waits for a person: what they are asked about is what the sides show now."""
+    adopt_shown(draft, observations, rules)
+    if draft.movements:
+        draft.conflicts.append(causes.first_contact(draft.card, values(draft.card)))
 
 
 def values(card: Card) -> dict[str, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from connectors.api.side import EffectKind
+from sync.decisions import causes
 from sync.decisions.draft import Draft
 from sync.model import (
     Card,
@@ -18,7 +19,6 @@ from sync.model import (
     Intent,
     IntentChange,
     IntentState,
-    NewConflict,
     NewIntent,
     Presence,
 )
@@ -33,7 +33,7 @@ def record_notified(card: Card, side: str, intent: Intent, reference: str) -> De
     """The side has taken the message; how the buyer is reached is forgotten."""
     draft = Draft(forgotten(card, side))
     _end(draft, side, intent, IntentState.APPLIED, reference)
-    draft.causes_gone.append(cause(side))
+    draft.causes_gone.append(causes.on_side(side, ConflictKind.NOTIFICATION))
     return draft.decision()
 
 
@@ -42,8 +42,7 @@ def not_told(card: Card, side: str, intent: Intent, reason: str) -> Decision:
     draft = Draft(card)
     _end(draft, side, intent, IntentState.REFUSED, reason)
     words = f"The buyer was not told of the card by {side}: {reason}."
-    proposal = "Mend the cause, then say retry; or tell the buyer yourself."
-    draft.conflicts.append(_conflict(side, words, proposal, reason))
+    draft.conflicts.append(causes.not_told(side, words, reason))
     return draft.decision()
 
 
@@ -52,8 +51,7 @@ def in_doubt(card: Card, side: str, intent: Intent, reason: str) -> Decision:
     draft = Draft(card)
     _end(draft, side, intent, IntentState.WITHDRAWN, f"in doubt, and never repeated: {reason}")
     words = f"The buyer may or may not have been told of the card: {side}'s answer was lost."
-    proposal = "Acknowledge it, or ask the buyer; retry sends the message, perhaps again."
-    draft.conflicts.append(_conflict(side, words, proposal, reason))
+    draft.conflicts.append(causes.not_told(side, words, reason))
     return draft.decision()
 
 
@@ -68,18 +66,8 @@ def forgotten(card: Card, side: str) -> Card:
     return replace(card, presences=tuple(p if q.side == side else q for q in card.presences))
 
 
-def cause(side: str) -> str:
-    return f"{ConflictKind.NOTIFICATION}:{side}"
-
-
 def _end(draft: Draft, side: str, intent: Intent, state: IntentState, reason: str) -> None:
     draft.intent_changes.append(IntentChange(intent.marker, state, reason))
     p = draft.presence(side)
     left = tuple(i for i in p.open_intents if i.marker != intent.marker)
     draft.put(replace(p, open_intents=left))
-
-
-def _conflict(side: str, words: str, proposal: str, reason: str) -> NewConflict:
-    return NewConflict(
-        ConflictKind.NOTIFICATION, cause(side), words, side, proposal=proposal, evidence={"reason": reason}
-    )

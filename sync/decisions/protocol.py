@@ -75,7 +75,11 @@ def observe(
         marked = {**marked, **adopt_lost(draft, books)}
     ours = {marker: known for marker, known in marked.items() if not known.copied}
     copied = marked.keys() - ours.keys()
-    if not card.held:
+    if card.held:
+        # What its sides show of a card that the ledger lost sight of says nothing before a person does.
+        if not card.behind:
+            first_contact.look_again(draft, observations, rules)
+    else:
         # What others spent before a card was closed is not there to end with it.
         closed_last = sorted(observations.items(), key=lambda item: _is_closed(item[1]))
         for side, observation in closed_last:
@@ -176,12 +180,12 @@ def apply_observation(
 ) -> None:
     """What the side showed; `marked` tells of the markers among its entries."""
     if seen.currency != draft.card.currency:
-        words = causes.currency_words(draft.card, side, seen)
-        _hold(draft, side, Hold.CURRENCY, ConflictKind.CURRENCY, words)
+        told = causes.currency(draft.card, draft.presence(side), seen)
+        _hold(draft, side, Hold.CURRENCY, told)
         return
     if seen.status is None:
-        words = f"{side} shows the status {seen.status_text!r}, which giftsync does not know; nothing moves."
-        _hold(draft, side, Hold.STATUS, ConflictKind.STATUS, words)
+        worth = draft.card.balance_minor
+        _hold(draft, side, Hold.STATUS, causes.status_unknown(draft.presence(side), seen.status_text, worth))
         return
     p = draft.presence(side)
     if not p.born:
@@ -194,8 +198,7 @@ def apply_observation(
         elif any(o.serial == p.serial for o in draft.card.presences if o.side != side):
             first_contact.join_presence(draft, side, seen, rules)
         else:
-            words = f"The number allotted to the card on {side} belongs to another card there."
-            _hold(draft, side, Hold.REFUSED, ConflictKind.SERIAL, words)
+            _hold(draft, side, Hold.REFUSED, causes.number_of_another(p, draft.card.balance_minor))
         return
     _count_echoes(draft, side, seen, marked)
     before = draft.presence(side)
@@ -276,17 +279,16 @@ def _explain_refusal(draft: Draft, side: str, before: Presence, today: date) -> 
 def _miss(draft: Draft, side: str, today: date) -> None:
     p = draft.presence(side)
     if p.born:
-        words = f"{side} no longer has a card that it had; nothing is written there."
-        _hold(draft, side, Hold.MISSING, ConflictKind.MISSING, words)
+        _hold(draft, side, Hold.MISSING, causes.missing(p, draft.card.balance_minor))
     else:
         _explain_refusal(draft, side, p, today)
 
 
-def _hold(draft: Draft, side: str, hold: Hold, kind: ConflictKind, words: str) -> None:
+def _hold(draft: Draft, side: str, hold: Hold, told: NewConflict) -> None:
     p = draft.presence(side)
     if p.hold is not hold:
         draft.put(replace(p, hold=hold))
-    draft.conflicts.append(causes.held(p, kind, words))
+    draft.conflicts.append(told)
 
 
 def _own(draft: Draft, side: str, seen: Seen, marker: str, amount_minor: int) -> None:
@@ -334,7 +336,7 @@ def withdrawn(card: Card, rules: LinkRules) -> Decision:
         for intent in reversed(taken_back):
             why = "the settings do not allow it any more"
             draft.intent_changes.append(IntentChange(intent.marker, IntentState.WITHDRAWN, why))
-            draft.put(_withdraw(draft.presence(p.side), intent))
+            draft.put(withdraw(draft.presence(p.side), intent))
     return draft.decision()
 
 
@@ -349,7 +351,7 @@ def given_up(card: Card, why: str) -> Decision:
         for intent in reversed(p.open_intents):
             if intent.state is IntentState.PLANNED:
                 draft.intent_changes.append(IntentChange(intent.marker, IntentState.WITHDRAWN, why))
-                draft.put(_withdraw(draft.presence(p.side), intent))
+                draft.put(withdraw(draft.presence(p.side), intent))
         after = draft.presence(p.side)
         if not after.born and not after.open_intents and not after.stale:
             draft.put(replace(after, stale=True))
@@ -448,15 +450,16 @@ def _plan_balance(draft: Draft, p: Presence, rules: LinkRules, today: date) -> N
     side = rules.sides[p.side]
     allowed = side.credits if owed > 0 else side.debits
     writable = allowed and (_is_spendable(p, today) or side.moves_when_suspended)
-    closes = draft.card.status is CardStatus.CLOSED and status_and_expiry.closes(side)
+    closes = draft.card.status is CardStatus.CLOSED and status_and_expiry.allows_status(
+        side, CardStatus.CLOSED
+    )
     if owed <= 0:
         draft.causes_gone.append(causes.on_side(p.side, ConflictKind.OVER_LIMIT))
     if owed == 0 or p.shadow_status is CardStatus.CLOSED or (closes and not writable):
         draft.causes_gone.append(cause)
         return
     if not writable:
-        why = "the link does not write there" if not allowed else "it is expired or suspended there"
-        draft.conflicts.append(causes.not_writable(draft.card, p, owed, why))
+        draft.conflicts.append(causes.not_writable(draft.card, p, owed, allowed=allowed))
         return
     if owed > 0 and _is_over_limit(draft, p, rules):
         return
@@ -541,7 +544,7 @@ def refuse(
         draft.intent_changes.append(
             IntentChange(taken_back.marker, state, why, refusal=refusal if last else None)
         )
-        draft.put(_withdraw(draft.presence(side), taken_back))
+        draft.put(withdraw(draft.presence(side), taken_back))
     p = draft.presence(side)
     native_id = p.native_id or native_id
     draft.put(replace(p, native_id=native_id, stale=True, refusal=refusal, refusals=p.refusals + 1))
@@ -572,7 +575,8 @@ def _without(p: Presence, intent: Intent) -> Presence:
     return replace(p, open_intents=tuple(i for i in p.open_intents if i.marker != intent.marker))
 
 
-def _withdraw(p: Presence, intent: Intent) -> Presence:
+def withdraw(p: Presence, intent: Intent) -> Presence:
+    """The presence without the promise of an intent that has not happened."""
     p = replace(_without(p, intent), shadow_minor=p.shadow_minor - intent.amount_minor)
     if intent.kind is EffectKind.SET_STATUS and intent.status_before is not None:
         return replace(p, shadow_status=intent.status_before)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
+from enum import StrEnum
+from typing import Any
 
+from connectors.api.errors import Refusal
 from connectors.api.side import Seen
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync.decisions import causes, evidence, first_contact, lost, protocol, status_and_expiry
+from sync.decisions import causes, evidence, first_contact, lost, protocol
 from sync.decisions.draft import Draft
 from sync.model import (
     IGNORED,
     Card,
     ConflictKind,
     Decision,
+    Hold,
+    IntentChange,
+    IntentState,
     LinkRules,
     MovementKind,
     Observations,
@@ -23,22 +29,35 @@ from sync.model import (
 )
 
 
-def adopt_shown(card: Card, observations: Observations, rules: LinkRules) -> Decision:
-    """While a card is held its sides may have moved: their shadows follow, the hub's balance does not.
+class Action(StrEnum):
+    """What a person can say about a conflict."""
 
-    One that was closed meanwhile was closed before the person's word, which is said of it, too.
-    """
+    #: I have seen it; nothing is to be done.
+    ACKNOWLEDGE = "acknowledge"
+    #: I have seen it, and it is not to be told of again while it stays as it is.
+    IGNORE = IGNORED
+    #: What this side shows is right: its balance, its status or its expiry date.
+    ACCEPT = "accept"
+    #: This amount is the right one.
+    VALUE = "value"
+    #: The merchant bears the money that is at stake.
+    WRITE_OFF = "write_off"
+    #: The request did take effect on the side (in doubt).
+    LANDED = "landed"
+    #: The request did not take effect (in doubt).
+    NOT_LANDED = "not_landed"
+    #: The cause is mended: try again.
+    RETRY = "retry"
+    #: This is the card on that side.
+    LINK = "link"
+    #: A link that has stopped goes on.
+    RESUME = "resume"
+
+
+def adopt_shown(card: Card, observations: Observations, rules: LinkRules) -> Decision:
+    """What the sides of a held card show at the moment of the person's word."""
     draft = Draft(card)
-    for side, seen in observations.items():
-        p = draft.presence(side)
-        if not isinstance(seen, Seen) or not p.born or p.open_intents:
-            continue
-        if seen.balance_minor != p.shadow_minor:
-            draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - p.shadow_minor)
-        if seen.status is CardStatus.CLOSED:
-            if status_and_expiry.closes_card(draft.card, side, rules):
-                draft.card = replace(draft.card, status=CardStatus.CLOSED)
-            draft.put(replace(draft.presence(side), shadow_status=CardStatus.CLOSED))
+    first_contact.adopt_shown(draft, observations, rules)
     return draft.decision()
 
 
@@ -136,12 +155,91 @@ def renumber(card: Card, side: str, serial: Serial, rules: LinkRules, today: dat
     return draft.decision()
 
 
+#: Of a presence: its hold, its refusal, how many came in a row, and whether it is to be looked at.
+SubscriptionStatus = tuple[str | None, str | None, int, bool]
+
+
+def _standing(p: Presence) -> SubscriptionStatus:
+    return value_of(p.hold), value_of(p.refusal), p.refusals, p.stale
+
+
+@dataclass(frozen=True)
+class Undo:
+    """What the ledger said before a decision, as far as the decision changed it."""
+
+    #: To be added to the hub's balance.
+    change_minor: int
+    status: CardStatus
+    status_after: CardStatus
+    expires_on: date | None
+    held: bool
+    #: By side, of those that it changed.
+    presences: Mapping[str, SubscriptionStatus]
+
+    @staticmethod
+    def of(before: Card, after: Card) -> Undo:
+        standing = {p.side: _standing(p) for p in after.presences}
+        changed = {p.side: _standing(p) for p in before.presences if _standing(p) != standing[p.side]}
+        change = before.balance_minor - after.balance_minor
+        return Undo(change, before.status, after.status, before.expires_on, before.held, changed)
+
+    def dump(self) -> dict[str, object]:
+        """For the ledger, as JSON."""
+        day = None if self.expires_on is None else self.expires_on.isoformat()
+        return {**vars(self), "expires_on": day, "presences": {k: list(v) for k, v in self.presences.items()}}
+
+    @staticmethod
+    def load(stored: Mapping[str, Any]) -> Undo:
+        day = stored["expires_on"]
+        return Undo(
+            stored["change_minor"],
+            CardStatus(stored["status"]),
+            CardStatus(stored["status_after"]),
+            None if day is None else date.fromisoformat(day),
+            stored["held"],
+            {side: tuple(standing) for side, standing in stored["presences"].items()},
+        )
+
+
+def taken_back(card: Card, undo: Undo, markers: Collection[str], why: str) -> Decision | None:
+    """A decision that was not carried out is taken back; None when something came of it already."""
+    mine = [i for i in card.open_intents if i.marker in markers]
+    looked = any(not stale and not card.presence(side).stale for side, (*_, stale) in undo.presences.items())
+    begun = any(i.state is not IntentState.PLANNED or i.doubted for i in mine)
+    if begun or len(mine) < len(markers) or looked or card.status is not undo.status_after:
+        return None
+    draft = Draft(replace(card, status=undo.status, expires_on=undo.expires_on, held=undo.held))
+    for intent in sorted(mine, key=lambda i: -i.sequence):
+        draft.intent_changes.append(IntentChange(intent.marker, IntentState.WITHDRAWN, why))
+        side = next(p.side for p in card.presences if intent in p.open_intents)
+        draft.put(protocol.withdraw(draft.presence(side), intent))
+    for side, (hold, refusal, refusals, stale) in undo.presences.items():
+        p = draft.presence(side)
+        held = None if hold is None else Hold(hold)
+        said = None if refusal is None else Refusal(refusal)
+        draft.put(replace(p, hold=held, refusal=said, refusals=refusals, stale=stale))
+    if undo.change_minor:
+        draft.move(MovementKind.RESOLUTION, None, undo.change_minor, 0, {"why": why})
+    return draft.decision()
+
+
+def value_of(member: StrEnum | None) -> str | None:
+    return None if member is None else member.value
+
+
 def _with_presence(card: Card, side: str) -> Draft:
     """The card with a presence on the side, if it had none."""
     if any(p.side == side for p in card.presences):
         return Draft(card)
     missing = Presence(side, None, None, "", 0, CardStatus.ACTIVE, None, born=False)
     return Draft(replace(card, presences=(*card.presences, missing)))
+
+
+def set_expiry(card: Card, expires_on: date | None, rules: LinkRules, today: date) -> Decision:
+    """A person said until when the card can be used: the sides follow."""
+    draft = Draft(replace(card, expires_on=expires_on))
+    protocol.settle_into(draft, rules, today)
+    return draft.decision()
 
 
 def set_status(card: Card, status: CardStatus, rules: LinkRules, today: date) -> Decision:

@@ -13,7 +13,7 @@ from connectors.api.side import EffectKind, Seen
 from mappings.lifecycle import CardStatus
 from sync.decisions import causes
 from sync.decisions.draft import Draft
-from sync.model import Card, Closing, Intent, LinkRules, NewIntent, Presence, SideRules
+from sync.model import Card, Closing, Intent, LinkRules, MovementKind, NewIntent, Presence, SideRules
 
 
 def apply_fields(draft: Draft, side: str, seen: Seen, status: CardStatus, rules: LinkRules) -> None:
@@ -32,11 +32,17 @@ def apply_fields(draft: Draft, side: str, seen: Seen, status: CardStatus, rules:
 
 
 def closes_card(card: Card, side: str, rules: LinkRules) -> bool:
-    """Whether a card that this side has closed is closed, or only closed there."""
+    """Whether a card that this side has closed is closed, or only closed there.
+
+    Closing is final. Where another side changed the status as well, to one that can be taken back, and there
+    is money on the card, a person is asked first.
+    """
     others = [p for p in card.presences if p.side != side and p.born]
     alone = any(p.shadow_status is not CardStatus.CLOSED for p in others)
     counts = rules.side(side).tells_status and rules.closing is Closing.PROPAGATE
-    return card.status is CardStatus.CLOSED or counts or not alone
+    before = card.presence(side).shadow_status
+    contested = before not in (card.status, CardStatus.CLOSED) and card.balance_minor > 0
+    return card.status is CardStatus.CLOSED or (counts and not contested) or not alone
 
 
 def _take_in_status(draft: Draft, p: Presence, status: CardStatus, rules: LinkRules) -> None:
@@ -50,10 +56,18 @@ def _take_in_status(draft: Draft, p: Presence, status: CardStatus, rules: LinkRu
         chosen = status  # Only this side changed, or both alike.
     else:
         chosen = max(card.status, status, key=lambda s: s.restriction)
-        draft.conflicts.append(causes.status(card, p.side, status, chosen))
+        draft.conflicts.append(causes.status(card, p.side, status, chosen, _ended_minor(draft, chosen)))
     if card.status is CardStatus.CLOSED:
         chosen = CardStatus.CLOSED  # A machine never re-enables.
     draft.card = replace(draft.card, status=chosen)
+
+
+def _ended_minor(draft: Draft, chosen: CardStatus) -> int:
+    """The money that ends with a card that is closed now; a side may have emptied it as it closed it."""
+    if chosen is not CardStatus.CLOSED:
+        return 0
+    emptied = sum(-m.amount_minor for m in draft.movements if m.kind is MovementKind.CLOSED)
+    return draft.card.balance_minor + emptied
 
 
 def _take_in_expiry(draft: Draft, p: Presence, shown: date | None, rules: LinkRules) -> None:
@@ -129,9 +143,9 @@ def allows(rules: SideRules, intent: Intent) -> bool:
             return True  # Only planned for a card that was made to be told of; a person may ask for it, too.
 
 
-def closes(rules: SideRules) -> bool:
-    """Whether giftsync closes cards on the side."""
-    return rules.writes_status and CardStatus.CLOSED in rules.sets_status
+def allows_status(rules: SideRules, status: CardStatus) -> bool:
+    """Whether giftsync sets the status on the side."""
+    return rules.writes_status and status in rules.sets_status
 
 
 def promise(draft: Draft, side: str, intent: NewIntent) -> None:

@@ -22,6 +22,7 @@ from sync.ledger.database.tables import (
     pool_numbers,
     presences,
     runs,
+    sides,
 )
 from sync.ledger.secrets.vault import Vault
 
@@ -186,6 +187,12 @@ def status(engine: Engine, now: datetime) -> Status:
         )
 
 
+def currency_of(engine: Engine) -> str | None:
+    """The currency that the sides said on first contact."""
+    with reading(engine) as connection:
+        return connection.execute(select(sides.c.currency).limit(1)).scalar_one_or_none()
+
+
 @dataclass(frozen=True)
 class PresenceRow:
     """A presence for people: last four only."""
@@ -325,6 +332,9 @@ class IntentRow:
     state: str
     created_at: datetime
     ended_at: datetime | None
+    status: str | None = None
+    expires_on: date | None = None
+    refusal: str | None = None
 
 
 def list_intents(engine: Engine, card_id: int) -> list[IntentRow]:
@@ -335,7 +345,16 @@ def list_intents(engine: Engine, card_id: int) -> list[IntentRow]:
         )
         return [
             IntentRow(
-                row.marker, row.side, row.kind, row.amount_minor, row.state, row.created_at, row.ended_at
+                row.marker,
+                row.side,
+                row.kind,
+                row.amount_minor,
+                row.state,
+                row.created_at,
+                row.ended_at,
+                row.status,
+                row.expires_on,
+                row.refusal,
             )
             for row in rows
         ]
@@ -343,7 +362,7 @@ def list_intents(engine: Engine, card_id: int) -> list[IntentRow]:
 
 @dataclass(frozen=True)
 class ConflictRow:
-    """A conflict for people. `amount_minor` is the money at stake."""
+    """A conflict for people. `amount_minor` is the money at stake when it was last seen."""
 
     id: int
     card_id: int | None
@@ -370,13 +389,21 @@ def newest_conflict(engine: Engine) -> int:
         return connection.execute(select(func.max(conflicts.c.id))).scalar_one() or 0
 
 
+def decided_of(engine: Engine, conflict_id: int) -> Mapping[str, object]:
+    """What was said with the action that settled the conflict, and the markers of what that planned."""
+    query = select(conflicts.c.decided).where(conflicts.c.id == conflict_id)
+    with reading(engine) as connection:
+        return connection.execute(query).scalar_one_or_none() or {}
+
+
 def list_conflicts(
     engine: Engine, *, include_closed: bool = False, conflict_id: int | None = None
 ) -> Iterator[ConflictRow]:
     """Conflicts by id, streamed a page at a time."""
     after_id = 0
     while True:
-        query = select(conflicts).where(conflicts.c.id > after_id).order_by(conflicts.c.id).limit(PAGE_SIZE)
+        columns = [c for c in conflicts.c if c.name != "decided"]
+        query = select(*columns).where(conflicts.c.id > after_id).order_by(conflicts.c.id).limit(PAGE_SIZE)
         if not include_closed and conflict_id is None:
             query = query.where(conflicts.c.closed_at.is_(None))
         if conflict_id is not None:

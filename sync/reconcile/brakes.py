@@ -6,7 +6,6 @@ A brake is an open conflict of kind `brake` that concerns no single card; while 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,6 +13,7 @@ from sqlalchemy import Engine, func, select
 
 from connectors.api.errors import SideClosed
 from mappings.money import format_money
+from sync.decisions import causes
 from sync.ledger.database.engine import reading
 from sync.ledger.database.tables import conflicts, presences
 from sync.model import ConflictKind, Hold, NewConflict
@@ -24,7 +24,6 @@ EMPTY_SIDE_CARDS_MIN = 10
 MARKER = "marker"
 #: Kinds of conflicts that stop the link while one of them is open.
 STOPPING = (ConflictKind.BRAKE.value, ConflictKind.SECOND_LEDGER.value)
-_LOOK_AT_ALL = "Look at the cards that are due; then `giftsync resume`, or raise the bound."
 
 
 class BrakeTripped(Exception):
@@ -83,19 +82,18 @@ class Brake:
 
     def _passed_bound(self, card_id: int, amount_minor: int, marker: str) -> NewConflict | None:
         limits, evidence = self.limits, {MARKER: marker, "card_id": card_id}
-        look = f"Look at card {card_id}: `giftsync cards show {card_id}`; then `giftsync resume`."
         if limits.card_money_minor is not None and amount_minor > limits.card_money_minor:
             words = f"One card would move {self._against(amount_minor, limits.card_money_minor)}"
             # Several cards may pass this bound at once, and each is a decision of its own.
-            cause = f"brake:card_money:{card_id}"
-            return _stop(cause, words, look, amount_minor, evidence)
+            what = f"card_money:{card_id}"
+            return causes.stopped(what, words, amount_minor, self.currency, evidence)
         in_all = self._money_minor + amount_minor
         if limits.money_minor is not None and in_all > limits.money_minor:
             words = f"This window would move {self._against(in_all, limits.money_minor)}"
-            return _stop("brake:money", words, _LOOK_AT_ALL, in_all, evidence)
+            return causes.stopped("money", words, in_all, self.currency, evidence)
         if limits.cards is not None and len(self._cards | {card_id}) > limits.cards:
             words = f"This window would change more than {limits.cards} cards"
-            return _stop("brake:cards", words, _LOOK_AT_ALL, 0, evidence)
+            return causes.stopped("cards", words, 0, self.currency, evidence)
         return None
 
     def _against(self, amount_minor: int, limit_minor: int) -> str:
@@ -125,21 +123,12 @@ def check_not_empty(
     bound = limits.absent_ratio_max * looked_at
     if looked_at < EMPTY_SIDE_CARDS_MIN or absent <= bound:
         return
-    cause = f"brake:empty:{side}"
+    cause = causes.side_lacks_cards(side)
     if absent - _known_missing(engine, side) <= bound or _resumed_since(
         engine, cause, now - timedelta(seconds=limits.window_seconds)
     ):
         return
-    raise BrakeTripped(
-        NewConflict(
-            ConflictKind.BRAKE,
-            cause,
-            f"{side} lacks {absent} of {looked_at} cards that it had. The link has stopped.",
-            side,
-            proposal="Check that it is the right shop and that nothing was deleted; then resume. What it "
-            "still lacks is told of card by card.",
-        )
-    )
+    raise BrakeTripped(causes.side_is_empty(side, looked_at, absent))
 
 
 def _known_missing(engine: Engine, side: str) -> int:
@@ -157,14 +146,7 @@ def _resumed_since(engine: Engine, cause: str, since: datetime) -> bool:
 
 def access_revoked(side: str, error: SideClosed) -> BrakeTripped:
     """A side has ended giftsync's access, which only a person can give again."""
-    conflict = NewConflict(
-        ConflictKind.BRAKE,
-        f"brake:shut_out:{side}",
-        f"{side} has shut giftsync out: {error}. The link has stopped.",
-        side,
-        proposal=error.remedy,
-    )
-    return BrakeTripped(conflict)
+    return BrakeTripped(causes.access_revoked(side, str(error), error.remedy))
 
 
 def stopped_by(engine: Engine) -> list[str]:
@@ -181,16 +163,3 @@ def stopped_by(engine: Engine) -> list[str]:
                 .order_by(conflicts.c.id)
             ).scalars()
         )
-
-
-def _stop(
-    cause: str, words: str, proposal: str, amount_minor: int, evidence: Mapping[str, object]
-) -> NewConflict:
-    return NewConflict(
-        ConflictKind.BRAKE,
-        cause,
-        f"{words}. The link has stopped.",
-        amount_minor=amount_minor,
-        proposal=proposal,
-        evidence=evidence,
-    )

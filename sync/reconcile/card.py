@@ -117,10 +117,9 @@ def observe_all(
     """
     seen: dict[str, Observation] = {}
     doubted: frozenset[str] | None = None
-    if card.held:
-        return seen
     for p in card.presences:
-        if p.open_intents or p.side in work.closed or not (p.born or p.stale):
+        wanted = (p.born and not (card.held and card.behind)) or (p.stale and not card.held)
+        if p.open_intents or p.side in work.closed or not wanted:
             continue
         if work.lease.due_for not in (None, p.side) and not p.stale and not card.behind:
             continue  # A hint was about another side; whoever moves this one will be told of too.

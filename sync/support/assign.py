@@ -24,10 +24,9 @@ from sqlalchemy.exc import IntegrityError
 from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
 from connectors.api.side import Absent, CardRef, Observation, Seen, Unreadable
 from mappings.lifecycle import CardStatus
-from mappings.money import format_money
 from mappings.serials import Serial
 from sync.crashpoints import crashpoint
-from sync.decisions import protocol, resolutions
+from sync.decisions import causes, protocol, resolutions
 from sync.ledger.cards.store import Lease
 from sync.ledger.database.engine import reading
 from sync.ledger.database.tables import (
@@ -45,7 +44,6 @@ from sync.model import (
     Decision,
     LeaseLost,
     MovementKind,
-    NewConflict,
     NewIntent,
     to_create,
 )
@@ -307,18 +305,8 @@ def _give(link: Link, row: Mapping[str, Any]) -> bool:
 
 
 def _report_taken_number(link: Link, row: Mapping[str, Any]) -> None:
-    amount = format_money(row["amount_minor"], link.currency)
-    Intake(link.store.engine, link.store.vault).report(
-        NewConflict(
-            ConflictKind.DUPLICATE,
-            f"assigned:{row['from_card']}",
-            f"The card ••••{row['last_chars']} was sold to somebody else while it was being assigned; "
-            f"{amount} of card {row['from_card']} wait for another one.",
-            amount_minor=row["amount_minor"],
-            proposal="Take another physical card and give `giftsync cards assign` again with its number.",
-        ),
-        link.clock(),
-    )
+    told = causes.assigned_twice(row["from_card"], row["last_chars"], row["amount_minor"], link.currency)
+    Intake(link.store.engine, link.store.vault).report(told, link.clock())
 
 
 def _commit_given(link: Link, lease: Lease, old: Card, row: Mapping[str, Any]) -> None:

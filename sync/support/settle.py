@@ -5,24 +5,28 @@ Each action is safe to give twice: a conflict that is closed already is left as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from datetime import date
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from connectors.api.errors import SideError
-from connectors.api.side import Absent, CardRef, Seen, Unreadable
+from connectors.api.side import Absent, CardRef, Place, Seen, Unreadable
 from mappings.lifecycle import CardStatus
+from mappings.money import format_money
 from sync.decisions import first_contact, merge, notification, protocol, resolutions
+from sync.decisions.causes import Situation, arrival_of
+from sync.decisions.resolutions import Action, Undo
 from sync.ledger.cards.merging import Half, commit_merge
 from sync.ledger.database.engine import reading
-from sync.ledger.database.tables import conflicts
+from sync.ledger.database.tables import arrivals, conflicts
 from sync.ledger.incoming.intake import Intake
+from sync.ledger.secrets.vault import Vault
 from sync.model import (
-    IGNORED,
     Card,
     ConflictKind,
     Decision,
@@ -34,60 +38,11 @@ from sync.model import (
 )
 from sync.reconcile.card import observe_all
 from sync.reconcile.work import Link, Work
+from sync.support.explain import Case, options_for
 
 #: Whoever was cut short and says it again is not kept waiting for longer. A lease that runs out too soon does
 #: no harm: the commit fails.
 LEASE_SECONDS_MAX = 30.0
-
-
-class Action(StrEnum):
-    #: I have seen it; nothing is to be done.
-    ACKNOWLEDGE = "acknowledge"
-    #: I have seen it, and it is not to be told of again while it stays as it is.
-    IGNORE = IGNORED
-    #: This side's balance is the right one.
-    ACCEPT = "accept"
-    #: This amount is the right one.
-    VALUE = "value"
-    #: The merchant bears the money that is at stake.
-    WRITE_OFF = "write_off"
-    #: The request did take effect on the side (in doubt).
-    LANDED = "landed"
-    #: The request did not take effect (in doubt).
-    NOT_LANDED = "not_landed"
-    #: The cause is mended: try again.
-    RETRY = "retry"
-    #: This is the card on that side.
-    LINK = "link"
-
-
-_ALLOWED: dict[ConflictKind, frozenset[Action]] = {
-    ConflictKind.FIRST_CONTACT: frozenset({Action.ACCEPT, Action.VALUE}),
-    ConflictKind.IN_DOUBT: frozenset({Action.LANDED, Action.NOT_LANDED}),
-    ConflictKind.OVERDRAFT: frozenset({Action.ACKNOWLEDGE, Action.WRITE_OFF}),
-    # Money is owed to a side: it can be tried again, or a person says what the card is worth instead.
-    **dict.fromkeys(
-        (ConflictKind.REFUSED, ConflictKind.OVER_LIMIT, ConflictKind.NOT_WRITABLE),
-        frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE, Action.ACCEPT, Action.VALUE}),
-    ),
-    ConflictKind.STATUS: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE, Action.ACCEPT}),
-    **dict.fromkeys(
-        (ConflictKind.SERIAL, ConflictKind.MISSING),
-        frozenset({Action.LINK, Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
-    ),
-    ConflictKind.CURRENCY: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
-    ConflictKind.NOTIFICATION: frozenset({Action.RETRY, Action.ACKNOWLEDGE, Action.IGNORE}),
-    ConflictKind.BRAKE: frozenset({Action.ACKNOWLEDGE}),
-    ConflictKind.SECOND_LEDGER: frozenset({Action.ACKNOWLEDGE}),
-    # It closes by itself once `recover` has settled its cards.
-    ConflictKind.LEDGER_BEHIND: frozenset({Action.ACKNOWLEDGE}),
-}
-_OTHERS = frozenset({Action.ACKNOWLEDGE, Action.IGNORE})
-
-
-def actions_for(kind: ConflictKind) -> frozenset[Action]:
-    """What may be said about a conflict of this kind."""
-    return _ALLOWED.get(kind, _OTHERS)
 
 
 class NotResolved(Exception):
@@ -105,6 +60,41 @@ class Resolution:
     value_minor: int | None = None
     card: CardRef | None = None
 
+    def dump(self, vault: Vault) -> dict[str, object]:
+        """What was said, for the ledger; a card by its id or the keyed hash of its number."""
+        ref = self.card
+        named = None if ref is None else ref.native_id or (ref.serial and vault.index(ref.serial))
+        return {
+            "action": self.action.value,
+            "side": self.side,
+            "value_minor": self.value_minor,
+            "card": named,
+        }
+
+
+@dataclass(frozen=True)
+class SideChange:
+    """What a decision changes on one side. Amounts in minor units."""
+
+    side: str
+    last_chars: str
+    before_minor: int
+    after_minor: int
+    status_before: CardStatus
+    status_after: CardStatus
+    expires_before: date | None
+    expires_after: date | None
+    #: The side is looked at first; what is written depends on what it shows then.
+    looks: bool
+
+    @property
+    def changes(self) -> bool:
+        return self.looks or (self.before_minor, self.status_before, self.expires_before) != (
+            self.after_minor,
+            self.status_after,
+            self.expires_after,
+        )
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -120,78 +110,225 @@ class Resolved:
     opened: tuple[str, ...] = field(default=(), compare=False)
     #: Sides that are looked at first; what is owed there follows.
     looks: tuple[str, ...] = field(default=(), compare=False)
+    #: What changes on each side that has the card.
+    sides: tuple[SideChange, ...] = field(default=(), compare=False)
+    #: The decision that was taken back for this one, in words.
+    instead_of: str = field(default="", compare=False)
     #: True: it was only worked out, and nothing was changed.
     preview: bool = False
 
 
-def resolve(link: Link, conflict_id: int, resolution: Resolution, *, preview: bool = False) -> Resolved:
+def resolve(
+    link: Link,
+    conflict_id: int,
+    resolution: Resolution,
+    *,
+    preview: bool = False,
+    places: Mapping[str, Place] | None = None,
+) -> Resolved:
     """Carry out a person's decision and close the conflict, in one transaction on the ledger.
 
-    With `preview` everything is read and worked out, and nothing is changed.
+    With `preview` everything is read and worked out, and nothing is changed. A decision of which nothing was
+    carried out yet gives way to another one. `places` say where people find a side's cards, for the words.
     Raises NotResolved for an unknown conflict, an action that does not fit, or a card at work elsewhere.
     """
-    with reading(link.store.engine) as connection:
-        row = (
-            connection.execute(select(conflicts).where(conflicts.c.id == conflict_id))
-            .mappings()
-            .one_or_none()
-        )
+    if not resolution.why.strip():
+        raise NotResolved("say why: the reason is kept with the conflict, for whoever asks later")
+    row = _read(link, conflict_id)
     if row is None:
         raise NotResolved(
             f"there is no conflict {conflict_id}; `giftsync conflicts list` shows the open ones"
         )
-    if row["closed_at"] is not None:
+    if _is_said_again(link, row, resolution):
         return Resolved(already_closed=True)
-    kind = ConflictKind(row["kind"])
-    if resolution.action not in actions_for(kind):
-        fits = ", ".join(sorted(actions_for(kind)))
-        article = "an" if kind[0] in "aeiou" else "a"
-        raise NotResolved(f"{resolution.action} does not fit {article} {kind} conflict; say one of: {fits}")
+    if row["closed_at"] is not None and (row["card_id"] is None or not row["decided"]):
+        raise NotResolved(_stands(link, row))
     if row["card_id"] is None:
+        _check_fits(case_of(link, row, None, places), resolution)
         if not preview:
-            _close(link, conflict_id, resolution)
+            _close(link, row, resolution)
         return Resolved(already_closed=False, preview=preview)
-    about = _About(conflict_id, kind, row["side"], row["evidence"])
-    return _resolve_card(link, row["card_id"], about, resolution, preview)
-
-
-@dataclass(frozen=True)
-class _About:
-    """The conflict that is being settled."""
-
-    id: int
-    kind: ConflictKind
-    side: str | None
-    evidence: dict[str, object]
-
-
-def _resolve_card(link: Link, card_id: int, about: _About, resolution: Resolution, preview: bool) -> Resolved:
-    with claimed(link, card_id, "this card") as work:
+    with claimed(link, row["card_id"], "this card") as work:
         # Only now can nobody else settle it: what they decided must not be decided a second time.
-        if not _is_open(link, about.id):
+        row = _read(link, conflict_id) or row
+        if _is_said_again(link, row, resolution):
             return Resolved(already_closed=True)
-        before = link.store.load(card_id)
-        decision = _carried_out(before, work, about, resolution, preview=preview)
-    opened = tuple(conflict.summary for conflict in decision.conflicts if conflict.settled is None)
-    looks = tuple(p.side for p in decision.card.presences if p.stale)
-    return Resolved(
-        False, before.balance_minor, decision.card.balance_minor, decision.intents, opened, looks, preview
+        return _resolve_card(work, row, resolution, preview, places)
+
+
+def case_of(
+    link: Link, row: Mapping[str, Any], card: Card | None, places: Mapping[str, Place] | None = None
+) -> Case:
+    """The conflict with what the ledger knows of its card now; `row` has the columns of `conflicts`."""
+    return Case(
+        row["id"],
+        ConflictKind(row["kind"]),
+        row["cause"],
+        row["side"] or "",
+        row["summary"],
+        row["amount_minor"],
+        row["currency"] or link.currency,
+        row["proposal"],
+        row["evidence"],
+        card,
+        link.rules,
+        link.today,
+        places or {},
+        link.brake.limits,
     )
 
 
-def _carried_out(card: Card, work: Work, about: _About, resolution: Resolution, *, preview: bool) -> Decision:
-    """What follows for the card, committed with the resolution unless it is only a preview."""
-    said = NewResolution(about.id, resolution.action.value, resolution.by, resolution.why)
+def said_words(link: Link, decided: Mapping[str, Any], action: str) -> str:
+    """A decision as the person said it: `value 250.00 NOK`, `accept flow`."""
+    value, side = decided.get("value_minor"), decided.get("side")
+    more = "" if value is None else f" {format_money(value, link.currency)}"
+    return f"{action}{more}{f' {side}' if side else ''}"
+
+
+def _read(link: Link, conflict_id: int) -> dict[str, Any] | None:
+    with reading(link.store.engine) as connection:
+        query = select(conflicts).where(conflicts.c.id == conflict_id)
+        found = connection.execute(query).one_or_none()
+        return None if found is None else found._asdict()
+
+
+def _is_said_again(link: Link, row: Mapping[str, Any], resolution: Resolution) -> bool:
+    """Whether the same was decided already."""
+    decided = row["decided"] or {}
+    said = resolution.dump(link.store.vault)
+    return row["closed_at"] is not None and {name: decided.get(name) for name in said} == said
+
+
+def _stands(link: Link, row: Mapping[str, Any]) -> str:
+    """Why a closed conflict cannot be decided again: what was decided, by whom, when and why."""
+    at = row["closed_at"].astimezone(link.timezone).strftime("%Y-%m-%d %H:%M")
+    if row["resolved_by"] is None:
+        return (
+            f"conflict {row['id']} closed by itself at {at}: its cause is gone, and nothing is left to decide"
+        )
+    said = said_words(link, row["decided"] or {}, row["resolution"])
+    why = f' because "{row["resolved_why"]}"' if row["resolved_why"] else ""
+    words = f"conflict {row['id']} was settled by {row['resolved_by']} at {at}: {said},{why}".rstrip(",")
+    if row["card_id"] is None:
+        return f"{words}. It cannot be settled a second time"
+    return (
+        f"{words}. That was carried out, so it stands; what is wrong now is put right on one side, at a "
+        "till or "
+        f"in its back office, and giftsync carries it over. `giftsync cards show {row['card_id']}` tells "
+        "what "
+        "was done"
+    )
+
+
+def _check_fits(case: Case, resolution: Resolution) -> None:
+    """Raises NotResolved for a decision that cannot work as things stand."""
+    options = options_for(case)
+    fitting = [o for o in options if o.action is resolution.action]
+    if not fitting:
+        fits = ", ".join(dict.fromkeys(o.action.value for o in options))
+        article = "an" if case.kind[0] in "aeiou" else "a"
+        words = f"{resolution.action} does not fit {article} {case.kind} conflict"
+        raise NotResolved(f"{words}; say one of: {fits}")
+    sides = [o.side for o in fitting if o.side is not None]
+    if sides and resolution.side not in sides:
+        raise NotResolved(f"say which side's {_thing(case)} is right: {', '.join(sorted(sides))}")
+
+
+def _thing(case: Case) -> str:
+    return {ConflictKind.STATUS: "status", ConflictKind.EXPIRY: "expiry date"}.get(case.kind, "balance")
+
+
+def _resolve_card(
+    work: Work,
+    row: Mapping[str, Any],
+    resolution: Resolution,
+    preview: bool,
+    places: Mapping[str, Place] | None,
+) -> Resolved:
+    link, stored = work.link, work.link.store.load(row["card_id"])
+    taken_back = Decision(stored)
+    instead_of = ""
+    if row["closed_at"] is not None:
+        taken_back = _taken_back(link, row, stored)
+        instead_of = said_words(link, row["decided"], row["resolution"])
+    before = taken_back.card
+    case = case_of(link, row, before, places)
+    _check_fits(case, resolution)
+    decision = _carried_out(stored, taken_back, work, case, resolution, preview=preview)
+    opened = tuple(conflict.summary for conflict in decision.conflicts if conflict.settled is None)
+    looks = tuple(p.side for p in decision.card.presences if p.stale)
+    return Resolved(
+        False,
+        before.balance_minor,
+        decision.card.balance_minor,
+        decision.intents,
+        opened,
+        looks,
+        tuple(_side_change(p, decision.card) for p in before.presences if p.born),
+        instead_of,
+        preview,
+    )
+
+
+def _taken_back(link: Link, row: Mapping[str, Any], card: Card) -> Decision:
+    """The card without the decision that was taken before. Raises NotResolved once that was carried out."""
+    decided = row["decided"]
+    undo = None if decided.get("undo") is None else Undo.load(decided["undo"])
+    why = f"conflict {row['id']} was decided anew"
+    found = None if undo is None else resolutions.taken_back(card, undo, decided["markers"], why)
+    if found is None:
+        raise NotResolved(_stands(link, row))
+    return found
+
+
+def _side_change(p: Presence, after: Card) -> SideChange:
+    q = next((q for q in after.presences if q.side == p.side), p)
+    looks = q.stale and not p.stale
+    shows = after.balance_minor if looks else q.shadow_minor
+    return SideChange(
+        p.side,
+        p.last_chars,
+        p.shadow_minor,
+        shows,
+        p.shadow_status,
+        q.shadow_status,
+        p.shadow_expires_on,
+        q.shadow_expires_on,
+        looks,
+    )
+
+
+def _carried_out(
+    stored: Card, taken_back: Decision, work: Work, case: Case, resolution: Resolution, *, preview: bool
+) -> Decision:
+    """What follows for the card, committed with the resolution unless it is only a preview.
+
+    `taken_back` is the `stored` card without an earlier decision that this one replaces.
+    """
+    card, store = taken_back.card, work.link.store
+    replaces = taken_back != Decision(card) or not _is_open(work.link, case.id)
+    said = NewResolution(case.id, resolution.action.value, resolution.by, resolution.why)
+    said = replace(said, decided=resolution.dump(store.vault), replaces=replaces)
     if resolution.action is Action.LINK:
-        named = _named(card, work, about.side or "", resolution.card)
+        named = _named(card, work, case.side, resolution.card)
         if named.owner is not None and named.owner != card.id:
             with claimed(work.link, named.owner, f"card {named.owner}") as other:
                 return _merged(card, work, other, named, said, preview=preview)
         decision = _link(card, work, named)
     else:
-        decision = _decision(card, work, about, resolution)
+        decision = _decision(card, work, case, resolution)
+        # What a person saw with their own eyes, and what giftsync was told to try, cannot be taken back.
+        if resolution.action not in (Action.LANDED, Action.NOT_LANDED):
+            undo = Undo.of(card, decision.card).dump()
+            said = replace(said, decided={**said.decided, "undo": undo})
     if not preview:
-        work.commit(card, replace(decision, resolution=said))
+        whole = replace(
+            decision,
+            movements=taken_back.movements + decision.movements,
+            intent_changes=taken_back.intent_changes + decision.intent_changes,
+            resolution=said,
+        )
+        work.commit(stored, whole)
     return decision
 
 
@@ -220,20 +357,22 @@ def _is_open(link: Link, conflict_id: int) -> bool:
         return connection.execute(query).first() is not None
 
 
-def _decision(card: Card, work: Work, about: _About, resolution: Resolution) -> Decision:
+def _decision(card: Card, work: Work, about: Case, resolution: Resolution) -> Decision:
     """Of every action but link, which may concern a second card."""
     if about.kind is ConflictKind.NOTIFICATION:
-        return _notification(card, about.side or "", resolution.action)
+        return _notification(card, about.side, resolution.action)
     match resolution.action:
         case Action.ACKNOWLEDGE | Action.IGNORE | Action.WRITE_OFF:
             # An overdraft was written off when it was found; the person says that this is how it stays.
             return Decision(card)
         case Action.ACCEPT | Action.VALUE:
             if about.kind is ConflictKind.FIRST_CONTACT:
-                return _first_contact(card, work, resolution)
+                return _first_contact(card, work, about, resolution)
             if about.kind is ConflictKind.STATUS:
-                return _accept_status(card, work, resolution)
-            return _set_value(_tried_again(card, about.side), work, resolution)
+                return _accept_status(card, work, about, resolution)
+            if about.kind is ConflictKind.EXPIRY:
+                return _accept_expiry(card, work, about, resolution)
+            return _set_value(_tried_again(card, about.side), work, about, resolution)
         case Action.LANDED | Action.NOT_LANDED:
             p, intent = _intent_in_doubt(card, str(about.evidence.get("marker")))
             if resolution.action is Action.LANDED:
@@ -258,12 +397,14 @@ def _tried_again(card: Card, side: str | None) -> Card:
     return replace(card, presences=tuple(p if q.side == side else q for q in card.presences))
 
 
-def _set_value(card: Card, work: Work, resolution: Resolution) -> Decision:
+def _set_value(card: Card, work: Work, about: Case, resolution: Resolution) -> Decision:
     """What the ledger knows of each side stands; the hub's balance is what the person says.
 
     What a customer did meanwhile comes in as a movement at the next look, and is added to it.
     """
-    value = value_of(resolution, {p.side: p.shadow_minor for p in card.presences if p.born})
+    shown = {p.side: p.shadow_minor for p in card.presences if p.born}
+    value = value_of(resolution, shown)
+    _check_amount(about, card, value, max([card.balance_minor, *shown.values()]))
     today = work.link.today
     said = f"{resolution.by}: {resolution.why}"
     return resolutions.set_value(card, value, work.link.rules, today, said)
@@ -365,15 +506,26 @@ def _look(work: Work, side: str, ref: CardRef, *, entries: bool = False) -> Seen
             raise NotResolved(f"{side} does not show that card: {found.reason}")
 
 
-def _accept_status(card: Card, work: Work, resolution: Resolution) -> Decision:
-    """The status that a side shows is the card's, and the others follow."""
+def _accept_status(card: Card, work: Work, about: Case, resolution: Resolution) -> Decision:
+    """The status that a side shows, or showed when two changed it, is the card's, and the others follow."""
     shown = {p.side: p.shadow_status for p in card.presences if p.born}
+    if about.situation is Situation.STATUS_DIFFERS:
+        told = about.evidence.get("shown")
+        shown = {side: CardStatus(text) for side, text in (told if isinstance(told, dict) else {}).items()}
     if resolution.side not in shown:
         raise NotResolved(f"say which side's status is right: {', '.join(shown)}")
     if card.status is CardStatus.CLOSED:
         raise NotResolved("the card is closed, and giftsync never opens a closed card again")
     today = work.link.today
     return resolutions.set_status(card, shown[resolution.side], work.link.rules, today)
+
+
+def _accept_expiry(card: Card, work: Work, about: Case, resolution: Resolution) -> Decision:
+    """The date that a side showed when two changed it is the card's, and the others follow."""
+    told = about.evidence.get("shown")
+    day = (told if isinstance(told, dict) else {})[resolution.side]
+    expires_on = None if day == "never" else date.fromisoformat(day)
+    return resolutions.set_expiry(card, expires_on, work.link.rules, work.link.today)
 
 
 def value_of(resolution: Resolution, shown: dict[str, int]) -> int:
@@ -387,11 +539,38 @@ def value_of(resolution: Resolution, shown: dict[str, int]) -> int:
     return shown[resolution.side]
 
 
-def _first_contact(card: Card, work: Work, resolution: Resolution) -> Decision:
+def _check_amount(about: Case, card: Card, value_minor: int, most_minor: int) -> None:
+    """Raises NotResolved for an amount that is a slip, that a side refuses, or that would stop the link."""
+    value = about.money(value_minor)
+    if value_minor > most_minor:
+        raise NotResolved(
+            f"{value} is more than was ever on the card: its sides show {about.money(most_minor)} at "
+            "most. If "
+            "it is right, settle with that amount and load the rest at a till"
+        )
+    for p in card.presences:
+        rules = about.rules.side(p.side)
+        change = abs(value_minor - p.shadow_minor)
+        name, limit = about.place(p.side).name, rules.card_limit_minor
+        if limit is not None and value_minor > max(limit, p.shadow_minor):
+            raise NotResolved(f"{name} allows {about.money(limit)} on one card, so {value} cannot go there")
+        bound = about.limits.card_money_minor
+        if bound is not None and change > bound and p.shadow_status is not CardStatus.CLOSED:
+            raise NotResolved(
+                f"{name} would change by {about.money(change)}, and one card may change by "
+                f"{about.money(bound)} "
+                "at once (brakes.money_per_card): the link would stop. Raise that bound first if it is right"
+            )
+
+
+def _first_contact(card: Card, work: Work, about: Case, resolution: Resolution) -> Decision:
     """Take what both sides show now, then set the balance that the person chose."""
     shown = observe_all(replace(card, held=False), work)
     adopted = resolutions.adopt_shown(card, shown, work.link.rules)
-    value = value_of(resolution, first_contact.values(adopted.card))
+    shows = first_contact.values(adopted.card)
+    value = value_of(resolution, shows)
+    # Both may be right in part: two cards with one number, each loaded by itself.
+    _check_amount(about, adopted.card, value, sum(shows.values()))
     today = work.link.today
     said = f"{resolution.by}: {resolution.why}"
     side = resolution.side if resolution.action is Action.ACCEPT else None
@@ -406,15 +585,24 @@ def _intent_in_doubt(card: Card, marker: str) -> tuple[Presence, Intent]:
     raise NotResolved("the request is not in doubt any more; look at the conflict again")
 
 
-def _close(link: Link, conflict_id: int, resolution: Resolution) -> None:
+def _close(link: Link, row: Mapping[str, Any], resolution: Resolution) -> None:
+    """Settle a conflict of the whole link; a card that waits outside the hub is looked at again at once."""
+    arrival = arrival_of(row["cause"])
     with link.store.engine.begin() as connection:
         connection.execute(
             update(conflicts)
-            .where(conflicts.c.id == conflict_id)
+            .where(conflicts.c.id == row["id"], conflicts.c.closed_at.is_(None))
             .values(
                 closed_at=link.clock(),
                 resolution=resolution.action.value,
                 resolved_by=resolution.by,
                 resolved_why=resolution.why,
+                decided=resolution.dump(link.store.vault),
             )
         )
+        if arrival is not None and resolution.action is not Action.IGNORE:
+            connection.execute(
+                update(arrivals)
+                .where(arrivals.c.id == arrival, arrivals.c.left_out.is_(None))
+                .values(due_at=link.clock())
+            )

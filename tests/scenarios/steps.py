@@ -396,7 +396,7 @@ def _renumber(story: Story, number: str, name: str, kind: str) -> None:
 @step(r"support resumes the link")
 def _resume(story: Story) -> None:
     for one in [c for c in _log(story) if c.kind == "brake" and c.closed_at is None]:
-        said = Resolution(Action.ACKNOWLEDGE, "kari", "I looked")
+        said = Resolution(Action.RESUME, "kari", "I looked")
         settle.resolve(story.world.link, one.id, said)
 
 

@@ -259,10 +259,15 @@ def test_given_a_status_that_is_not_known_then_nothing_moves() -> None:
     assert "'FROZEN'" in decision.conflicts[0].summary
 
 
-def test_given_a_held_card_then_nothing_at_all_is_decided() -> None:
-    c = card(held=True)
+def test_given_a_held_card_then_what_its_sides_show_is_what_is_asked_about_and_nothing_is_decided() -> None:
+    c = card(presence(A, 100), presence(B, 80), held=True, causes={"first_contact": 20})
 
-    assert observe(c, a=seen(0)) == Decision(c)
+    decision = observe(c, a=seen(70), b=seen(80))
+
+    assert moves(decision) == [("adopted", A, 0, -30, 100)]
+    assert [(c.cause, c.amount_minor) for c in decision.conflicts] == [("first_contact", 10)]
+    assert (decision.card.held, decision.card.balance_minor, plans(decision)) == (True, 100, [])
+    assert observe(decision.card, a=seen(70), b=seen(80)) == Decision(decision.card)
     assert protocol.settle(c, RULES, TODAY) == Decision(c)
 
 
@@ -379,10 +384,23 @@ def test_given_one_side_suspended_the_card_then_the_others_follow() -> None:
 
 
 def test_given_two_sides_changed_it_differently_then_the_more_restrictive_wins_and_is_said() -> None:
-    decision = observe(card(), a=seen(status=SUSPENDED), b=seen(status=CLOSED, balance_minor=0))
+    empty = card(presence(A, 0), presence(B, 0), balance_minor=0)
+
+    decision = observe(empty, a=seen(0, status=SUSPENDED), b=seen(0, status=CLOSED))
 
     assert decision.card.status is CLOSED
     assert ConflictKind.STATUS in {c.kind for c in decision.conflicts}
+
+
+@pytest.mark.parametrize("left_minor", [0, 100], ids=["emptied", "with its balance"])
+def test_given_a_suspension_against_a_closing_with_money_then_a_person_is_asked_first(
+    left_minor: int,
+) -> None:
+    decision = observe(card(), a=seen(status=SUSPENDED), b=seen(left_minor, status=CLOSED))
+
+    assert (decision.card.status, decision.card.balance_minor) == (SUSPENDED, 100)
+    assert [(c.cause, c.amount_minor) for c in decision.conflicts] == [("closed_alone:b", 100)]
+    assert decision.intents == ()
 
 
 def test_given_two_sides_changed_it_alike_then_nothing_is_said() -> None:

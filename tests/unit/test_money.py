@@ -13,6 +13,7 @@ from mappings.money import (
     decimal_from_minor,
     format_money,
     minor_from_decimal,
+    minor_from_text,
 )
 
 amounts = st.integers(-AMOUNT_MINOR_MAX, AMOUNT_MINOR_MAX)
@@ -96,3 +97,28 @@ def test_given_no_currency_code_then_it_is_refused(currency: str) -> None:
 )
 def test_given_an_amount_then_people_read_this(minor: int, currency: str, words: str) -> None:
     assert format_money(minor, currency).replace("\u2009", " ").replace("\u202f", " ") == words
+
+
+@pytest.mark.parametrize(
+    ("text", "minor"),
+    [
+        ("250", 25_000),
+        ("250.00", 25_000),
+        ("250,5", 25_050),
+        ("1 234.50 NOK", 123_450),
+        ("1\u00a0234,50 kr", 123_450),
+        ("NOK 1,234.50", 123_450),
+        ("1.234,50", 123_450),
+        ("250,-", 25_000),
+        ("kr 12 345 678", 1_234_567_800),
+    ],
+)
+def test_an_amount_is_read_as_people_type_it_and_as_giftsync_prints_it(text: str, minor: int) -> None:
+    assert minor_from_text(text, "NOK") == minor
+    assert minor_from_text(format_money(minor, "NOK"), "NOK") == minor
+
+
+@pytest.mark.parametrize("text", ["", "ten", "1,234", "1.234", "12 34", "1,2,3", "5 kr 5", "0x1", "250 SEK"])
+def test_an_amount_that_can_be_read_in_two_ways_or_in_none_is_refused(text: str) -> None:
+    with pytest.raises(MoneyError):
+        minor_from_text(text, "NOK")

@@ -156,18 +156,25 @@ class Appender:
 
 
 def write_conflicts(
-    connection: Connection, card_id: int, card: Card, decision: Decision, now: datetime
+    connection: Connection,
+    card_id: int,
+    card: Card,
+    decision: Decision,
+    now: datetime,
+    made: Sequence[Intent] = (),
 ) -> None:
+    """`made` are the intents that the decision planned."""
     if decision.resolution is not None:
         said = decision.resolution
         connection.execute(
-            statements.RESOLVE_CONFLICT,
+            statements.REPLACE_RESOLUTION if said.replaces else statements.RESOLVE_CONFLICT,
             {
                 "conflict": said.conflict_id,
                 "closed_at": now,
                 "how": said.action,
                 "who": said.by,
                 "why": said.why,
+                "decided": {**said.decided, "markers": [intent.marker for intent in made]},
             },
         )
     raised = {c.cause: c for c in decision.conflicts}

@@ -25,7 +25,7 @@ SELECT_DOUBTED_SIDES = (
     select(intents.c.side).where(intents.c.card_id == bindparam("card"), intents.c.doubted).distinct()
 )
 # A person may have said that a cause is not to be told of again while it stays as it is.
-SELECT_CAUSES = select(conflicts.c.cause, conflicts.c.amount_minor).where(
+SELECT_CAUSES = select(conflicts.c.cause, conflicts.c.amount_minor, conflicts.c.closed_at).where(
     conflicts.c.card_id == bindparam("card"),
     or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == IGNORED),
 )
@@ -155,6 +155,19 @@ RESOLVE_CONFLICT = (
         resolution=bindparam("how"),
         resolved_by=bindparam("who"),
         resolved_why=bindparam("why"),
+        decided=bindparam("decided"),
+    )
+)
+#: A decision that was not carried out gives way to another.
+REPLACE_RESOLUTION = (
+    update(conflicts)
+    .where(conflicts.c.id == bindparam("conflict"), conflicts.c.closed_at.is_not(None))
+    .values(
+        closed_at=bindparam("closed_at"),
+        resolution=bindparam("how"),
+        resolved_by=bindparam("who"),
+        resolved_why=bindparam("why"),
+        decided=bindparam("decided"),
     )
 )
 SEE_CONFLICT = (

@@ -151,7 +151,7 @@ class Store:
             by_side.setdefault(intent_row["side"], []).append(intent_of(intent_row))
         presence_rows = connection.execute(statements.SELECT_PRESENCES, which).mappings()
         found = tuple(self._presence(p, tuple(by_side.get(p["side"], ()))) for p in presence_rows)
-        causes = {c.cause: c.amount_minor for c in connection.execute(statements.SELECT_CAUSES, which)}
+        told = connection.execute(statements.SELECT_CAUSES, which).all()
         return Card(
             currency=row["currency"],
             balance_minor=row["balance_minor"],
@@ -160,7 +160,8 @@ class Store:
             presences=found,
             held=row["held"],
             behind=row["behind"],
-            causes=causes,
+            causes={c.cause: c.amount_minor for c in told},
+            ignored=frozenset(c.cause for c in told if c.closed_at is not None),
             version=row["version"],
             id=row["id"],
         )
@@ -275,7 +276,7 @@ class Store:
         append.close()
         if before.behind and not after.behind:
             forget_traces(connection, lease.card_id)
-        write_conflicts(connection, lease.card_id, after, decision, now)
+        write_conflicts(connection, lease.card_id, after, decision, now, made)
         return card_after(decision, made, before.version + 1)
 
     def save_progress(self, lease: Lease, marker: str, progress: Mapping[str, str]) -> None:

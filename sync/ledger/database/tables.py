@@ -303,6 +303,7 @@ conflicts = Table(
     Column("resolution", Text, doc="what was chosen; `cause gone` when it closed by itself"),
     Column("resolved_by", Text),
     Column("resolved_why", Text),
+    Column("decided", _Json, doc="what a person decided, what it planned, and how to take it back"),
     Index(
         "uq_conflicts_one_open_per_card_and_cause",
         "card_id",

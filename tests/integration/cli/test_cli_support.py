@@ -31,10 +31,10 @@ def test_a_conflict_is_listed_read_previewed_settled_and_gone(
     code, out, _ = giftsync("conflicts", "show", "1")
     assert code == 0
     for words in (
-        "At stake: 200.00 NOK",
+        "At stake now: 200.00 NOK",
         "Why: The card was spent on both sides before either could know of the other.",
         "Done already: The card was brought to zero on both sides, and the shortfall was written off.",
-        "the merchant bears what is at stake",
+        "The merchant bears what is at stake",
         "(new)",
     ):
         assert words in out, words

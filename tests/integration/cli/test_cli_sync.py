@@ -214,11 +214,13 @@ def test_two_balances_on_first_contact_wait_for_a_person(
     # then: the next pass carries it out, and saying it again does no harm
     assert giftsync("sync")[0] == 0
     assert balances(flow)[number] == balances(shopify)[number] == 15_000
-    again = giftsync(
-        "conflicts", "resolve", str(conflict["id"]), "accept", "--side", "flow", "--why", "twice"
-    )
-    assert again[0] == 0
-    assert "closed already" in again[1]
+    resolve = ("conflicts", "resolve", str(conflict["id"]), "accept", "--why", "twice", "--side")
+    code, out, _ = giftsync(*resolve, "shopify")
+    assert (code, "closed already" in out) == (0, True)
+
+    # then: another decision is refused with what was decided
+    code, _, err = giftsync(*resolve, "flow")
+    assert (code, 'accept shopify, because "spent online"' in err) == (3, True)
 
 
 class TestWhatCannotRun:
