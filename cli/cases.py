@@ -10,11 +10,11 @@ from cli.show import age_words, date_words
 from connectors.api.side import Place
 from mappings.money import format_money
 from mappings.serials import mask
-from sync.cases import Listed, Shown
 from sync.ledger.views import IntentRow
+from sync.support.cases import Listed, Shown
 from sync.support.explain import Advice, Option
 from sync.support.settle import Resolved, SideChange
-from sync.writes import progress_words, write_words
+from sync.support.writes import progress_words, write_words
 
 INDENT = "    "
 

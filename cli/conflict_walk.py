@@ -15,8 +15,8 @@ from cli.output import Output
 from connectors.api.side import CardRef
 from mappings.money import MoneyError, minor_from_text
 from mappings.serials import Serial, SerialError
-from sync import cases
 from sync.reconcile.work import Link
+from sync.support import cases
 from sync.support import settle as settling
 from sync.support.explain import Advice, Option
 

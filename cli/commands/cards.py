@@ -13,13 +13,18 @@ from cli.build import build_worker, open_ledger
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output
+from cli.reading import reading_link
 from cli.session import load_settings, opened_sides, report_closed
-from cli.show import cards_table, conflicts_table, intents_table, movements_table, presences_table, why_not
+from cli.show import cards_table
+from cli.statement import ends_of, show_hits, show_statement
 from mappings.money import format_money
 from mappings.serials import Serial, SerialError, mask
 from sync.ledger import views
 from sync.reconcile.brakes import BrakeTripped
 from sync.support import assign as assigning
+from sync.support import finding
+from sync.support.cases import places_of
+from sync.support.statement import read_out, statement
 
 LIMIT = 50
 
@@ -153,32 +158,94 @@ def _show_assigned(
         output.say(f"{amount} are on their way to {new}; `giftsync sync` or the worker goes on with it.")
 
 
+What = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[WHAT]",
+        help="The id, last four, order, receipt, buyer's name or number; left out or -, you are asked for "
+        "it, or it "
+        "is read from standard input.",
+    ),
+]
+
+
+@app.command("find")
+def find_card(what: What = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Find a card by its number, last four, order, receipt or its buyer's name."""
+    output = Output(as_json)
+    settings = load_settings(config)
+    with reading_link(settings) as link:
+        found = finding.find(link, _asked(what))
+    show_hits(found, output)
+    if not found.hits and not found.elsewhere and not found.unasked:
+        output.say("There is no card that this can be.")
+        output.say("Shopify finds a card by its code up to a minute after it was made.")
+    code = ExitCode.FAILED if found.unasked and not found.hits else ExitCode.IN_STEP
+    output.emit("cards find", {"found": found}, code)
+    return code
+
+
 @app.command()
 def show(
-    card_id: Annotated[int, typer.Argument(metavar="ID", help="The card's id, as `cards list` shows it.")],
+    what: What = None,
+    card_id: Annotated[
+        int | None, typer.Option("--id", help="The card by its id alone, as `cards list` shows it.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Sentences that can be read out to a customer.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
-) -> None:
-    """Everything about one card: where it is, what moved it, what is under way."""
+) -> int:
+    """A card's statement: what happened to it, where and when, what giftsync did, who decided what."""
     output = Output(as_json)
     settings = load_settings(config)
     zone = settings.link.zone
-    with open_ledger(settings, create=False) as ledger:
-        card = next(views.list_cards(ledger.engine, card_id=card_id), None)
-        if card is None:
-            raise OperatorError(f"there is no card {card_id}", "`giftsync cards list` shows the ids.")
-        movements = views.list_movements(ledger.engine, card_id)
-        intents = views.list_intents(ledger.engine, card_id)
-        mine = [c for c in views.list_conflicts(ledger.engine, include_closed=True) if c.card_id == card_id]
-    state = "in step" if card.in_step else why_not(card).replace("no:", "not in step:")
-    output.say(
-        f"Card {card.id}: {format_money(card.balance_minor, card.currency)}, {card.status}, "
-        f"{f'expires {card.expires_on}' if card.expires_on else 'never expires'}, {state}."
+    with reading_link(settings) as link:
+        chosen = card_id if card_id is not None else _one_card(finding.find(link, _asked(what)), output)
+        found = statement(link, chosen, places_of(link.sides))
+        if found is None:
+            raise OperatorError(f"there is no card {chosen}", "`giftsync cards list` shows the ids.")
+        movements = views.list_movements(link.store.engine, chosen)
+        intents = views.list_intents(link.store.engine, chosen)
+    sentences = read_out(found, zone)
+    if explain:
+        for sentence in sentences:
+            output.paragraph(sentence)
+    else:
+        show_statement(found, zone, output)
+    output.emit(
+        "cards show",
+        {
+            "card": found.card,
+            "events": found.events,
+            "read_out": sentences,
+            "movements": movements,
+            "intents": intents,
+            "conflicts": found.conflicts,
+        },
     )
-    output.show(presences_table(card))
-    output.show(movements_table(movements, card.currency, zone))
-    if intents:
-        output.show(intents_table(intents, card.currency, zone))
-    if mine:
-        output.show(conflicts_table(mine, zone))
-    output.emit("cards show", {"card": card, "movements": movements, "intents": intents, "conflicts": mine})
+    return ExitCode.IN_STEP
+
+
+def _asked(what: str | None) -> str:
+    """What is looked for; a number that is typed is not shown and stays out of the shell's history."""
+    if what is not None and what != "-":
+        return what
+    if what is None and sys.stdin.isatty():
+        return str(typer.prompt("Number (not shown), last four, order, receipt or name", hide_input=True))
+    return sys.stdin.readline()
+
+
+def _one_card(found: finding.Search, output: Output) -> int:
+    """The only card that was found. Raises OperatorError for none or several."""
+    ids = [hit.card.id for hit in found.hits]
+    if len(ids) == 1:
+        return ids[0]
+    if ids:
+        several = "; ".join(
+            f"--id {hit.card.id} ({ends_of(hit.card)}, {', '.join(hit.why)})" for hit in found.hits
+        )
+        raise OperatorError("that can be several cards", f"Say which: {several}.")
+    known = " ".join(f"{words[0].upper()}{words[1:]}." for words in (*found.elsewhere, *found.unasked))
+    raise OperatorError(known or "there is no card that this can be", "`giftsync cards list` shows them all.")

@@ -11,22 +11,23 @@ from typing import Annotated
 
 import typer
 
-from cli.build import FLOW, SHOPIFY, build_link, build_worker, known_currency, now, open_ledger
+from cli.build import FLOW, SHOPIFY, build_worker, now, open_ledger
 from cli.cases import follow_up, show_case, show_list, show_resolved
 from cli.conflict_walk import Answers, walk
 from cli.errors import OperatorError
 from cli.follow_up import carried_out_by
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output
+from cli.reading import reading_link
 from cli.session import load_settings, opened_sides, report_closed
 from config.settings import Settings
 from connectors.api.side import CardRef
 from connectors.shopify.mapping import card_id
 from mappings.money import MoneyError, minor_from_text
 from mappings.serials import Serial, SerialError
-from sync import cases
 from sync.decisions.resolutions import Action
 from sync.reconcile.work import Link
+from sync.support import cases
 from sync.support import settle as settling
 from sync.worker.passes import PassReport
 
@@ -48,7 +49,7 @@ def list_conflicts(
 ) -> int:
     """List the conflicts that wait for a person, each with its card and the next step."""
     output = Output(as_json)
-    with _reading_link(load_settings(config)) as link:
+    with reading_link(load_settings(config)) as link:
         found = cases.list_cases(link, include_closed=everything)
         page = list(islice(found, limit))
         more = next(found, None) is not None
@@ -70,7 +71,7 @@ def show(conflict_id: ConflictId, config: ConfigOption = None, as_json: JsonOpti
     """One conflict: what each side says, what is at stake now, what to do next, and what can be decided."""
     output = Output(as_json)
     settings = load_settings(config)
-    with _reading_link(settings) as link:
+    with reading_link(settings) as link:
         found = cases.show_case(link, conflict_id)
     if found is None:
         raise _unknown(conflict_id)
@@ -153,13 +154,6 @@ def resolve(
         )
     output.emit("conflicts resolve", {"resolved": done})
     return ExitCode.IN_STEP
-
-
-@contextmanager
-def _reading_link(settings: Settings) -> Iterator[Link]:
-    """The link for looking at its ledger; no side is asked."""
-    with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
-        yield build_link(settings, ledger, sides, report_closed, known_currency(settings, ledger))
 
 
 @contextmanager

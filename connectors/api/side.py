@@ -177,6 +177,24 @@ FindResult = Found | NotFound | CannotTell
 
 
 @dataclass(frozen=True)
+class ReceiptLine:
+    """What a side's order or receipt says of one payment with a card, one refund to it, or its sale."""
+
+    #: The same whenever the side tells of it.
+    key: str
+    at: datetime
+    #: Signed: what left the card is negative. None: the side does not say.
+    amount_minor: int | None
+    #: `payment`, `refund` or `sale`.
+    kind: str
+    #: Numbers and names as staff know them; empty where the side has none.
+    order: str = ""
+    receipt: str = ""
+    store: str = ""
+    till: str = ""
+
+
+@dataclass(frozen=True)
 class Hint:
     """A card that may be new or may have changed. Hints are believed only so far as to look."""
 
@@ -194,6 +212,8 @@ class Hint:
     details: Mapping[str, str] = field(default_factory=dict)
     #: For new cards: how the buyer is reached, where the side shows it.
     contact: Contact | None = None
+    #: Where the hint comes from an order or a receipt.
+    line: ReceiptLine | None = None
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,10 @@ class FlowOrder:
     contact: Contact | None = None
     #: `ORDER`, or the configured word for a return.
     kind: str = ""
+    #: The receipt's number, the store and the till, as staff know them.
+    receipt: str = ""
+    store: str = ""
+    till: str = ""
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,9 @@ def parse_order(payload: object) -> FlowOrder:
         settlements=tuple(_parse_settlement(one) for one in _objects(order, "settlements")),
         contact=_parse_contact(order.get("customerAddress")),
         kind=loose_text(order, "type"),
+        receipt=loose_text(order, "voucherNumber"),
+        store=loose_text(order, "storeName"),
+        till=loose_text(order, "tillUid"),
     )
 
 

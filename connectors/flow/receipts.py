@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from connectors.api.errors import InDoubt, SideClosed
-from connectors.api.side import CardRef, Hint, HintPage, Trace, Traced
+from connectors.api.side import CardRef, Hint, HintPage, ReceiptLine, Trace, Traced
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
 from connectors.flow.mapping import (
@@ -270,20 +270,22 @@ class ReceiptFeed:
         marker = marker_of_order(order.external_number)
         at = settled_at or _settled_at(order)
         hints: list[Hint] = []
-        for settlement in order.settlements:
+        for number, settlement in enumerate(order.settlements):
             serial = serial_of(settlement.parameters.get(method.number_key))
             if settlement.code == method.settlement_code and serial is not None:
+                paid_at = settlement.settled_at or at
                 hints.append(
                     Hint(
                         CardRef(serial=serial),
                         FEED,
                         last_chars=serial.last_chars,
-                        at=settlement.settled_at or at,
+                        at=paid_at,
                         created_by=marker,
                         details={"order": order.number},
+                        line=self._line(order, f"paid:{number}", "payment", -settlement.amount_x100, paid_at),
                     )
                 )
-        for item in order.items:
+        for number, item in enumerate(order.items):
             serial = item.number(self._settings.item_number_field)
             brand = self._settings.brand_of(item.product_uid)
             # Where no product is configured, anything that could be a number is worth a look.
@@ -301,9 +303,26 @@ class ReceiptFeed:
                         sold_here=marker is None,
                         details=details,
                         contact=order.contact if marker is None else None,
+                        line=self._line(order, f"sold:{number}", "sale", item.price_x100, at),
                     )
                 )
         return hints
+
+    def _line(
+        self, order: FlowOrder, key: str, kind: str, amount_x100: int | None, at: datetime | None
+    ) -> ReceiptLine | None:
+        """What the order says of one card; None for an order of our own, which its intent explains."""
+        if at is None or is_ours(order.external_number):
+            return None
+        try:
+            currency = self._discovery.currency()
+            amount = None if amount_x100 is None else minor_from_x100(amount_x100, currency)
+        except MoneyError:
+            amount = None
+        if kind == "payment" and amount is not None and amount > 0:
+            kind = "refund"
+        where = (order.number, order.receipt, order.store, order.till)
+        return ReceiptLine(f"{order.uid}:{key}", at, amount, kind, *where)
 
 
 def _settled_at(order: FlowOrder | None) -> datetime | None:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from connectors.api.errors import SideError
-from connectors.api.side import CardRef, Feed, Hint, HintPage, Traced
+from connectors.api.side import CardRef, Feed, Hint, HintPage, ReceiptLine, Traced
 from connectors.shopify import operations
 from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient
@@ -253,6 +253,7 @@ def payment_hints(order: Json) -> list[Hint]:
                 last_chars=last_chars.lower()[-4:] if last_chars.isalnum() else "",
                 at=instant_of(payment, "processedAt") if payment.get("processedAt") else None,
                 details={"order": text_of(order, "name")},
+                line=_line(order, payment),
             )
         )
     return hints
@@ -278,6 +279,21 @@ def payments_of(order: Json) -> list[Traced]:
         at = instant_of(payment, "processedAt") if payment.get("processedAt") else None
         moves.append(Traced(CardRef(native_id), None, sign * minor, text_of(payment, "id"), at))
     return moves
+
+
+def _line(order: Json, payment: Json) -> ReceiptLine | None:
+    """What the order says of one payment; its amount is left out where it is not told or not exact."""
+    sign = _SIGNS.get(optional_text(payment, "kind") or "SALE", 0)
+    failed = optional_text(payment, "status") not in (None, "SUCCESS")
+    if not payment.get("processedAt") or not sign or failed:
+        return None
+    try:
+        minor, _ = money_of(object_of(payment, "amountSet"), "shopMoney")
+        signed: int | None = sign * minor
+    except (Misshapen, MoneyError):
+        signed = None
+    at, kind = instant_of(payment, "processedAt"), "refund" if sign > 0 else "payment"
+    return ReceiptLine(text_of(payment, "id"), at, signed, kind, text_of(order, "name"), store="online shop")
 
 
 def _is_below(updated: Sequence[datetime], cutoff: datetime) -> bool:

@@ -190,7 +190,7 @@ query GiftsyncReadOrders($ids: [ID!]!) {
     ... on Order {
       id
       name
-      transactions { id gateway processedAt receiptJson }
+      transactions { id gateway kind processedAt receiptJson amountSet { shopMoney { amount currencyCode } } }
     }
   }
 }

@@ -16,12 +16,12 @@ from connectors.api.side import CannotTell, CardRef
 from connectors.memory import MemoryCard, MemoryFault
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync import cases
 from sync.decisions import causes
 from sync.decisions.causes import Situation
 from sync.decisions.resolutions import Action
 from sync.model import ConflictKind, SideRules
 from sync.reconcile.brakes import Brake, BrakeLimits
+from sync.support import cases
 from sync.support.explain import Option
 from sync.support.settle import Resolution, resolve
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop, hidden

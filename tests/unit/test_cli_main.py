@@ -41,8 +41,8 @@ class TestArguments:
         [
             ["nonsense"],
             ["sync", "--nonsense"],
-            ["cards", "show"],
-            ["cards", "show", "abc"],
+            ["cards", "show", "--id", "abc"],
+            ["cards", "find", "one", "two"],
             ["demo", "--cards", "-1"],
         ],
     )

@@ -149,6 +149,7 @@ presences = Table(
     UniqueConstraint("side", "native_id", name="a_native_card_belongs_to_one_card"),
     UniqueConstraint("side", "serial_index", name="a_serial_belongs_to_one_card_per_side"),
     Index("ix_presences_serial_index", "serial_index"),
+    Index("ix_presences_last_chars", "last_chars"),
     # A sweep reads every presence of a side in order, a page at a time.
     Index("ix_presences_side", "side", "id"),
     Index(
@@ -542,6 +543,28 @@ origins = Table(
     Column("erased_at", Instant, doc="when the buyer's data was erased on request"),
     Index("ix_origins_order_name", "order_name"),
     Index("ix_origins_order_id", "order_id"),
+)
+
+# What the sides' orders and receipts say of payments with a card, refunds to it and its sale: where and when.
+receipt_lines = Table(
+    "receipt_lines",
+    metadata,
+    Column("side", Text, primary_key=True),
+    Column("key", Text, primary_key=True, doc="the side's own, the same whenever it tells of it"),
+    Column("native_id", Text),
+    Column("serial_index", Text),
+    Column("kind", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("amount_minor", BigInteger, doc="signed; null: the side does not say"),
+    Column("order_name", Text, nullable=False, default=""),
+    Column("receipt", Text, nullable=False, default=""),
+    Column("store", Text, nullable=False, default=""),
+    Column("till", Text, nullable=False, default=""),
+    CheckConstraint("native_id IS NOT NULL OR serial_index IS NOT NULL", name="a_line_names_a_card"),
+    Index("ix_receipt_lines_native_id", "native_id"),
+    Index("ix_receipt_lines_serial_index", "serial_index"),
+    Index("ix_receipt_lines_order_name", "order_name"),
+    Index("ix_receipt_lines_receipt", "receipt"),
 )
 
 # A physical card that staff give to somebody who bought one online: the value moves from one card to another.

@@ -23,6 +23,7 @@ from sync.ledger.database.tables import (
     hints_seen,
     intents,
     presences,
+    receipt_lines,
 )
 from sync.ledger.database.upsert import upsert
 from sync.ledger.incoming.traces import keep
@@ -173,6 +174,7 @@ class Intake:
     ) -> Taken:
         """`hint` in a transaction of the caller's; hints that tell no changes only make new cards arrive."""
         known = self._known(connection, side, hints)
+        self._keep_lines(connection, side, hints)
         if tells_changes:
             news = self._news(connection, side, hints, now)
             due = {card_id for card_id, is_new in zip(known, news, strict=True) if is_new}
@@ -180,6 +182,30 @@ class Intake:
         fresh = [hint for hint, card_id in zip(hints, known, strict=True) if card_id is None]
         arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
         return Taken(len(known) - len(fresh), arrived)
+
+    def _keep_lines(self, connection: Connection, side: str, hints: Sequence[Hint]) -> None:
+        """Keep what orders and receipts say, for whoever asks what happened to a card."""
+        rows = [
+            {
+                "side": side,
+                "key": hint.line.key,
+                "native_id": hint.card.native_id,
+                "serial_index": None if hint.card.serial is None else self.vault.index(hint.card.serial),
+                "kind": hint.line.kind,
+                "at": hint.line.at,
+                "amount_minor": hint.line.amount_minor,
+                "order_name": hint.line.order,
+                "receipt": hint.line.receipt,
+                "store": hint.line.store,
+                "till": hint.line.till,
+            }
+            for hint in hints
+            if hint.line is not None
+        ]
+        if rows:
+            # In an order of their own, so that two who write the same ones do not wait for each other.
+            rows.sort(key=lambda row: str(row["key"]))
+            connection.execute(upsert(connection, receipt_lines).on_conflict_do_nothing(), rows)
 
     def save_cursor(self, side: str, feed: str, cursor: str, now: datetime) -> None:
         with writing_lazily(self.engine) as connection:

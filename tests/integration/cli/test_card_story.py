@@ -1,0 +1,52 @@
+"""A customer is on the phone: support finds the card by what they can say, and reads its story out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cli.demo.control import Control
+from tests.support import Giftsync
+
+#: The search of the sandbox lags five seconds; each try takes a good part of one.
+TRIES_MAX = 60
+
+
+def test_a_card_is_found_by_what_a_customer_can_say_and_its_story_says_where_the_money_went(
+    giftsync: Giftsync, flow: Control, shopify: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = str(flow.move("sell", 50_000)["number"])
+    giftsync("sync")
+    flow.move("redeem", 12_050, number=number)
+    online = str(shopify.move("purchase", 30_000, name="Kari Nordmann", email="kari@example.com")["code"])
+    giftsync("sync")
+    shopify.move("checkout", 7_950, code=number)
+    giftsync("sync")
+
+    story = json.loads(giftsync("cards", "show", number[-4:], "--json")[1])
+    told = [(e["what"], e["amount_minor"], e["balance_after_minor"]) for e in story["events"]]
+    assert told == [
+        ("sold", 50_000, 50_000),
+        ("card made with 500.00 NOK", None, None),
+        ("paid with it", -12_050, 37_950),
+        ("120.50 NOK taken off", None, None),
+        ("paid with it", -7_950, 30_000),
+        ("79.50 NOK taken off", None, None),
+    ]
+    in_store, on_line = (e for e in story["events"] if e["what"] == "paid with it")
+    assert in_store["place"].startswith("Flow, Sandbox store, till ")
+    assert (bool(in_store["receipt"]), on_line["order"][:1]) == (True, "#")
+    read = giftsync("cards", "show", on_line["order"], "--explain")[1]
+    assert "has 300.00 NOK on it." in read
+    assert "120.50 NOK were spent in Flow, Sandbox store" in read
+
+    for what in (in_store["receipt"], on_line["order"]):
+        assert number[-4:] in giftsync("cards", "find", what)[1]
+    assert online[-4:] in giftsync("cards", "find", "nordmann KARI")[1]
+    numbers = ((number, number[-4:]), (online, online[-4:]), ("1234567890123456", "There is no card"))
+    for typed, found in numbers:
+        monkeypatch.setattr("sys.stdin.readline", lambda text=typed: f"{text}\n", raising=False)
+        # Shopify's search shows a new card some seconds late.
+        out = next(out for _ in range(TRIES_MAX) if found in (out := giftsync("cards", "find", "-")[1]))
+        assert typed not in out
