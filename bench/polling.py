@@ -180,7 +180,7 @@ class KnownRates:
 
 
 class Adaptive:
-    """`sync.polling` with its two indexes in memory: by turn, and by when a card was read."""
+    """`sync.decisions.poll_order` with its two indexes in memory: by turn, and by when a card was read."""
 
     def __init__(self, budget: PollBudget) -> None:
         self.budget = budget

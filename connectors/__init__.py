@@ -1,1 +1,1 @@
-"""Adapters for the systems that hold gift cards, each behind the `Side` protocol of `connectors.base`."""
+"""Adapters for the systems that hold gift cards, each behind the `Side` protocol of `connectors.api.side`."""

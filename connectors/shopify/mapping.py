@@ -1,4 +1,4 @@
-"""Pure translations between Shopify's gift cards and the words of `connectors.base`. No I/O, no clock."""
+"""Pure translations between Shopify's gift cards and the words of `connectors.api.side`. No I/O, no clock."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Looks at the cards of a side that is read one card at a time, those first that are worth it most.
 
-`sync.polling` decides, `sync.ledger.polls` remembers; this asks the side.
+`sync.decisions.poll_order` decides, `sync.ledger.incoming.polls` remembers; this asks the side.
 """
 
 from __future__ import annotations

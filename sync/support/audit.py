@@ -6,8 +6,8 @@
     report.totals, report.exit_code
 
 Memory is flat: a page of cards with their rows is held, never all of them. A page is read in one state of the
-ledger, so the worker may go on meanwhile. What is checked, and the equations, are in `sync.ledger.verify`;
-what the hash chain does and does not show is in docs/explanation/ledger.md.
+ledger, so the worker may go on meanwhile. What is checked, and the equations, are in
+`sync.ledger.proof.verify`; what the hash chain does and does not show is in docs/explanation/ledger.md.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ presences = Table(
 )
 
 # When each presence was looked at, and its place among those to look at next, on a side that is read card by
-# card. Estimates only (`sync.polling` says what they mean): a row that is wrong costs time, never money.
+# card. Estimates only (see `sync.decisions.poll_order`): a row that is wrong costs time, never money.
 polls = Table(
     "polls",
     metadata,

@@ -1,4 +1,4 @@
-"""The queue of cards to look at on a side that is read card by card: `sync.polling`, kept in the ledger.
+"""The queue of cards to look at on a side that is read card by card: `poll_order`, kept in the ledger.
 
 What is lost with a crash is an estimate. Cards are made due in the same transaction in which their look is
 recorded, so a difference that was seen is never forgotten.

@@ -1,8 +1,8 @@
 """One card recomputed from its own rows: what its balance and shadows must be, and whether a row was touched.
 
-Pure: rows in, findings out. `sync.audit` streams the rows of every card through here.
+Pure: rows in, findings out. `sync.support.audit` streams the rows of every card through here.
 
-The equations, which follow from `sync.decide` alone:
+The equations, which follow from `sync.decisions.protocol` alone:
 
     H    = Σ amount_minor of the card's movements
     S(p) = Σ shadow_delta_minor of the movements on p's side

@@ -417,7 +417,7 @@ def test_given_an_instant_without_a_zone_then_it_is_refused(engine: Engine) -> N
 
 _HOLDER = """
 import sys
-from sync.ledger.engine import only_worker, open_engine
+from sync.ledger.database.engine import only_worker, open_engine
 with only_worker(open_engine(sys.argv[1])):
     print("holding", flush=True)
     sys.stdin.read()
