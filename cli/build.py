@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from config.errors import ConfigError
 from config.load import key_path
 from config.settings import Directions, Settings
 from connectors.api.doctor import Verdict
-from connectors.api.errors import SideClosed
+from connectors.api.errors import NotSent, SideClosed
 from connectors.api.side import Side
 from connectors.flow import FlowSettings, FlowSide
 from connectors.flow.inferred import with_proved
@@ -46,6 +45,7 @@ from sync.ledger.verdicts import Verdicts
 from sync.model import Closing, FirstContact, LinkRules, Overdraft, SideRules
 from sync.reconcile.brakes import Brake, BrakeLimits
 from sync.reconcile.work import Link
+from sync.steady_clock import SteadyClock
 from sync.support.notices import Notices
 from sync.support.privacy import Privacy
 from sync.support.senders import MailSender, Sender, WebhookSender
@@ -59,8 +59,8 @@ SIDES = (FLOW, SHOPIFY)
 NOTIFICATIONS = "notifications_since"
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
+#: The time of this run, whoever sets the machine's clock meanwhile.
+now = SteadyClock()
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def open_sides(
     stopped = stop or threading.Event()
 
     def pause(seconds: float) -> None:
-        stopped.wait(seconds)
+        if stopped.wait(seconds):
+            raise NotSent("giftsync is stopping")
 
     return {FLOW: _flow(settings, pause, cvc_for), SHOPIFY: _shopify(settings, pause)}
 
@@ -152,6 +153,7 @@ def _shopify(settings: Settings, pause: Callable[[float], None]) -> ShopifySide:
             base_url=section.url,
             version=section.version,
             pause=pause,
+            clock=now,
             name=SHOPIFY,
             webhook_secrets=webhook_secrets(settings),
             notifies=settings.link.send_notifications,
@@ -199,7 +201,7 @@ def _flow(
         )
     except ValueError as error:
         raise ConfigError([f"[flow] {words}." for words in error.args]) from None
-    return FlowSide(with_proved(flow, _proved_of(settings, flow)), name=FLOW, pause=pause)
+    return FlowSide(with_proved(flow, _proved_of(settings, flow)), name=FLOW, pause=pause, clock=now)
 
 
 def _proved_of(settings: Settings, flow: FlowSettings) -> set[str]:

@@ -50,7 +50,12 @@ class FlowShop(Shop):
             "api_issue_allowed": True,
             "caller_may_choose_number": True,
         }
-        self._flow = FlowSide(FlowSettings(**{**known, **settings}), clock=clock, pause=_passing(clock))
+        self._flow = FlowSide(
+            FlowSettings(**{**known, **settings}),
+            clock=clock,
+            pause=_passing(clock),
+            monotonic=lambda: clock().timestamp(),
+        )
         if bridge is not None:
             self._flow._client._http._session.mount("http://", bridge)
         # What is discovered once is no step of a movement.

@@ -7,6 +7,7 @@ hold card numbers: no message here ever names one.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
@@ -74,12 +75,16 @@ class FlowClient:
     """
 
     def __init__(
-        self, settings: FlowSettings, clock: Callable[[], datetime], pause: Callable[[float], None]
+        self,
+        settings: FlowSettings,
+        clock: Callable[[], datetime],
+        pause: Callable[[float], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._pause = pause
-        self._pace = Pace(settings.calls_per_second, clock, pause)
+        self._pace = Pace(settings.calls_per_second, pause, monotonic)
         self._http = HttpClient(
             settings.base_url,
             {"Authorization": f"Bearer {settings.token}", "Accept": "application/json"},

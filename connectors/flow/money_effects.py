@@ -133,7 +133,7 @@ class MoneyEffects:
         match verdict.fate:
             case None | SettlementFate.DECLINED:
                 return NotFound()
-            case SettlementFate.PENDING if verdict.since and self._clock() - verdict.since < PENDING_MAX:
+            case SettlementFate.PENDING if _is_recent(verdict.since, self._clock()):
                 raise InDoubt("Flow shows the settlement, not finished yet")
             case SettlementFate.PENDING | SettlementFate.UNKNOWN:
                 return CannotTell("Flow shows the settlement in a state that is neither final nor declined")
@@ -233,7 +233,8 @@ class MoneyEffects:
         sent_at = loose_instant(draft.effect.progress.get(ITEM))
         if sent_at is None:
             return
-        waited_seconds = (self._clock() - sent_at).total_seconds()
+        # A clock that was set back makes the wait no longer than it is.
+        waited_seconds = max((self._clock() - sent_at).total_seconds(), 0.0)
         wait_seconds = self._settings.item_quiet_seconds - waited_seconds
         if wait_seconds > 0:
             raise Throttled("an item of the order in Flow may still be on its way", wait_seconds)
@@ -259,7 +260,8 @@ class MoneyEffects:
             if verdict.fate is SettlementFate.DECLINED or (refused and verdict.fate is None):
                 self._park(order_uid)
                 raise self._explained(draft, refused)
-            self._pause(CONFIRM_PAUSE_SECONDS * 2**attempt)
+            with after_money():
+                self._pause(CONFIRM_PAUSE_SECONDS * 2**attempt)
         raise InDoubt("Flow took the settlement and does not show it as final")
 
     def _landed(self, draft: EffectPlan, order: FlowOrder) -> bool:
@@ -318,7 +320,8 @@ class MoneyEffects:
                 card = self._client.card(draft.serial)
             if card is not None and card.balance_x100 != before_x100:
                 return card
-            self._pause(CONFIRM_PAUSE_SECONDS * 2**attempt)
+            with after_money():
+                self._pause(CONFIRM_PAUSE_SECONDS * 2**attempt)
         save({BALANCE: "unmoved"})
         logger.error(
             "Flow settled an order made by giftsync, but the card's balance did not move; "
@@ -385,3 +388,8 @@ class MoneyEffects:
                     extra={"action": "flow_expiry_kept", "marker": draft.marker},
                 )
         return changes
+
+
+def _is_recent(at: datetime | None, now: datetime) -> bool:
+    """Whether Flow's moment is less than PENDING_MAX from ours, on either side: its clock is not ours."""
+    return at is not None and abs(now - at) < PENDING_MAX

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
 
 from connectors.api.errors import Throttled
 
@@ -18,23 +18,23 @@ WAITS_MAX = 3
 class Pace:
     """Hands out moments at which a call may start. Shared by all threads of a side.
 
-    `clock` tells the time and `pause` waits the given seconds; a test passes ones that move together.
+    `pause` waits the given seconds and `monotonic` counts them; a test passes ones that move together.
     """
 
     def __init__(
         self,
         calls_per_second: float | None,
-        clock: Callable[[], datetime],
         pause: Callable[[float], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._between = timedelta(seconds=1 / calls_per_second) if calls_per_second else timedelta(0)
-        self._clock = clock
+        self._between = 1 / calls_per_second if calls_per_second else 0.0
+        self._monotonic = monotonic
         self._pause = pause
         self._lock = threading.Lock()
-        #: The earliest moment for the next call; None: at once.
-        self._next_at: datetime | None = None
+        #: The earliest moment for the next call, in seconds of `monotonic`.
+        self._next_at = float("-inf")
         #: Nobody calls before this moment.
-        self._held_until: datetime | None = None
+        self._held_until = float("-inf")
 
     def wait_turn(self) -> None:
         """Wait for this call's moment.
@@ -48,15 +48,15 @@ class Pace:
             self._pause(wait_seconds)
             # While this one waited, another may have been told to be silent.
             with self._lock:
-                if self._held_until is None or self._held_until <= self._clock():
+                if self._held_until <= self._monotonic():
                     return
 
     def _reserve(self) -> float:
         """Take the next free moment; how many seconds it is away."""
         with self._lock:
-            now = self._clock()
-            moment = max(now, *(at for at in (self._next_at, self._held_until) if at is not None), now)
-            wait_seconds = (moment - now).total_seconds()
+            now = self._monotonic()
+            moment = max(now, self._next_at, self._held_until)
+            wait_seconds = moment - now
             if wait_seconds > WAIT_SECONDS_MAX:
                 raise Throttled("Flow asked for a pause; nothing was sent", wait_seconds)
             self._next_at = moment + self._between
@@ -65,6 +65,4 @@ class Pace:
     def hold(self, seconds: float) -> None:
         """No call starts before that many seconds have passed."""
         with self._lock:
-            until = self._clock() + timedelta(seconds=seconds)
-            if self._held_until is None or self._held_until < until:
-                self._held_until = until
+            self._held_until = max(self._held_until, self._monotonic() + seconds)

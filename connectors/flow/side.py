@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from connectors.api.abilities import Abilities
 from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
-from connectors.api.errors import InDoubt, Refusal, Refused, SideError
+from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideError
 from connectors.api.side import (
     Absent,
     Applied,
@@ -63,8 +64,9 @@ def _now() -> datetime:
 class FlowSide:
     """One Flow tenant, through one home store. Thread-safe.
 
-    `clock` tells zone-aware time. `pause` waits the given seconds; a worker passes one that a shutdown
-    interrupts. Cards are asked for by number: a reference without a serial is Unreadable.
+    `clock` tells zone-aware time. `pause` waits the given seconds, which `monotonic` counts; a worker passes
+    one that raises NotSent when it is shut down. Cards are asked for by number: a reference without a serial
+    is Unreadable.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class FlowSide:
         name: str = "flow",
         clock: Callable[[], datetime] = _now,
         pause: Callable[[float], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._settings = settings
@@ -81,7 +84,7 @@ class FlowSide:
         self._closed = threading.Event()
         pause = pause if pause is not None else self._wait
         self._pause = pause
-        self._client = FlowClient(settings, clock, pause)
+        self._client = FlowClient(settings, clock, pause, monotonic)
         self._discovery = Discovery(self._client, settings)
         self._movements = MoneyEffects(self._client, settings, self._discovery, clock, pause)
         self._changes = Changes(self._client, settings, clock)
@@ -245,7 +248,8 @@ class FlowSide:
         self._client.close()
 
     def _wait(self, seconds: float) -> None:
-        self._closed.wait(seconds)
+        if self._closed.wait(seconds):
+            raise NotSent("giftsync is stopping")
 
     def _answer(self, ref: CardRef) -> Observation | InDoubt:
         try:

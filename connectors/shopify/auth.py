@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Protocol
 
 from connectors.api.errors import InDoubt, NotSent, SideClosed, SideError
@@ -20,7 +21,7 @@ from connectors.shopify.oauth import REMEDY_INSTALL, TokenDesk
 logger = logging.getLogger(__name__)
 
 #: After a renewal that failed, nobody tries again for so long.
-RETRY_AFTER: Final = timedelta(seconds=10)
+RETRY_AFTER_SECONDS: Final = 10.0
 
 #: Asks Shopify for the token that follows the given one.
 Renew = Callable[[AccessToken | None], AccessToken]
@@ -74,6 +75,7 @@ class RenewedToken:
         renew: Renew,
         clock: Callable[[], datetime],
         close: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`close` ends whatever `renew` asks with."""
         self.kind = kind
@@ -81,9 +83,10 @@ class RenewedToken:
         self._shelf = shelf
         self._renew = renew
         self._clock = clock
+        self._monotonic = monotonic
         self._mutex = threading.Lock()
         self._held: AccessToken | None = None
-        self._failed: tuple[datetime, SideError] | None = None
+        self._failed: tuple[float, SideError] | None = None
 
     def __repr__(self) -> str:
         return f"RenewedToken({self.kind!r})"
@@ -115,7 +118,7 @@ class RenewedToken:
         if self._held is not None and self._good(self._held, refused):
             return self._held
         try:
-            if self._failed is not None and self._clock() < self._failed[0]:
+            if self._failed is not None and self._monotonic() < self._failed[0]:
                 raise self._failed[1].with_traceback(None)
             self._held = self._fetched(refused)
         except SideError as error:
@@ -149,7 +152,7 @@ class RenewedToken:
         failure = NotSent(f"no access token could be had: {error}") if isinstance(error, InDoubt) else error
         fresh = self._failed is None or self._failed[1] is not failure
         if fresh:
-            self._failed = (self._clock() + RETRY_AFTER, failure)
+            self._failed = (self._monotonic() + RETRY_AFTER_SECONDS, failure)
         if self._held is None or not self._usable(self._held, refused):
             raise failure from None
         if fresh:

@@ -75,7 +75,8 @@ class ListSweep:
         if cursor.tag is not None:
             return True
         last = cursor.ended_at and datetime.fromisoformat(cursor.ended_at)
-        late = not last or (self.link.clock() - last).total_seconds() >= self.seconds
+        # A moment in the future is that of a clock that was set back since.
+        late = not last or not 0 <= (self.link.clock() - last).total_seconds() < self.seconds
         return late and self.is_worth_it()
 
     def step(self, stopping: Callable[[], bool]) -> Swept:

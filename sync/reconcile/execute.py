@@ -26,6 +26,8 @@ from sync.reconcile.work import Work
 
 #: How long to leave a side alone that could not be reached.
 NOT_SENT_WAIT_SECONDS = 2.0
+#: The longest that a side can make an effect wait before it is asked again.
+WAIT_SECONDS_MAX = 300.0
 #: How long to leave a side alone that needs a person.
 CLOSED_WAIT_SECONDS = 60.0
 
@@ -123,7 +125,7 @@ def execute(card: Card, p: Presence, intent: Intent, work: Work) -> Card:
 
 
 def _again(card: Card, intent: Intent, work: Work, reason: str, wait_seconds: float) -> Card:
-    not_before = work.clock() + timedelta(seconds=wait_seconds)
+    not_before = work.clock() + timedelta(seconds=min(wait_seconds, WAIT_SECONDS_MAX))
     return work.commit(card, protocol.not_sent(card, intent, reason, not_before))
 
 

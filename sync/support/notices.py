@@ -111,7 +111,7 @@ class Notices:
         now = self.clock()
         told = json.loads(read_mark(self.engine, CURSOR) or "{}")
         since = datetime.fromisoformat(told["at"]) if told else now
-        if told and (now - since).total_seconds() < self.interval_seconds:
+        if told and 0 <= (now - since).total_seconds() < self.interval_seconds:
             return False
         found = digest(self.engine, told.get("id", 0), since)
         if not found.is_news:

@@ -50,6 +50,8 @@ CURSORS_SECONDS = 600.0
 GO_ON_SECONDS = 5.0
 #: How often the log says what was done since the last time.
 LOG_COUNTS_SECONDS = 60.0
+#: How often to look whether the machine's clock was set back.
+CLOCK_SECONDS = 1.0
 
 
 class Loop:
@@ -74,6 +76,7 @@ class Loop:
         self._scheduler = BackgroundScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
+        self._clock = Ticker("clock", CLOCK_SECONDS, self._keep_intervals, self.faults.note)
         self._read: set[tuple[str, str]] = set()
         self._feeds = {
             (side.name, feed.name): self._feed_ticker(side, feed)
@@ -122,6 +125,7 @@ class Loop:
         return (
             self.due,
             self.match,
+            self._clock,
             *self._hears.values(),
             *self._feeds.values(),
             *self._looks.values(),
@@ -137,6 +141,9 @@ class Loop:
                 self.faults.note(name, error)
 
         self._scheduler.add_job(run, "interval", seconds=seconds, next_run_time=first, id=name, name=name)
+
+    def _keep_intervals(self) -> None:
+        end_long_waits(self._scheduler, datetime.now(tz=self._scheduler.timezone))
 
     def drain(self, seconds: float) -> bool:
         """Begin nothing more, and wait for what is under way; whether all of it ended in time."""
@@ -290,3 +297,13 @@ class Loop:
         finally:
             with self._lock:
                 self._to_free += leases
+
+
+def end_long_waits(scheduler: BackgroundScheduler, now: datetime) -> None:
+    """Let no job wait longer than its interval.
+
+    The scheduler waits for moments of the machine's clock: one that is set back a day would stop its jobs for a day.
+    """
+    for job in scheduler.get_jobs():
+        if job.next_run_time - now > job.trigger.interval:
+            job.modify(next_run_time=now)

@@ -37,6 +37,7 @@ from sync.ledger.database.tables import arrivals, cards, runs
 from sync.ledger.incoming.deliveries import Inbox, StoreResult
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.incoming.polls import Polls, ReadRecord
+from sync.ledger.waits import bring_near
 from sync.model import Card, ConflictKind
 from sync.reconcile.behind import second_ledger, tell_of_undecided
 from sync.reconcile.brakes import BrakeTripped, access_revoked, stopped_by
@@ -124,6 +125,9 @@ class Worker:
         """Free what a worker that died has left, when the database admits one worker only; look at what
         changed settings leave to be done, and whether the ledger is the newest.
         """
+        now = self.link.clock()
+        if bring_near(self.engine, now, self.link.quiet_seconds):
+            log.warning("waits of another clock were ended", action="clock.waits_ended")
         if self.generation is not None:
             why = self.generation.begin(self.link.clock())
             if why is not None:
@@ -132,7 +136,7 @@ class Worker:
         self._cursors = cursors(self.engine)
         self._cursors_before = self._cursors_after = self._cursors
         if self.engine.dialect.name == "sqlite":
-            self.store.free_all(self.link.clock())
+            self.store.free_all(now)
         changed_rules.reconsider_after_rule_change(self.link)
         self.intake.take_back(self.link.rules.brands.excludes, self.link.clock())
 

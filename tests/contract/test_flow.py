@@ -70,6 +70,9 @@ class Time:
     def clock(self) -> datetime:
         return self.now
 
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
     def pause(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
@@ -112,7 +115,12 @@ class FlowWorld(World):
         return FlowSettings(**{**known, **changes})
 
     def side(self, **changes: Any) -> FlowSide:
-        return FlowSide(self.settings(**changes), clock=self.time.clock, pause=self.time.pause)
+        return FlowSide(
+            self.settings(**changes),
+            clock=self.time.clock,
+            pause=self.time.pause,
+            monotonic=self.time.monotonic,
+        )
 
     def call(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         response = requests.post(f"{self.loopback.url}/_sandbox/{name}", json=body, timeout=10)

@@ -363,7 +363,9 @@ class TestProved:
 
     def test_a_proved_side_debits(self, world: FlowWorld) -> None:
         settings = with_proved(world.settings(**UNPROVED), {"api_settlement_debits"})
-        side = FlowSide(settings, clock=world.time.clock, pause=world.time.pause)
+        side = FlowSide(
+            settings, clock=world.time.clock, pause=world.time.pause, monotonic=world.time.monotonic
+        )
         assert side.capabilities.debits
         assert not side.capabilities.credits
         side.close()

@@ -102,6 +102,9 @@ class Time:
     def clock(self) -> datetime:
         return self.now
 
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
     def pause(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
@@ -139,7 +142,7 @@ class Stage:
                 **changes,
             },
         )
-        side = FlowSide(settings, clock=self.time.clock, pause=self.time.pause)
+        side = FlowSide(settings, clock=self.time.clock, pause=self.time.pause, monotonic=self.time.monotonic)
         side._client._http._session.mount("https://", self.bridge)
         side.identify()
         return side

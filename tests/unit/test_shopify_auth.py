@@ -96,7 +96,7 @@ def shopify(clock: Clock) -> Shopify:
 
 @pytest.fixture
 def source(shelf: Shelf, shopify: Shopify, clock: Clock) -> RenewedToken:
-    return RenewedToken("install", shelf, shopify, clock)
+    return RenewedToken("install", shelf, shopify, clock, monotonic=lambda: clock().timestamp())
 
 
 def test_a_token_is_used_until_shortly_before_it_expires(
@@ -116,7 +116,7 @@ def test_a_token_that_lives_shortly_is_not_renewed_at_every_request(shelf: Shelf
             f"access-{shelf.saves + 1}", (), clock(), clock() + timedelta(seconds=120), "refresh"
         )
 
-    source = RenewedToken("install", shelf, renew, clock)
+    source = RenewedToken("install", shelf, renew, clock, monotonic=lambda: clock().timestamp())
     source()
     clock.advance(60)
     assert source() == "access-1"
@@ -125,8 +125,12 @@ def test_a_token_that_lives_shortly_is_not_renewed_at_every_request(shelf: Shelf
 
 
 def test_the_stored_token_is_used_after_a_restart(shelf: Shelf, shopify: Shopify, clock: Clock) -> None:
-    assert RenewedToken("install", shelf, shopify, clock)() == "access-1"
-    assert RenewedToken("install", shelf, shopify, clock)() == "access-1"
+    assert (
+        RenewedToken("install", shelf, shopify, clock, monotonic=lambda: clock().timestamp())() == "access-1"
+    )
+    assert (
+        RenewedToken("install", shelf, shopify, clock, monotonic=lambda: clock().timestamp())() == "access-1"
+    )
     assert len(shopify.asked) == 1
 
 
@@ -144,7 +148,10 @@ def test_two_processes_renew_once(shelf: Shelf, shopify: Shopify, clock: Clock) 
     """Each has a source of its own; only the shelf is shared."""
     shopify.gate = threading.Event()
     with ThreadPoolExecutor(2) as pool:
-        answers = [pool.submit(RenewedToken("install", shelf, shopify, clock)) for _ in range(2)]
+        answers = [
+            pool.submit(RenewedToken("install", shelf, shopify, clock, monotonic=lambda: clock().timestamp()))
+            for _ in range(2)
+        ]
         assert shopify.entered.wait(10)
         shopify.gate.set()
         assert {answer.result(10) for answer in answers} == {"access-1"}
@@ -169,25 +176,30 @@ def test_whoever_has_a_good_token_does_not_wait_for_the_renewal(
 def test_another_process_is_not_waited_for_while_the_old_token_is_good(
     shelf: Shelf, shopify: Shopify, clock: Clock
 ) -> None:
-    RenewedToken("install", shelf, shopify, clock)()
+    RenewedToken("install", shelf, shopify, clock, monotonic=lambda: clock().timestamp())()
     clock.advance(55 * 60)
     with shelf.lock(blocking=True):
-        assert RenewedToken("install", shelf, shopify, clock)() == "access-1"
+        assert (
+            RenewedToken("install", shelf, shopify, clock, monotonic=lambda: clock().timestamp())()
+            == "access-1"
+        )
     assert len(shopify.asked) == 1
 
 
 def test_a_crash_between_renewal_and_saving_goes_on_with_the_old_refresh_token(
     shelf: Shelf, shopify: Shopify, clock: Clock
 ) -> None:
-    RenewedToken("install", shelf, shopify, clock)()
+    RenewedToken("install", shelf, shopify, clock, monotonic=lambda: clock().timestamp())()
     clock.advance(2 * 3600)
     shelf.fail = Crashed("before the save")
     with pytest.raises(Crashed):
-        RenewedToken("install", shelf, shopify, clock)()
+        RenewedToken("install", shelf, shopify, clock, monotonic=lambda: clock().timestamp())()
     assert shelf.token is not None
     assert shelf.token.access == "access-1"
 
-    assert RenewedToken("install", shelf, shopify, clock)() == "access-3"
+    assert (
+        RenewedToken("install", shelf, shopify, clock, monotonic=lambda: clock().timestamp())() == "access-3"
+    )
     assert shopify.asked == [None, "refresh-1", "refresh-1"]
 
 
@@ -250,7 +262,7 @@ def test_a_new_installation_in_between_is_not_overwritten(
         shelf.save(installed)
         return ask(old)
 
-    busy = RenewedToken("install", shelf, renew, clock)
+    busy = RenewedToken("install", shelf, renew, clock, monotonic=lambda: clock().timestamp())
     with pytest.raises(NotSent):
         busy()
     clock.advance(11)
@@ -272,7 +284,7 @@ class TestRefused:
 
     def test_a_permanent_token_has_no_other(self, shelf: Shelf, shopify: Shopify, clock: Clock) -> None:
         shelf.save(AccessToken("forever", (), clock()))
-        source = RenewedToken("install", shelf, shopify, clock)
+        source = RenewedToken("install", shelf, shopify, clock, monotonic=lambda: clock().timestamp())
         assert not source.refused(source())
         assert not PermanentToken("given").refused("given")
         assert shopify.asked == []
