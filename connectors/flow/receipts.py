@@ -3,13 +3,17 @@
 Flow lists neither cards nor their movements, so this is the only way to learn of a card that was sold in a
 store. The first read therefore goes through all history, page by page, and may be interrupted at every page.
 A page's orders are read a few at a time; its cursor is told only once every one of them was read.
+
+The moment of a receipt is that of a till's clock, which may be hours fast, and a till without a connection
+uploads its receipts hours later. So the cursor never passes our own time, and now and then a pass goes
+further back; receipts that are known cost nothing but their line in the list.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -58,7 +62,7 @@ class Cursor:
     """
 
     since: datetime | None = None
-    #: The latest settledAt that was seen.
+    #: The latest settledAt that was seen, and never later than our own time.
     high: datetime | None = None
     known: Mapping[str, datetime] = field(default_factory=dict)
     edge: Mapping[str, datetime] = field(default_factory=dict)
@@ -68,6 +72,8 @@ class Cursor:
     count: int = 0
     #: Receipts on a page, in this pass.
     page_size: int = 0
+    #: When the last pass began that went further back, by our clock.
+    late_at: datetime | None = None
 
     def dump(self) -> str:
         def instants(of: Mapping[str, datetime]) -> dict[str, str]:
@@ -83,6 +89,7 @@ class Cursor:
                 "page": self.page,
                 "count": self.count,
                 "page_size": self.page_size,
+                "late_at": instant_text(self.late_at) if self.late_at else None,
             },
             separators=(",", ":"),
         )
@@ -108,30 +115,56 @@ class Cursor:
                 page=body["page"],
                 count=int(body["count"]),
                 page_size=int(body["page_size"]),
+                late_at=loose_instant(body.get("late_at")),
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ValueError("this is not a cursor of Flow's receipts feed") from None
 
+    def begun(self, now: datetime, late: timedelta, every: timedelta) -> Cursor:
+        """At the beginning of a pass: now and then one that meets what came late."""
+        if self.since is None:
+            return replace(self, late_at=now)
+        if self.late_at is not None and timedelta(0) <= now - self.late_at < every:
+            return self
+        from_ = now - late
+        if len(self.known) >= EDGE_MAX:
+            # What is remembered no more would be read again each time.
+            from_ = max(from_, min(self.known.values()))
+        return replace(self, since=min(self.since, from_), late_at=now)
+
     def after_page(
-        self, page: int | None, count: int, seen: Mapping[str, datetime], overlap: timedelta
+        self, page: int | None, count: int, seen: Mapping[str, datetime], now: datetime, window: Window
     ) -> Cursor:
         """The cursor once a page has been read; `seen` tells when its receipts settled."""
-        high = max([*seen.values(), *([self.high] if self.high else [])], default=None)
-        edge = _recent({**self.edge, **seen}, high, overlap)
+        moments = [*seen.values(), *([self.high] if self.high else [])]
+        high = min(max(moments), now) if moments else None
+        edge = _recent({**self.edge, **seen}, high, now, window)
         return replace(self, high=high, edge=edge, page=page, count=self.count + count)
 
-    def after_pass(self, overlap: timedelta) -> Cursor:
+    def after_pass(self, now: datetime, window: Window) -> Cursor:
         """The cursor at the end: the next pass begins `overlap` before the last receipt."""
-        since = self.high - overlap if self.high else self.since
-        return Cursor(since, self.high, _recent({**self.known, **self.edge}, self.high, overlap))
+        since = self.high - window.overlap if self.high else self.since
+        known = _recent({**self.known, **self.edge}, self.high, now, window)
+        return Cursor(since, self.high, known, late_at=self.late_at)
 
 
-def _recent(uids: Mapping[str, datetime], high: datetime | None, overlap: timedelta) -> dict[str, datetime]:
-    """Those that a search from `high - overlap` on would show again; the latest EDGE_MAX of them."""
+@dataclass(frozen=True)
+class Window:
+    """How far back the passes go: each one, and now and then one."""
+
+    overlap: timedelta
+    late: timedelta
+    late_every: timedelta
+
+
+def _recent(
+    uids: Mapping[str, datetime], high: datetime | None, now: datetime, window: Window
+) -> dict[str, datetime]:
+    """Those that a later pass would show again; the latest EDGE_MAX of them."""
     if high is None:
         return {}
     # A millisecond of slack: instants are cut to milliseconds on the wire.
-    since = high - overlap - timedelta(milliseconds=1)
+    since = min(high - window.overlap, now - window.late) - timedelta(milliseconds=1)
     kept = sorted(((at, uid) for uid, at in uids.items() if at >= since), reverse=True)
     return {uid: at for at, uid in kept[:EDGE_MAX]}
 
@@ -139,11 +172,22 @@ def _recent(uids: Mapping[str, datetime], high: datetime | None, overlap: timede
 class ReceiptFeed:
     """Reads receipts and says which cards they concern. Keeps nothing between calls."""
 
-    def __init__(self, client: FlowClient, settings: FlowSettings, discovery: Discovery) -> None:
+    def __init__(
+        self,
+        client: FlowClient,
+        settings: FlowSettings,
+        discovery: Discovery,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._client = client
         self._settings = settings
         self._discovery = discovery
-        self._overlap = timedelta(seconds=settings.receipts_overlap_seconds)
+        self._clock = clock
+        self._window = Window(
+            timedelta(seconds=settings.receipts_overlap_seconds),
+            timedelta(seconds=settings.receipts_late_seconds),
+            timedelta(seconds=settings.receipts_late_every_seconds),
+        )
 
     def read(self, cursor_text: str | None) -> Iterator[HintPage]:
         """Pages of hints; ends with the first page that leaves nothing behind it."""
@@ -152,6 +196,8 @@ class ReceiptFeed:
         if cursor.page_size != page_size:
             # Pages of another size have other receipts on them: begin the pass again.
             cursor = replace(cursor, page=None, count=0, page_size=page_size)
+        if cursor.page is None and not cursor.count:
+            cursor = cursor.begun(self._clock(), self._window.late, self._window.late_every)
         previous: tuple[str, ...] = ()
         for _ in range(PAGES_MAX):
             page = self._search(cursor)
@@ -163,9 +209,9 @@ class ReceiptFeed:
             news = [one for one in receipts if one.uid not in cursor.known]
             found, seen = self._read_orders(news, first_pass=cursor.since is None)
             number = page.number if page.number is not None else (cursor.page or 1)
-            cursor = cursor.after_page(number + 1, len(receipts), seen, self._overlap)
+            cursor = cursor.after_page(number + 1, len(receipts), seen, self._clock(), self._window)
             if not receipts or (page.total is not None and cursor.count >= page.total):
-                yield replace(found, cursor=cursor.after_pass(self._overlap).dump())
+                yield replace(found, cursor=cursor.after_pass(self._clock(), self._window).dump())
                 return
             yield replace(found, cursor=cursor.dump())
         raise InDoubt("Flow's receipts do not end")

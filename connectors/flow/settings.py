@@ -111,6 +111,10 @@ class FlowSettings:
     calls_per_second: float | None = None
     #: How far each receipt search reaches back behind the last receipt, for receipts that show up late.
     receipts_overlap_seconds: float = 600.0
+    #: A till without a connection uploads its receipts late, and a till's clock may be wrong: so far back
+    #: receipts are searched for again, and so often.
+    receipts_late_seconds: float = 172_800.0
+    receipts_late_every_seconds: float = 900.0
     receipts_page_size: int = 50
     receipts_interval_seconds: float = 15.0
     #: How long an order item whose answer was lost is given to arrive before it is sent again.

@@ -88,7 +88,7 @@ class FlowSide:
         self._discovery = Discovery(self._client, settings)
         self._movements = MoneyEffects(self._client, settings, self._discovery, clock, pause)
         self._changes = Changes(self._client, settings, clock)
-        self._receipts = ReceiptFeed(self._client, settings, self._discovery)
+        self._receipts = ReceiptFeed(self._client, settings, self._discovery, clock)
 
     def __repr__(self) -> str:
         return f"FlowSide({self._name!r}, tenant {self._settings.tenant}, store {self._settings.store})"

@@ -54,6 +54,10 @@ ROWS_PER_WALK_MAX: Final = 20_000
 OVERLAP: Final = timedelta(seconds=30)
 LONG_OVERLAP: Final = timedelta(minutes=2)
 LONG_WALKS: Final = timedelta(minutes=5)
+#: What becomes visible later still, or carries the time of a clock that was wrong, is met by a walk that goes
+#: back so far from our own time, made so often.
+WIDE_OVERLAP: Final = timedelta(hours=3)
+WIDE_WALKS: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -84,25 +88,41 @@ class BackwardCursor:
     long_at: str | None = None
     #: The newest update that it met; the next long walk goes back to this instant, and the overlap.
     long_newest: str | None = None
+    #: When the last wide walk began, by our clock.
+    wide_at: str | None = None
 
     @property
     def instants(self) -> Iterator[datetime]:
         """Every instant in it. Raises ValueError or TypeError for what is none."""
-        texts = (self.watermark, self.newest, self.floor, self.long_at, self.long_newest)
+        texts = (self.watermark, self.newest, self.floor, self.long_at, self.long_newest, self.wide_at)
         return (datetime.fromisoformat(text) for text in texts if text is not None)
 
     def begun(self, now: datetime) -> BackwardCursor:
-        """At the beginning of a walk. What becomes visible within LONG_OVERLAP is met by a long one."""
-        watermark = datetime.fromisoformat(self.watermark)
-        if self.long_at is not None and now - datetime.fromisoformat(self.long_at) < LONG_WALKS:
+        """At the beginning of a walk. What becomes visible within LONG_OVERLAP is met by a long one, and
+        what comes later by a wide one.
+        """
+        watermark = min(datetime.fromisoformat(self.watermark), now)
+        if not _was_within(self.wide_at, now, WIDE_WALKS):
+            floor = min(watermark - LONG_OVERLAP, now - WIDE_OVERLAP)
+            at = now.isoformat()
+            return replace(self, floor=floor.isoformat(), wide_at=at, long_at=at, long_newest=None)
+        if _was_within(self.long_at, now, LONG_WALKS):
             return replace(self, floor=(watermark - OVERLAP).isoformat())
         from_ = watermark if self.long_newest is None else datetime.fromisoformat(self.long_newest)
         floor = from_ - LONG_OVERLAP
         return replace(self, floor=floor.isoformat(), long_at=now.isoformat(), long_newest=None)
 
-    def ended(self, newest: str) -> BackwardCursor:
-        """At the end of a walk; the watermark is the newest update that it met."""
-        return BackwardCursor(newest, long_at=self.long_at, long_newest=self.long_newest or newest)
+    def ended(self, newest: datetime, now: datetime) -> BackwardCursor:
+        """At the end of a walk; the watermark is the newest update that it met, and never beyond our time."""
+        mark = min(newest, now).isoformat()
+        return BackwardCursor(
+            mark, long_at=self.long_at, long_newest=self.long_newest or mark, wide_at=self.wide_at
+        )
+
+
+def _was_within(moment: str | None, now: datetime, time: timedelta) -> bool:
+    """Whether the moment is less than so long ago. One in the future is that of a clock that was set back."""
+    return moment is not None and timedelta(0) <= now - datetime.fromisoformat(moment) < time
 
 
 class FeedReader:
@@ -187,7 +207,7 @@ class FeedReader:
             newest = max([*updated, datetime.fromisoformat(cursor.newest or cursor.watermark)])
             after = next_page(connection)
             if after is None or _is_below(updated, cutoff):
-                cursor = cursor.ended(newest.isoformat())
+                cursor = cursor.ended(newest, self._clock())
             else:
                 cursor = replace(cursor, newest=newest.isoformat(), after=after)
             fresh = [row for row, at in zip(rows, updated, strict=True) if at >= cutoff]

@@ -51,6 +51,8 @@ def test_given_looks_then_each_side_has_its_age_its_bound_and_what_gave_no_answe
             "Oldest look at shopify",
             "not every card was looked at yet (while the worker runs, 1 card within 10 seconds)",
         ),
+        ("Late news on flow", "what is up to 48 hours late or misdated is found within 15 minutes"),
+        ("Late news on shopify", "what is up to 3 hours late or misdated is found within 60 minutes"),
     ]
 
 

@@ -18,6 +18,7 @@ from connectors.shopify.feeds import (
     LONG_WALKS,
     ROWS_PER_WALK_MAX,
     UPDATES_PER_PAGE,
+    WIDE_WALKS,
     FeedReader,
     card_hint,
     payment_hints,
@@ -311,3 +312,46 @@ def test_orders_are_walked_like_cards(shop: Shop, feeds: FeedReader) -> None:
     shop.rows = [order() | {"transactions": [payment(RECEIPT), payment(RECEIPT, "bogus")]}]
 
     assert ids(list(feeds.hints("orders", None))) == ["663920574770"]
+
+
+# Clocks of others.
+
+
+def test_given_an_update_of_the_future_then_the_watermark_stays_at_our_own_time(
+    shop: Shop, feeds: FeedReader, now: list[datetime]
+) -> None:
+    shop.rows = [card(1, NOW + timedelta(hours=2)), card(0)]
+    *_, last = feeds.hints("updated_cards", None)
+    assert json.loads(last.cursor)["watermark"] == NOW.isoformat()
+
+    now[0] = NOW + timedelta(minutes=10)
+    shop.rows.insert(1, card(2, now[0]))
+    assert "2" in ids(list(feeds.hints("updated_cards", last.cursor)))
+
+
+def test_given_what_became_visible_hours_late_then_a_wide_walk_meets_it(
+    shop: Shop, feeds: FeedReader, now: list[datetime]
+) -> None:
+    shop.rows = newest_first(3, step=timedelta(minutes=10))
+    *_, last = feeds.hints("updated_cards", None)
+    now[0] = NOW + WIDE_WALKS - timedelta(seconds=1)
+    shop.rows.insert(0, card(998, now[0]))
+    shop.rows.append(card(999, NOW - timedelta(minutes=90)))
+    *_, last = feeds.hints("updated_cards", last.cursor)
+    assert "999" not in ids([last])
+
+    now[0] = NOW + WIDE_WALKS
+    *_, wide = feeds.hints("updated_cards", last.cursor)
+
+    assert "999" in ids([wide])
+
+
+def test_given_our_own_clock_was_set_back_then_the_walks_go_on(
+    shop: Shop, feeds: FeedReader, now: list[datetime]
+) -> None:
+    now[0] = NOW + timedelta(days=1)
+    shop.rows = [card(0, now[0])]
+    *_, last = feeds.hints("updated_cards", None)
+    now[0] = NOW
+    shop.rows.append(card(1, NOW))
+    assert "1" in ids(list(feeds.hints("updated_cards", last.cursor)))
