@@ -62,6 +62,8 @@ class ConflictKind(StrEnum):
     CURRENCY = "currency"
     OVER_LIMIT = "over_limit"
     MISSING = "missing"
+    #: A side answers for the card, and the answer cannot be believed.
+    UNREADABLE = "unreadable"
     DUPLICATE = "duplicate"
     IN_DOUBT = "in_doubt"
     REFUSED = "refused"
@@ -107,6 +109,7 @@ class Hold(StrEnum):
     STATUS = "status"
     CURRENCY = "currency"
     REFUSED = "refused"
+    UNREADABLE = "unreadable"
 
 
 class FirstContact(StrEnum):
@@ -171,6 +174,8 @@ class Presence:
     #: The last refusal and how many came in a row without an explanation.
     refusal: Refusal | None = None
     refusals: int = 0
+    #: How many answers for it in a row could not be believed.
+    unreadable: int = 0
     #: Open intents, by sequence.
     open_intents: tuple[Intent, ...] = ()
     #: The newest entry of the side's own book that an observation has explained.

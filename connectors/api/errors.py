@@ -40,6 +40,9 @@ class InDoubt(SideError):
     For a read, simply: no answer that can be believed.
     """
 
+    #: An answer came, and it is that which cannot be believed: asking again brings the same.
+    answered = False
+
 
 class Refusal(StrEnum):
     """Why a side said no."""
@@ -59,6 +62,8 @@ class Refusal(StrEnum):
     NOT_FOUND = "not_found"
     #: The side needs something that nobody gave: a CVC, a customer, a setting.
     MISSING_DETAIL = "missing_detail"
+    #: What the side shows of the card, or of the order for it, cannot be believed.
+    UNREADABLE = "unreadable"
     OTHER = "other"
 
 

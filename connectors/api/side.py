@@ -92,6 +92,8 @@ class Unreadable:
 
     reason: str
     at: datetime
+    #: The side answered, and will answer the same again; False: no answer came.
+    answered: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", said(self.reason))

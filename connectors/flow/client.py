@@ -287,7 +287,7 @@ def _json(response: requests.Response, what: str) -> object:
     try:
         return read_json(response.content)
     except NotJson as error:
-        raise Misread(f"Flow's answer to {what} is not readable: {error}") from None
+        raise InDoubt(f"Flow's answer to {what} is not readable: {error}") from None
 
 
 def _is_page(response: requests.Response) -> bool:

@@ -22,6 +22,8 @@ JsonObject = Mapping[str, object]
 class Misread(InDoubt):
     """An answer that does not have the documented shape. The message names the field, never its content."""
 
+    answered = True
+
 
 @dataclass(frozen=True)
 class FlowCard:

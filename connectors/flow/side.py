@@ -145,11 +145,11 @@ class FlowSide:
         doubts = 0
         checked_extension = False
         for card, answer in zip(cards, in_order(self._answer, cards, READS_AT_ONCE), strict=True):
-            doubts = doubts + 1 if isinstance(answer, InDoubt) else 0
+            doubts = doubts + 1 if isinstance(answer, InDoubt) and not answer.answered else 0
             if isinstance(answer, InDoubt):
                 if doubts >= DOUBTS_MAX:
                     raise answer
-                answer = Unreadable(str(answer), self._clock())
+                answer = Unreadable(str(answer), self._clock(), answer.answered)
             if isinstance(answer, Absent) and card.native_id is not None and not checked_extension:
                 # A card that was there and is gone: with the extension switched off every card is.
                 self._discovery.check_extension()

@@ -17,6 +17,8 @@ Json = Mapping[str, Any]
 class Misshapen(InDoubt):
     """An answer that is not as the schema promises. The message names the field, never its content."""
 
+    answered = True
+
 
 def as_object(value: object, name: str) -> Json:
     if not isinstance(value, dict):

@@ -59,7 +59,13 @@ class Matched(StrEnum):
 
 
 class Deferred(Exception):
-    """The arrival cannot be decided now; the message says why, for the log."""
+    """The arrival cannot be decided now; the message says why where a person has to mend it."""
+
+    def __init__(self, reason: str = "", *, in_time: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        #: Time alone brings it: an effect of ours that is under way has to end first.
+        self.in_time = in_time
 
 
 @dataclass(frozen=True)
@@ -101,9 +107,14 @@ class Matcher:
                     self._close_what_it_opened(arrival)
                     return met
             raise Deferred
-        except Deferred:
+        except Deferred as later:
             wait = min(AGAIN_SECONDS * 2 ** min(arrival.attempts, DOUBLINGS_MAX), AGAIN_SECONDS_MAX)
-            self.intake.postpone(arrival, now + timedelta(seconds=wait))
+            given_up = arrival.attempts + 1 >= protocol.UNREADABLE_MAX
+            if given_up and later.reason:
+                made = causes.new_card_unreadable(arrival.side, arrival.id, arrival.last_chars, later.reason)
+                self.intake.report(made, now)
+            awaits_side = given_up and not later.in_time
+            self.intake.postpone(arrival, now + timedelta(seconds=wait), awaits_side=awaits_side)
             return Matched.WAITS
 
     def _is_known(self, arrival: Arrival, card_id: int) -> Matched:
@@ -139,7 +150,7 @@ class Matcher:
     def _meet(self, arrival: Arrival, run_id: int | None) -> Matched | None:
         if arrival.card.serial is None and self.intake.create_is_open(arrival.side, arrival.last_chars):
             # It may be the card that one of our own creates is making right now.
-            raise Deferred
+            raise Deferred(in_time=True)
         side = self.link.sides[arrival.side]
         # With its entries, so that what stands in the card's book by now is not taken for news later.
         entries = side.capabilities.lists_entries
@@ -149,7 +160,11 @@ class Matcher:
             return Matched.GONE
         if isinstance(seen, Seen) and self._is_left_out(arrival, {arrival.side: seen}):
             return Matched.LEFT_OUT
-        if not isinstance(seen, Seen) or seen.status is None or not self._same_currency(arrival, seen):
+        if not isinstance(seen, Seen):
+            raise Deferred(_why(seen))
+        if seen.status is None:
+            raise Deferred(f"it has the status {seen.status_text!r}, which giftsync does not know")
+        if not self._same_currency(arrival, seen):
             raise Deferred
         # Known by another number than the one that it came with, such as a legacy number.
         known = self.intake.card_of(arrival.side, CardRef(seen.native_id, seen.serial))
@@ -187,7 +202,7 @@ class Matcher:
                 continue
             theirs, there = self._find(other, theirs, seen.legacy_serial)
             if isinstance(there, Unreadable):
-                raise Deferred
+                raise Deferred(_why(there, name))
             if isinstance(there, Seen):
                 shown[name] = _with_serial(there, theirs)
             elif self.link.rules.sides[name].creates:
@@ -367,7 +382,9 @@ class Matcher:
 def _read(question: Callable[[], Observation]) -> Observation:
     try:
         return question()
-    except (NotSent, Throttled, InDoubt, SideClosed):
+    except InDoubt as error:
+        raise Deferred(str(error) if error.answered else "") from None
+    except (NotSent, Throttled, SideClosed):
         raise Deferred from None
 
 
@@ -386,3 +403,9 @@ def _is_unused(there: Observation) -> bool:
     return isinstance(there, Absent) or (
         isinstance(there, Seen) and there.status is CardStatus.INACTIVE and there.balance_minor == 0
     )
+
+
+def _why(unread: Unreadable, side: str = "") -> str:
+    """What a person has to mend; nothing where no answer came."""
+    where = f"{side} shows the card of this number, and " if side else ""
+    return f"{where}{unread.reason}" if unread.answered else ""

@@ -56,6 +56,7 @@ class Situation(StrEnum):
     CURRENCY = "currency"
     OVER_LIMIT = "over_limit"
     MISSING = "missing"
+    UNREADABLE = "unreadable"
     #: A request took effect more often than it was meant to.
     LANDED_TWICE = "landed_twice"
     #: A card of the hub carries the mark of another.
@@ -70,6 +71,8 @@ class Situation(StrEnum):
     MAY_BE_STORE_CARD = "may_be_store_card"
     #: A card that is not in the hub yet is in another currency.
     NEW_CARD_CURRENCY = "new_card_currency"
+    #: An answer for a card that is not in the hub yet cannot be believed.
+    NEW_CARD_UNREADABLE = "new_card_unreadable"
     #: A physical card was sold while it was being assigned.
     ASSIGNED_TWICE = "assigned_twice"
     IN_DOUBT = "in_doubt"
@@ -95,7 +98,7 @@ _OF_CAUSE = {
     (ConflictKind.DUPLICATE, "duplicate"): Situation.LANDED_TWICE,
 }
 #: What keeps a card from entering the hub; each cause ends with its arrival.
-OF_ARRIVAL = ("copied_note", "other_ledger", "two_cards", "store_card", "currency")
+OF_ARRIVAL = ("copied_note", "other_ledger", "two_cards", "store_card", "currency", "unreadable")
 
 
 def situation_of(kind: ConflictKind, cause: str) -> Situation:
@@ -105,6 +108,8 @@ def situation_of(kind: ConflictKind, cause: str) -> Situation:
         return Situation.STATUS_DIFFERS if len(rest) > 1 else Situation.STATUS_UNKNOWN
     if kind is ConflictKind.CURRENCY and len(rest) > 1:
         return Situation.NEW_CARD_CURRENCY
+    if kind is ConflictKind.UNREADABLE and len(rest) > 1:
+        return Situation.NEW_CARD_UNREADABLE
     return _OF_CAUSE.get((kind, begins)) or Situation(kind.value)
 
 
@@ -160,6 +165,11 @@ def held(p: Presence, kind: ConflictKind, words: str, worth_minor: int) -> NewCo
 def missing(p: Presence, worth_minor: int) -> NewConflict:
     words = f"{p.side} no longer has a card that it had; nothing is written there."
     return held(p, ConflictKind.MISSING, words, worth_minor)
+
+
+def unreadable(p: Presence, reason: str, worth_minor: int) -> NewConflict:
+    words = f"{p.side} answers for the card what cannot be believed: {reason}; nothing is written there."
+    return replace(held(p, ConflictKind.UNREADABLE, words, worth_minor), evidence={"reason": reason})
 
 
 def status_unknown(p: Presence, status_text: str, worth_minor: int) -> NewConflict:
@@ -394,6 +404,20 @@ def new_card_currency(side: str, arrival_id: int, seen: Seen, last_chars: str, o
         "it is not kept in step."
     )
     return _new_card("currency", ConflictKind.CURRENCY, side, arrival_id, words, seen, last_chars)
+
+
+def new_card_unreadable(side: str, arrival_id: int, last_chars: str, reason: str) -> NewConflict:
+    words = (
+        f"A card {mask(last_chars)} on {side} is not kept in step, because an answer for it cannot be "
+        f"believed: {reason}."
+    )
+    return NewConflict(
+        ConflictKind.UNREADABLE,
+        f"unreadable:{side}:{arrival_id}",
+        words,
+        side,
+        evidence={"reason": reason, "ends_in": last_chars},
+    )
 
 
 def _new_card(

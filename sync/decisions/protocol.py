@@ -44,6 +44,8 @@ from sync.model import (
 #: A race explains itself when the presence is observed; after so many refusals that nothing explains, a
 #: person is asked.
 UNEXPLAINED_RACES_MAX = 3
+#: Answers for a card that cannot be believed before a person is asked.
+UNREADABLE_MAX = 3
 #: Read-backs that cannot tell before a person is asked.
 UNCLEAR_READS_MAX = 3
 
@@ -87,12 +89,14 @@ def observe(
             if not draft.presence(side).open_intents:
                 match observation:
                     case Seen():
+                        _read_again(draft, side)
                         _tell_of_copies(draft, side, observation, copied)
                         apply_observation(draft, side, observation, rules, ours, today)
                     case Absent():
+                        _read_again(draft, side)
                         _miss(draft, side, today)
                     case Unreadable():
-                        pass
+                        _misread(draft, side, observation)
         if card.behind:
             read_to_the_end(draft, observations)
         if not draft.card.held:  # First contact may have come up just now.
@@ -268,12 +272,33 @@ def _explain_refusal(draft: Draft, side: str, before: Presence, today: date) -> 
         refusal = p.refusal if _has_run_out(p, today) else None
         p = replace(p, refusal=refusal, refusals=0, hold=None)
     elif p.refusal is not None and p.hold is None:
-        races = (Refusal.INSUFFICIENT_FUNDS, Refusal.TAKEN)
+        races = (Refusal.INSUFFICIENT_FUNDS, Refusal.TAKEN, Refusal.UNREADABLE)
         limit = UNEXPLAINED_RACES_MAX if p.refusal in races else 1
         if p.refusals >= limit:
             draft.conflicts.append(causes.refused(draft.card, p))
             p = replace(p, hold=Hold.REFUSED)
     draft.put(p)
+
+
+def _misread(draft: Draft, side: str, observation: Unreadable) -> None:
+    """What cannot be believed moves nothing. Said a few times in a row, it is for a person to mend."""
+    p = draft.presence(side)
+    if not observation.answered or p.hold is Hold.UNREADABLE:
+        return
+    p = replace(p, unreadable=p.unreadable + 1)
+    if p.unreadable >= UNREADABLE_MAX:
+        p = replace(p, hold=Hold.UNREADABLE)
+        draft.conflicts.append(causes.unreadable(p, observation.reason, draft.card.balance_minor))
+    draft.put(p)
+
+
+def _read_again(draft: Draft, side: str) -> None:
+    """The side shows the card so that it can be believed; whatever it refused before may go through now."""
+    p = draft.presence(side)
+    if p.unreadable or p.hold is Hold.UNREADABLE:
+        draft.causes_gone.append(causes.on_side(side, ConflictKind.UNREADABLE))
+        hold = None if p.hold is Hold.UNREADABLE else p.hold
+        draft.put(replace(p, unreadable=0, hold=hold, refusal=None, refusals=0))
 
 
 def _miss(draft: Draft, side: str, today: date) -> None:

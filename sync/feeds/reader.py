@@ -25,6 +25,7 @@ from sync.ledger.incoming.looks import SWEEP_FEED, SweepCursor
 from sync.ledger.incoming.polls import ReadRecord
 from sync.ledger.incoming.traces import remember_that_it_shows_ours, unknown_markers, unsettled_markers
 from sync.ledger.views import SweptPresence, presences_after
+from sync.model import Hold
 from sync.reconcile.work import Link
 
 PAGE_SIZE = 250
@@ -150,14 +151,15 @@ def observe(side: Side, presences: Sequence[SweptPresence]) -> Iterator[Observat
 
 
 def differs(link: Link, side: Side, p: SweptPresence, observation: Observation) -> bool:
-    """Whether the card is to be worked on. What cannot be read is asked again the next time."""
+    """Whether the card is to be worked on. Where no answer came, it is asked again the next time."""
     match observation:
         case Seen():
-            return not matches_shadow(p, observation, link.currency, side.capabilities.suspends_by_date)
+            by_date = side.capabilities.suspends_by_date
+            return p.unreadable > 0 or not matches_shadow(p, observation, link.currency, by_date)
         case Absent():
             return True
         case Unreadable():
-            return False
+            return observation.answered and p.hold != Hold.UNREADABLE
 
 
 def look_of(p: SweptPresence, observation: Observation, by: ReadBy) -> ReadRecord:

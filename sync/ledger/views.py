@@ -73,6 +73,10 @@ class SweptPresence:
     shadow_expires_on: date | None
     #: An intent is open there, so what the side shows is nobody's movement yet.
     in_flight: bool
+    #: Why nothing is written there, if so.
+    hold: str | None = None
+    #: How many answers for it in a row could not be believed.
+    unreadable: int = 0
 
 
 select_swept = select(
@@ -98,6 +102,8 @@ def swept_presence(row: Row[Any], vault: Vault) -> SweptPresence:
         CardStatus(row.shadow_status),
         row.shadow_expires_on,
         bool(row.in_flight),
+        row.hold,
+        row.unreadable,
     )
 
 

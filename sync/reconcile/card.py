@@ -10,10 +10,10 @@ from connectors.api.side import CardRef, Observation, Seen, Unreadable
 from sync.crashpoints import crashpoint
 from sync.decisions import protocol
 from sync.decisions.poll_order import ReadBy
-from sync.decisions.protocol import UNCLEAR_READS_MAX
+from sync.decisions.protocol import UNCLEAR_READS_MAX, UNREADABLE_MAX
 from sync.ledger.cards.store import Lease
 from sync.ledger.incoming.polls import ReadRecord
-from sync.model import Card, IntentState, LeaseLost, Presence
+from sync.model import Card, Hold, IntentState, LeaseLost, Presence
 from sync.reconcile.behind import look_for_promised, traces_of
 from sync.reconcile.brakes import BrakeTripped
 from sync.reconcile.execute import debit_waits, execute, next_intent
@@ -69,7 +69,8 @@ def reconcile(
     work = Work(link, lease, run_id, saw)
     try:
         card, unread = _work(work, looked or {})
-        link.store.release(work.lease, _due_at(card, unread, link.clock()))
+        due_at = _due_at(card, unread, link.clock())
+        link.store.release(work.lease, due_at, awaits_side=_awaits_side(card))
     except LeaseLost:
         return None
     except BrakeTripped:
@@ -94,9 +95,12 @@ def _work(work: Work, looked: Mapping[str, Observation]) -> tuple[Card, bool]:
         unseen = {p.side for p in card.presences if p.born and p.open_intents}
         observations = observe_all(card, work, looked)
         looked = {}
-        unread = any(isinstance(o, Unreadable) for o in observations.values())
         crashpoint("reconcile.observed")
         card = _decide(card, observations, work)
+        unread = any(
+            isinstance(o, Unreadable) and card.presence(side).hold is not Hold.UNREADABLE
+            for side, o in observations.items()
+        )
         if card.behind and not card.held:
             # A card that a newer ledger made was found just now: its book is read next.
             unseen |= {p.side for p in card.presences if p.born} - observations.keys()
@@ -150,11 +154,13 @@ def _ask(p: Presence, work: Work, *, entries: bool) -> Observation:
         if p.native_id is None and p.serial is not None:
             return side.lookup(p.serial)
         return next(iter(side.observe([CardRef(p.native_id, p.serial)], entries=entries)))
-    except (NotSent, Throttled, InDoubt) as error:
-        return Unreadable(str(error), work.clock())
+    except InDoubt as error:
+        return Unreadable(str(error), work.clock(), error.answered)
+    except (NotSent, Throttled) as error:
+        return Unreadable(str(error), work.clock(), answered=False)
     except SideClosed as error:
         work.report_closed(p.side, error)
-        return Unreadable(str(error), work.clock())
+        return Unreadable(str(error), work.clock(), answered=False)
 
 
 def _decide(card: Card, observations: dict[str, Observation], work: Work) -> Card:
@@ -188,7 +194,10 @@ def _wants_another_look(card: Card, unseen: Collection[str], work: Work) -> bool
     hint that brought us here may have been about it, and claiming the card has used the hint up.
     """
     return any(
-        (p.stale or p.side in unseen) and not p.open_intents and p.side not in work.closed
+        (p.stale or p.side in unseen)
+        and not p.open_intents
+        and p.side not in work.closed
+        and p.hold is not Hold.UNREADABLE
         for p in card.presences
     )
 
@@ -202,6 +211,15 @@ def _due_at(card: Card, unread: bool, now: datetime) -> datetime | None:
         waits_for_debit = head.amount_minor > 0 and debit_waits(card)
         if not waits_for_person and not waits_for_debit:
             moments.append(head.not_before or now + timedelta(seconds=AGAIN_SECONDS))
-    if unread or any(p.stale for p in card.presences):
+    # What cannot be believed is looked at again by sweeps and polls, and by whoever says retry.
+    if unread or any(p.stale and p.hold is not Hold.UNREADABLE for p in card.presences):
         moments.append(now + timedelta(seconds=AGAIN_SECONDS))
     return min(moments, default=None)
+
+
+def _awaits_side(card: Card) -> bool:
+    """Whether no time that is known of brings the card further: only a side that answers does.
+
+    An answer that cannot be believed is asked for again a few times, which a single pass waits for.
+    """
+    return not card.open_intents and not any(0 < p.unreadable < UNREADABLE_MAX for p in card.presences)

@@ -44,7 +44,12 @@ def _read_back(card: Card, p: Presence, intent: Intent, work: Work) -> Card:
     crashpoint("recover.before")
     try:
         found = work.side(p.side).find(effect_of(card, p, intent))
-    except (NotSent, Throttled, InDoubt) as error:
+    except InDoubt as error:
+        if error.answered:
+            until = work.clock() + timedelta(seconds=work.quiet_seconds)
+            return work.commit(card, protocol.unclear(card, p.side, intent, str(error), until))
+        return _later(card, p, intent, work, str(error))
+    except (NotSent, Throttled) as error:
         return _later(card, p, intent, work, str(error))
     except SideClosed as error:
         work.report_closed(p.side, error)

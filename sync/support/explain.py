@@ -222,6 +222,7 @@ def _side_view(case: Case, p: Presence) -> SideView:
 
 _HOLDS = {
     Hold.MISSING: "{name} says that it has no such card",
+    Hold.UNREADABLE: "{name} answers what cannot be believed",
     Hold.STATUS: "{name} shows a status that giftsync does not know",
     Hold.CURRENCY: "{name} shows another currency",
     Hold.REFUSED: "{name} refused the last change",
@@ -658,6 +659,22 @@ GUIDES: Mapping[Situation, Guide] = {
         _missing_deed,
         lambda case: [_link(case), _retry("it is back: look again"), _leave("it stays away")],
         lambda case: case.worth_minor,
+    ),
+    Situation.UNREADABLE: Guide(
+        "A side answers for the card, and what it says cannot be: a balance below zero, a part of the "
+        "smallest unit, or a card that needs a code nobody gave.",
+        lambda case: (
+            f"Nothing is written in {case.place(case.side).name}, and what it says is not taken for a balance."
+        ),
+        lambda case: f"Look at {case.spot} and mend it there; this closes by itself when it can be read.",
+        lambda case: [_retry("it is mended: look again now"), _leave("it stays as it is there")],
+        lambda case: case.worth_minor,
+    ),
+    Situation.NEW_CARD_UNREADABLE: Guide(
+        "A side tells of a new card, and what it says of it cannot be believed.",
+        lambda case: "Nothing: the card is left alone until it can be read.",
+        lambda case: f"Look at {case.spot} and mend it there; this closes by itself when it can be read.",
+        lambda case: [_retry("it is mended: look again now"), _leave("the card stays out of giftsync")],
     ),
     Situation.LANDED_TWICE: Guide(
         "One request of giftsync's took effect twice, because its answer was lost.",

@@ -455,15 +455,16 @@ class Worker:
         return self.store.claim_due(self.link.owner, self.link.clock(), self.link.lease_seconds, limit)
 
     def _next_due(self) -> datetime | None:
+        """When time alone brings something further; what waits for a side is not waited for."""
         with reading(self.engine) as connection:
             # A card that is leased, whoever has it, can be had when its lease is over and not before.
             free = cards.c.lease_until.is_(None)
             moments = [
                 connection.execute(query).scalar_one()
                 for query in (
-                    select(func.min(cards.c.due_at)).where(free),
+                    select(func.min(cards.c.due_at)).where(free, ~cards.c.awaits_side),
                     select(func.min(cards.c.lease_until)),
-                    select(func.min(arrivals.c.due_at)),
+                    select(func.min(arrivals.c.due_at)).where(~arrivals.c.awaits_side),
                 )
             ]
         return min((m for m in moments if m is not None), default=None)

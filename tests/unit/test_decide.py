@@ -20,7 +20,7 @@ from connectors.api.side import (
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.decisions import protocol, resolutions
-from sync.decisions.protocol import UNCLEAR_READS_MAX, UNEXPLAINED_RACES_MAX
+from sync.decisions.protocol import UNCLEAR_READS_MAX, UNEXPLAINED_RACES_MAX, UNREADABLE_MAX
 from sync.model import (
     Card,
     ConflictKind,
@@ -219,11 +219,43 @@ def test_given_a_promise_under_way_then_more_is_planned_behind_it() -> None:
     assert shadows(decision)[B] == 70
 
 
-@pytest.mark.parametrize("silence", [Unreadable("no answer", NOW)], ids=["unreadable"])
-def test_given_no_believable_answer_then_it_is_not_a_zero(silence: Observation) -> None:
+def test_given_no_believable_answer_then_it_is_not_a_zero() -> None:
     c = card()
 
-    assert observe(c, a=silence, b=seen()) == Decision(c)
+    assert observe(c, a=Unreadable("no answer", NOW, answered=False), b=seen()) == Decision(c)
+
+
+def test_given_an_answer_that_cannot_be_believed_then_it_is_counted_and_moves_nothing() -> None:
+    c = card()
+
+    decision = observe(c, a=Unreadable("a negative balance", NOW), b=seen())
+
+    assert decision == Decision(with_unreadable(c, 1))
+
+
+def test_given_too_many_of_them_then_the_presence_is_held_and_a_person_is_asked() -> None:
+    decision = observe(with_unreadable(card(), UNREADABLE_MAX - 1), a=Unreadable("a negative balance", NOW))
+
+    assert [(c.kind, c.side) for c in decision.conflicts] == [(ConflictKind.UNREADABLE, A)]
+    assert "a negative balance" in decision.conflicts[0].summary
+    assert decision.card.presence(A).hold is Hold.UNREADABLE
+    assert not decision.card.in_step
+    assert decision.movements == decision.intents == ()
+
+
+def test_given_a_card_that_can_be_read_again_then_nothing_of_it_is_left() -> None:
+    held = observe(with_unreadable(card(), UNREADABLE_MAX - 1), a=Unreadable("a negative balance", NOW)).card
+    held = replace(held, causes={f"unreadable:{A}": 100})
+
+    decision = observe(held, a=seen())
+
+    assert decision.card == replace(card(), causes=held.causes)
+    assert f"unreadable:{A}" in decision.causes_gone
+
+
+def with_unreadable(c: Card, times: int) -> Card:
+    presences = tuple(replace(p, unreadable=times) if p.side == A else p for p in c.presences)
+    return replace(c, presences=presences)
 
 
 def test_given_a_card_that_a_side_lost_then_it_is_held_and_not_a_zero() -> None:

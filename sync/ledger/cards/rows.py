@@ -27,6 +27,7 @@ def presence_columns(p: Presence) -> dict[str, object]:
         "hold": value_of(p.hold),
         "refusal": value_of(p.refusal),
         "refusals": p.refusals,
+        "unreadable": p.unreadable,
         "book_cursor": p.book_cursor,
         "brand": p.brand,
         "note": p.note,

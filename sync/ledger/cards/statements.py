@@ -55,6 +55,7 @@ TAKE_CARDS = (
         fencing=cards.c.fencing + 1,
         due_at=None,
         due_for=None,
+        awaits_side=False,
     )
     .returning(cards.c.id, cards.c.fencing)
 )
@@ -63,7 +64,9 @@ RELEASE_CARD = update(cards).where(LEASED).values(lease_owner=None, lease_until=
 _DUE_AGAIN = bindparam("again_at", type_=cards.c.due_at.type)
 # Due at the given moment, or when a hint said so meanwhile, whichever is first.
 RELEASE_CARD_DUE = RELEASE_CARD.values(
-    due_at=case((cards.c.due_at < _DUE_AGAIN, cards.c.due_at), else_=_DUE_AGAIN), due_for=None
+    due_at=case((cards.c.due_at < _DUE_AGAIN, cards.c.due_at), else_=_DUE_AGAIN),
+    due_for=None,
+    awaits_side=bindparam("for_side"),
 )
 # The card's row is locked with it, so that whoever takes the card over sees what is saved.
 SELECT_PROGRESS = (

@@ -125,14 +125,19 @@ class Store:
                 raise LeaseLost
         return replace(lease, until=until)
 
-    def release(self, lease: Lease, due_at: datetime | None) -> None:
-        """Give the card back, due again at `due_at` or when a hint said so meanwhile, whichever is first."""
+    def release(self, lease: Lease, due_at: datetime | None, *, awaits_side: bool = False) -> None:
+        """Give the card back, due again at `due_at` or when a hint said so meanwhile, whichever is first.
+
+        With `awaits_side` it is due only because a side gave no answer, for which no single pass waits.
+        """
         held = _lease_params(lease)
         with writing_lazily(self.engine) as connection:
             if due_at is None:
                 connection.execute(statements.RELEASE_CARD, held)
             else:
-                connection.execute(statements.RELEASE_CARD_DUE, {**held, "again_at": due_at})
+                connection.execute(
+                    statements.RELEASE_CARD_DUE, {**held, "again_at": due_at, "for_side": awaits_side}
+                )
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -181,6 +186,7 @@ class Store:
             hold=None if row["hold"] is None else Hold(row["hold"]),
             refusal=None if row["refusal"] is None else Refusal(row["refusal"]),
             refusals=row["refusals"],
+            unreadable=row["unreadable"],
             open_intents=open_intents,
             book_cursor=row["book_cursor"],
             brand=row["brand"],

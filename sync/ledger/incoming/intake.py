@@ -311,12 +311,13 @@ class Intake:
             self.vault.open_contact(row["contact_sealed"]),
         )
 
-    def postpone(self, arrival: Arrival, due_at: datetime) -> None:
+    def postpone(self, arrival: Arrival, due_at: datetime, *, awaits_side: bool = False) -> None:
+        """Match it again at `due_at`. With `awaits_side` no single pass waits for that."""
         with self.engine.begin() as connection:
             connection.execute(
                 update(arrivals)
                 .where(arrivals.c.id == arrival.id)
-                .values(due_at=due_at, attempts=arrivals.c.attempts + 1)
+                .values(due_at=due_at, attempts=arrivals.c.attempts + 1, awaits_side=awaits_side)
             )
 
     def leave_out(self, arrival: Arrival, brand: str) -> None:
