@@ -181,6 +181,8 @@ def _balance(card: JsonObject) -> int:
         hidden = " (the card needs a CVC)" if card.get("cvcRequired") is True else ""
         raise Misread(f"the gift card shows no balance{hidden}")
     balance = _integer(card, "balance")
+    if balance < 0:
+        raise Misread("the balance is below zero")
     if not 0 <= balance <= AMOUNT_MINOR_MAX:
         raise Misread("balance is not an amount that a gift card can hold")
     return balance
