@@ -45,11 +45,11 @@ from sync.ledger.verdicts import Verdicts
 from sync.model import Closing, FirstContact, LinkRules, Overdraft, SideRules
 from sync.reconcile.brakes import Brake, BrakeLimits
 from sync.reconcile.work import Link
-from sync.steady_clock import SteadyClock
 from sync.support.notices import Notices
 from sync.support.privacy import Privacy
 from sync.support.senders import MailSender, Sender, WebhookSender
 from sync.worker.passes import WorkerOptions
+from sync.worker.steady_clock import SteadyClock
 from sync.worker.worker import Worker
 
 FLOW = "flow"

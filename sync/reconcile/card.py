@@ -222,4 +222,5 @@ def _awaits_side(card: Card) -> bool:
 
     An answer that cannot be believed is asked for again a few times, which a single pass waits for.
     """
-    return not card.open_intents and not any(0 < p.unreadable < UNREADABLE_MAX for p in card.presences)
+    asked_again = any(0 < p.unreadable < UNREADABLE_MAX for p in card.presences)
+    return not card.open_intents and not card.behind and not asked_again

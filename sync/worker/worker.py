@@ -23,6 +23,7 @@ from sync.feeds.list_sweep import ListSweep
 from sync.feeds.poller import Poller
 from sync.feeds.subscriptions import keep_subscribed
 from sync.ledger.cards.store import Lease, Store
+from sync.ledger.cards.waits import bring_near
 from sync.ledger.database.engine import LedgerGone, LedgerUnavailable, check_file, reading
 from sync.ledger.database.generation import (
     Behind,
@@ -37,7 +38,6 @@ from sync.ledger.database.tables import arrivals, cards, runs
 from sync.ledger.incoming.deliveries import Inbox, StoreResult
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.incoming.polls import Polls, ReadRecord
-from sync.ledger.waits import bring_near
 from sync.model import Card, ConflictKind
 from sync.reconcile.behind import second_ledger, tell_of_undecided
 from sync.reconcile.brakes import BrakeTripped, access_revoked, stopped_by

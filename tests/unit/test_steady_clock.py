@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.flow.pace import Pace
-from sync.steady_clock import FOLLOWS, SteadyClock
+from sync.worker.steady_clock import FOLLOWS, SteadyClock
 
 START = datetime(2026, 11, 28, 12, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 
 from connectors.memory import MemoryFault
+from sync.ledger.cards.waits import WAIT_MAX, bring_near
 from sync.ledger.database.tables import arrivals, cards, intents, polls
-from sync.ledger.waits import WAIT_MAX, bring_near
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 
 DAY = timedelta(days=1)
