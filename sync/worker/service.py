@@ -302,7 +302,8 @@ class Loop:
 def end_long_waits(scheduler: BackgroundScheduler, now: datetime) -> None:
     """Let no job wait longer than its interval.
 
-    The scheduler waits for moments of the machine's clock: one that is set back a day would stop its jobs for a day.
+    The scheduler waits for moments of the machine's clock, and one that is set back a day would stop its jobs
+    for a day.
     """
     for job in scheduler.get_jobs():
         if job.next_run_time - now > job.trigger.interval:

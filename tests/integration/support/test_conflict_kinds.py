@@ -109,6 +109,11 @@ def missing(link: Link) -> None:
     link.shopify.call("delete", code=number)
 
 
+def unreadable(link: Link) -> None:
+    number = link.sold()
+    link.flow.call("card", number=number, balance="-50.00")
+
+
 def duplicate(link: Link) -> None:
     number = link.sold()
     strike(link.shopify, "double_apply", "giftCardDebit", times=1)
@@ -191,6 +196,7 @@ RECIPES: dict[str, Callable[[Link], None]] = {
         currency,
         over_limit,
         missing,
+        unreadable,
         duplicate,
         in_doubt,
         refused,
