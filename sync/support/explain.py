@@ -664,7 +664,7 @@ GUIDES: Mapping[Situation, Guide] = {
         "A side answers for the card, and what it says cannot be: a balance below zero, a part of the "
         "smallest unit, or a card that needs a code nobody gave.",
         lambda case: (
-            f"Nothing is written in {case.place(case.side).name}, and what it says is not taken for a balance."
+            f"Nothing is written in {case.place(case.side).name}, and what it says is no balance to giftsync."
         ),
         lambda case: f"Look at {case.spot} and mend it there; this closes by itself when it can be read.",
         lambda case: [_retry("it is mended: look again now"), _leave("it stays as it is there")],
