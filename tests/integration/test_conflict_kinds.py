@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from connectors.api.side import CannotTell, CardRef
+from connectors.api.side import CannotTell, CardRef, Unreadable
 from connectors.memory import MemoryCard, MemoryFault
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -115,6 +115,29 @@ def other_currency(shop: Shop) -> None:
 
 def right_currency(shop: Shop) -> None:
     shop.sides[SHOPIFY].currency = "NOK"
+
+
+def unreadable(shop: Shop) -> None:
+    shop.in_step(10_000)
+    twist(shop)
+    shop.intake.make_due([1], shop.clock())
+    shop.sync()
+
+
+def new_unreadable(shop: Shop) -> None:
+    shop.arrive(FLOW, shop.sell(FLOW, 10_000))
+    twist(shop)
+    shop.sync()
+
+
+def twist(shop: Shop) -> None:
+    """What Flow says of any card cannot be believed."""
+    unread = Unreadable("the side shows a negative balance", shop.clock())
+    vars(shop.sides[FLOW])["observe"] = lambda cards, **_more: iter([unread for _ in cards])
+
+
+def readable(shop: Shop) -> None:
+    del vars(shop.sides[FLOW])["observe"]
 
 
 def new_in_other_currency(shop: Shop) -> None:
@@ -264,6 +287,8 @@ SITUATIONS: dict[Situation, Provoked] = {
     Situation.NEW_CARD_CURRENCY: Provoked(new_in_other_currency, new_in_right_currency),
     Situation.OVER_LIMIT: Provoked(over_limit, raise_limit, limited),
     Situation.MISSING: Provoked(missing, back_again),
+    Situation.UNREADABLE: Provoked(unreadable, readable),
+    Situation.NEW_CARD_UNREADABLE: Provoked(new_unreadable, readable),
     Situation.LANDED_TWICE: Provoked(landed_twice),
     Situation.MARK_COPIED: Provoked(mark_copied),
     Situation.NEW_CARD_WITH_MARK: Provoked(new_card_with_mark, without_mark),
@@ -332,6 +357,8 @@ OFFERED: dict[Situation, list[str]] = {
     Situation.NEW_CARD_CURRENCY: ["ignore", "retry"],
     Situation.OVER_LIMIT: ["retry", "value --amount AMOUNT", "ignore"],
     Situation.MISSING: ["link --card NUMBER", "retry", "ignore"],
+    Situation.UNREADABLE: ["retry", "ignore"],
+    Situation.NEW_CARD_UNREADABLE: ["retry", "ignore"],
     Situation.LANDED_TWICE: ["acknowledge"],
     Situation.MARK_COPIED: ["ignore", "retry"],
     Situation.NEW_CARD_WITH_MARK: ["retry", "ignore"],

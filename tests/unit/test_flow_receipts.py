@@ -60,7 +60,7 @@ class Till:
         self.window = timedelta(seconds=settings.receipts_late_seconds)
         self.every = timedelta(seconds=settings.receipts_late_every_seconds)
         method = SimpleNamespace(number_key="number", settlement_code="GIFT")
-        discovery = SimpleNamespace(method=lambda: method)
+        discovery = SimpleNamespace(method=lambda: method, currency=lambda: "NOK")
         self.feed = ReceiptFeed(self.flow, settings, discovery, lambda: self.flow.now)  # type: ignore[arg-type]
         self.cursor: str | None = None
 
