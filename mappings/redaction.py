@@ -58,6 +58,8 @@ _PARTS: Final = re.compile(
     | (?P<date> (?<![\w.-]) [0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} (?![.-]?\d) )
     | (?P<number> (?<![A-Za-z0-9]) \d(?:{_GAP}?\d){{7,}} (?![A-Za-z0-9]) )
     | (?P<code> (?<![A-Za-z0-9])
+        # A word of four letters before a number is none of it, or the number's last digits would stay.
+        (?! (?:[A-Za-z]{{4}}[ ._-])+ (?:[0-9]{{4}}[ ._-]){{2,15}} [0-9]{{1,3}} (?![A-Za-z0-9]) )
         (?: [A-Za-z0-9]{{4}}(?:[ ._-][A-Za-z0-9]{{4}}){{2,15}} | [A-Za-z0-9]{{12,}} ) (?![A-Za-z0-9]) )
     | (?P<digits> \d(?:{_GAP}?\d){{7,}} )
     """

@@ -47,6 +47,8 @@ def seen_digits(text: str) -> list[str]:
 
 
 @settings(deadline=None)
+@example(("0000 0000 0000 0", "0000000000000"), "the card ", "")
+@example(("0000 0000 0000 0", "0000000000000"), "the gift card ", " is used")
 @given(printed_numbers(), PROSE, AFTER)
 def test_of_a_number_in_any_digits_and_groups_no_more_than_four_are_seen(
     number: tuple[str, str], before: str, after: str
