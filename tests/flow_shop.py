@@ -29,7 +29,7 @@ class FlowShop(Shop):
         clock: Clock,
         *,
         bridge: Bridge | None = None,
-        url: str = "http://flow.invalid",
+        url: str = "https://flow.invalid",
         brands: Brands | None = None,
         **settings: Any,
     ) -> None:
@@ -57,7 +57,7 @@ class FlowShop(Shop):
             monotonic=lambda: clock().timestamp(),
         )
         if bridge is not None:
-            self._flow._client._http._session.mount("http://", bridge)
+            self._flow._client._http._session.mount("https://", bridge)
         # What is discovered once is no step of a movement.
         self._flow.identify()
         can = self._flow.capabilities

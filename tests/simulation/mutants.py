@@ -33,6 +33,7 @@ from sync.model import (
     NewIntent,
     Observations,
     Presence,
+    Traces,
 )
 from sync.reconcile import card as reconcile
 from sync.reconcile import execute
@@ -123,11 +124,12 @@ def _equal_is_in_step(
     rules: LinkRules,
     today: date,
     marked: Mapping[str, KnownMarker] | None = None,
+    traces: Traces | None = None,
     real: Callable[..., Decision] = protocol.observe,
 ) -> Decision:
     values = {o.balance_minor if isinstance(o, Seen) else None for o in observations.values()}
     if len(observations) < len(card.presences) or len(values) > 1 or None in values:
-        return real(card, observations, rules, today, marked)
+        return real(card, observations, rules, today, marked, traces)
     draft = Draft(card)
     value = values.pop() or 0
     for side in observations:
