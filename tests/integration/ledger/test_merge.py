@@ -134,7 +134,8 @@ def test_given_a_merge_then_people_see_where_each_card_went(shop: Shop) -> None:
     for card_id in (KEPT, ENDED):
         card = next(views.list_cards(shop.engine, card_id=card_id))
         console.print(
-            presences_table(card), movements_table(views.list_movements(shop.engine, card_id), "NOK")
+            presences_table(card),
+            movements_table(views.list_movements(shop.engine, card_id), "NOK", shop.link.timezone),
         )
 
     shown = console.file.getvalue()  # type: ignore[attr-defined]
