@@ -16,8 +16,8 @@ STOPPED_AT_ONCE: Final = 130
 LEFT_UNFINISHED: Final = 2
 #: From the first signal to the end of the process, whatever hangs. Under the ten seconds after which service
 #: managers kill, less what it takes to end a process on a busy machine.
-STOP_SECONDS: Final = 8.0
-_LAST_WORDS_SECONDS: Final = 0.5
+STOP_SECONDS: Final = 6.5
+_LAST_WORDS_SECONDS: Final = 0.3
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 

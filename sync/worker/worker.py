@@ -55,7 +55,7 @@ log = structlog.get_logger(__name__)
 
 ARRIVALS_BATCH = 200
 #: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
-DRAIN_SECONDS = 5.0
+DRAIN_SECONDS = 4.0
 #: How often one pass looks whether a list is ready.
 LIST_LOOK_SECONDS = 1.0
 
