@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli.build import open_ledger, open_sides
+from cli.build import open_sides
 from cli.checkup import ledger_if_any, stranger_to
 from cli.errors import OperatorError, explain
 from cli.options import ConfigOption, JsonOption
@@ -96,8 +96,18 @@ def _attempt(what: str, action: Callable[[], str]) -> Check:
 
 
 def _ledger_words(settings: Settings) -> str:
-    with open_ledger(settings):
-        return parse_url(settings.database).render_as_string(hide_password=True)
+    where = parse_url(settings.database).render_as_string(hide_password=True)
+    with ledger_if_any(settings) as ledger:
+        if ledger is not None:
+            return where
+    path = Path(parse_url(settings.database).database or "")
+    # An empty ledger that a look has left behind would hide that the real one is elsewhere.
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OperatorError(
+            f"the folder {path.parent} cannot be written, and the ledger is to be made there",
+            "Change its owner or mode, or change `database`.",
+        )
+    return f"{where} is not there yet; the first `giftsync sync` makes it"
 
 
 def _side_words(settings: Settings, name: str, side: Side, identities: list[Identity]) -> str:

@@ -107,6 +107,31 @@ def test_the_line_piped_into_config_makes_settings_that_work(ready: dict[str, An
         assert token not in checked.stdout + checked.stderr
 
 
+def test_a_check_makes_no_ledger_and_says_where_none_can_be_made(
+    ready: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "giftsync.toml"
+    made = giftsync("sandbox", "config", given=json.dumps(ready)).stdout
+    path.write_text(made, encoding="utf-8")
+
+    checked = giftsync("config", "check", "--json", "--config", str(path))
+
+    (ledger,) = [one for one in json.loads(checked.stdout)["checks"] if one["what"] == "ledger"]
+    assert ledger["passed"] is True
+    assert "is not there yet" in ledger["words"]
+    assert [found.name for found in tmp_path.iterdir()] == ["giftsync.toml"]
+
+    elsewhere = f'database = "sqlite:///{tmp_path / "nowhere" / "giftsync.db"}"\n'
+    path.write_text(elsewhere + "\n".join(x for x in made.splitlines() if not x.startswith("database")))
+
+    checked = giftsync("config", "check", "--json", "--config", str(path))
+
+    assert checked.returncode == 3
+    (ledger,) = [one for one in json.loads(checked.stdout)["checks"] if one["what"] == "ledger"]
+    assert ledger["passed"] is False
+    assert "nowhere does not exist; create it or change `database`" in ledger["words"]
+
+
 def test_a_store_that_does_not_exist_fails_the_check(ready: dict[str, Any], tmp_path: Path) -> None:
     made = giftsync("sandbox", "config", given=json.dumps(ready))
     path = tmp_path / "giftsync.toml"
