@@ -244,8 +244,9 @@ class LinkSection(Section):
     `write_off`: it is settled by this setting, and nobody has to act."""
 
     quiet_seconds: Annotated[float, Field(ge=0, le=3600), _form("seconds, from 0 to 3600")] = 60.0
-    """How long to wait after a lost answer before asking the side whether the request landed. Must be longer
-    than a side can hold a request and still carry it out."""
+    """How long after a lost answer a request that is not found on the side may still land. It is looked for
+    at once and often; only when this is over is it sent again. Must be longer than a side can hold a request
+    and still carry it out."""
 
     directions: Directions = Field(default_factory=Directions)
     brakes: Brakes = Field(default_factory=Brakes)

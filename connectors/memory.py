@@ -75,6 +75,8 @@ class MemoryCard:
     #: With a contact: when the card was sold.
     sold_at: datetime | None = None
     entries: list[Entry] = field(default_factory=list)
+    #: Markers of what it took, on a side that applies each at most once.
+    applied: set[str] = field(default_factory=set)
 
 
 CAPABILITIES = Capabilities(
@@ -334,11 +336,19 @@ class MemorySide:
         card = self._card(effect.card)
         if card is None:
             raise Refused("no such card", Refusal.NOT_FOUND)
+        if self._has_applied(effect):
+            return card
         if card.status is CardStatus.CLOSED and effect.status is not CardStatus.CLOSED:
             raise Refused("the card is closed", Refusal.NOT_ACTIVE)
         _CHANGES[effect.kind](self, card, effect)
+        if self.capabilities.applies_marker_once:
+            card.applied.add(effect.marker)
         self.writes.append(effect)
         return card
+
+    def _has_applied(self, effect: Effect) -> bool:
+        card = self._card(effect.card)
+        return card is not None and effect.marker in card.applied
 
     def _create(self, effect: Effect) -> MemoryCard:
         serial = effect.card.serial

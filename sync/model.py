@@ -6,7 +6,7 @@ All amounts are integer minor units of the card's currency. Nothing here does I/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 
@@ -144,12 +144,19 @@ class Intent:
     doubted: bool = False
     #: How many times it is known to have taken effect on the side.
     landings: int = 0
-    #: Not to be sent, or not to be read back, before this moment.
+    #: Not to be sent, or not to be taken for absent, before this moment.
     not_before: datetime | None = None
+    #: When what is in doubt is looked for next; None: at `not_before`.
+    look_at: datetime | None = None
     #: A refusal that waits for the read-back of an earlier doubted attempt.
     refusal: Refusal | None = None
     #: How many read-backs could not tell.
     unclear_reads: int = 0
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When something can be done for it next; None: at any time."""
+        return self.not_before if self.look_at is None else self.look_at
 
 
 @dataclass(frozen=True)
@@ -222,6 +229,15 @@ class Card:
 
     def presence(self, side: str) -> Presence:
         return next(p for p in self.presences if p.side == side)
+
+    def with_intent(self, intent: Intent) -> Card:
+        """The card with one of its open intents as it is now."""
+
+        def changed(p: Presence) -> Presence:
+            now = tuple(intent if i.marker == intent.marker else i for i in p.open_intents)
+            return replace(p, open_intents=now)
+
+        return replace(self, presences=tuple(changed(p) for p in self.presences))
 
     @property
     def open_intents(self) -> tuple[Intent, ...]:
@@ -325,6 +341,7 @@ class IntentChange:
     doubted: bool | None = None
     landings: int | None = None
     not_before: datetime | None = None
+    look_at: datetime | None = None
     refusal: Refusal | None = None
     unclear_reads: int | None = None
 

@@ -319,6 +319,9 @@ class Capabilities:
     serial_length_min: int
     serial_length_max: int
     serial_digits_only: bool
+    #: However often an effect is asked for under one marker, it takes effect at most once: what is in doubt
+    #: is simply asked again.
+    applies_marker_once: bool = False
     #: A suspension takes the place of the expiry date, so a suspended card shows none and takes none.
     suspends_by_date: bool = False
 

@@ -61,8 +61,10 @@ logger = logging.getLogger(__name__)
 ORDER_UID: Final = "order_uid"
 #: When the item was sent last.
 ITEM: Final = "item"
-#: That the settlement was sent.
+#: That the settlement was sent, and when.
 SETTLEMENT: Final = "settlement"
+#: The card's balance (x100) right before that.
+BEFORE: Final = "before_x100"
 #: That the settled order left the balance as it was.
 BALANCE: Final = "balance"
 
@@ -70,6 +72,8 @@ CONFIRM_ATTEMPTS_MAX: Final = 5
 CONFIRM_PAUSE_SECONDS: Final = 0.2
 #: A settlement that stays unfinished for longer than this is a person's business.
 PENDING_MAX: Final = timedelta(minutes=10)
+#: How long a card's balance may stay behind its settled order.
+BALANCE_FOLLOWS_WITHIN: Final = timedelta(seconds=10)
 #: Orders that one attempt tries to make, when their number is taken.
 ORDERS_MAX: Final = 5
 
@@ -112,7 +116,7 @@ class MoneyEffects:
             settlement = self._drafts.settlement(draft, card)
             order_uid = order.uid if order is not None else self._open(draft, save)
             self._fill(draft, order_uid, order, save)
-        self._settle(draft, order_uid, settlement, save)
+        self._settle(draft, order_uid, settlement, card, save)
         after = self._moved(draft, card, save)
         return self._finish(draft, order_uid, after)
 
@@ -143,16 +147,25 @@ class MoneyEffects:
     def _found(self, effect: Effect, order: FlowOrder, landings: int) -> FindResult:
         if BALANCE in effect.progress:
             return CannotTell("Flow settled the order, but the card's balance did not move")
-        native_id = effect.card.native_id
-        if native_id is None and effect.card.serial is not None:
+        native_id, serial = effect.card.native_id, effect.card.serial
+        is_fresh = self._is_fresh(effect)
+        if serial is not None and (native_id is None or is_fresh):
             try:
-                card = self._client.card(effect.card.serial)
+                card = self._client.card(serial)
             except Rejected:
                 return CannotTell("Flow settled the order, but refuses to show the card")
-            native_id = None if card is None else card.native_id
+            if is_fresh and str(_balance_x100(card)) == effect.progress.get(BEFORE):
+                # Else what follows would take the old balance for a customer's movement.
+                raise InDoubt("Flow settled the order just now, but the card's balance has not moved yet")
+            native_id = native_id or (None if card is None else card.native_id)
         if native_id is None:
             return CannotTell("Flow settled the order, but shows no such card")
         return Found(landings, native_id, order.uid)
+
+    def _is_fresh(self, effect: Effect) -> bool:
+        """Whether the settlement was sent so lately that the balance may follow it still."""
+        sent_at = loose_instant(effect.progress.get(SETTLEMENT))
+        return sent_at is not None and self._clock() - sent_at < BALANCE_FOLLOWS_WITHIN
 
     # Before the money step.
 
@@ -241,9 +254,16 @@ class MoneyEffects:
 
     # The money step and what follows.
 
-    def _settle(self, draft: EffectPlan, order_uid: str, settlement: JsonObject, save: Save) -> None:
+    def _settle(
+        self,
+        draft: EffectPlan,
+        order_uid: str,
+        settlement: JsonObject,
+        before: FlowCard | None,
+        save: Save,
+    ) -> None:
         """Post the settlement, once, and return when Flow shows it as final."""
-        save({SETTLEMENT: "sent"})
+        save({SETTLEMENT: instant_text(self._clock()), BEFORE: str(_balance_x100(before))})
         refused = ""
         try:
             self._client.settle(order_uid, settlement)
@@ -314,7 +334,7 @@ class MoneyEffects:
         it did. Judged only right after the settlement, when hardly anybody else can have moved the same
         amount.
         """
-        before_x100 = before.balance_x100 if before is not None else 0
+        before_x100 = _balance_x100(before)
         for attempt in range(CONFIRM_ATTEMPTS_MAX):
             with after_money():
                 card = self._client.card(draft.serial)
@@ -393,3 +413,7 @@ class MoneyEffects:
 def _is_recent(at: datetime | None, now: datetime) -> bool:
     """Whether Flow's moment is less than PENDING_MAX from ours, on either side: its clock is not ours."""
     return at is not None and abs(now - at) < PENDING_MAX
+
+
+def _balance_x100(card: FlowCard | None) -> int:
+    return 0 if card is None else card.balance_x100

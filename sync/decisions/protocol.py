@@ -519,12 +519,46 @@ def not_sent(card: Card, intent: Intent, reason: str, not_before: datetime) -> D
 
 
 def doubt(
-    card: Card, intent: Intent, reason: str, not_before: datetime, refusal: Refusal | None = None
+    card: Card,
+    intent: Intent,
+    reason: str,
+    not_before: datetime,
+    refusal: Refusal | None = None,
+    *,
+    look_at: datetime | None = None,
 ) -> Decision:
-    """It may have happened. Nothing may be concluded before `not_before`, the end of the quiet period."""
+    """It may have happened. Absence may not be concluded before `not_before`, the end of the quiet period.
+
+    It is looked for at `look_at`, if that is sooner: to find it is conclusive at any moment.
+    """
     change = IntentChange(
-        intent.marker, IntentState.IN_DOUBT, reason, doubted=True, not_before=not_before, refusal=refusal
+        intent.marker,
+        IntentState.IN_DOUBT,
+        reason,
+        doubted=True,
+        not_before=not_before,
+        look_at=look_at,
+        refusal=refusal,
     )
+    return Decision(card, intent_changes=(change,))
+
+
+def look_again(card: Card, intent: Intent, reason: str, look_at: datetime) -> Decision:
+    """Nothing is known yet: the quiet period goes on, or the side could not be asked."""
+    change = IntentChange(
+        intent.marker,
+        IntentState.IN_DOUBT,
+        reason,
+        not_before=intent.not_before,
+        look_at=look_at,
+        refusal=intent.refusal,
+    )
+    return Decision(card, intent_changes=(change,))
+
+
+def ask_again(card: Card, intent: Intent, reason: str, not_before: datetime) -> Decision:
+    """It may have happened, on a side that applies a marker at most once: the same request settles it."""
+    change = IntentChange(intent.marker, IntentState.PLANNED, reason, doubted=True, not_before=not_before)
     return Decision(card, intent_changes=(change,))
 
 

@@ -309,7 +309,7 @@ class Importer:
 
 
 def _waits_until(card: Card, now: datetime) -> datetime | None:
-    moments = [intent.not_before or now for intent in card.open_intents]
+    moments = [intent.due_at or now for intent in card.open_intents]
     stale = any(p.stale for p in card.presences)
     return min(moments, default=now if stale else None)
 

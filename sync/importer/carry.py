@@ -16,6 +16,7 @@ from connectors.api.errors import NotSent, Refused, SideClosed, SideError, Throt
 from connectors.api.side import Applied, EffectKind, Side
 from sync.crashpoints import crashpoint
 from sync.decisions import protocol
+from sync.decisions.looks import first_look
 from sync.importer.progress import ImportProgress, StopSignal
 from sync.ledger.cards.batches import Batches, Held, Step
 from sync.ledger.cards.store import Lease
@@ -171,8 +172,11 @@ class CreateSender:
                     card, p.side, intent, outcome.reason, str(outcome), outcome.native_id
                 )
                 return Step(held, refused, True, self.link.clock())
-        until = self.link.clock() + timedelta(seconds=self.link.quiet_seconds)
-        return Step(held, protocol.doubt(card, intent, str(outcome), until), True, until)
+        now, quiet_seconds = self.link.clock(), self.link.quiet_seconds
+        until = now + timedelta(seconds=quiet_seconds)
+        look_at = first_look(intent.kind, now, quiet_seconds)
+        doubted = protocol.doubt(card, intent, str(outcome), until, look_at=look_at)
+        return Step(held, doubted, True, look_at)
 
     def _again(self, held: Held, intent: Intent, reason: str, seconds: float) -> Step:
         not_before = self.link.clock() + timedelta(seconds=seconds)

@@ -20,6 +20,7 @@ from connectors.api.side import (
 )
 from mappings.money import format_money
 from sync.decisions import causes, lost, notification, protocol
+from sync.decisions.looks import IDEMPOTENT
 from sync.ledger.cards import creates
 from sync.ledger.database.engine import reading
 from sync.ledger.database.generation import has_a_second
@@ -39,7 +40,6 @@ from sync.model import (
 )
 from sync.reconcile.brakes import BrakeTripped
 from sync.reconcile.execute import effect_of
-from sync.reconcile.recover import IDEMPOTENT
 from sync.reconcile.work import Work
 
 CAUSE = "ledger_behind"

@@ -208,9 +208,10 @@ def _due_at(card: Card, unread: bool, now: datetime) -> datetime | None:
     for head in (p.open_intents[0] for p in card.presences if p.open_intents):
         waits_for_person = head.state is IntentState.IN_DOUBT and head.unclear_reads >= UNCLEAR_READS_MAX
         # A credit that waits for a debit is woken with it.
-        waits_for_debit = head.amount_minor > 0 and debit_waits(card)
+        is_planned = head.state is IntentState.PLANNED
+        waits_for_debit = is_planned and head.amount_minor > 0 and debit_waits(card)
         if not waits_for_person and not waits_for_debit:
-            moments.append(head.not_before or now + timedelta(seconds=AGAIN_SECONDS))
+            moments.append(head.due_at or now + timedelta(seconds=AGAIN_SECONDS))
     # What cannot be believed is looked at again by sweeps and polls, and by whoever says retry.
     if unread or any(p.stale and p.hold is not Hold.UNREADABLE for p in card.presences):
         moments.append(now + timedelta(seconds=AGAIN_SECONDS))

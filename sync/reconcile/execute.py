@@ -7,10 +7,10 @@ which whoever takes the card next treats as in doubt.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import takewhile
 
-from connectors.api.errors import InDoubt, NotSent, Refused, SideClosed, Throttled
+from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, Throttled
 from connectors.api.side import (
     Applied,
     CardRef,
@@ -21,6 +21,7 @@ from connectors.api.side import (
 )
 from sync.crashpoints import crashpoint
 from sync.decisions import notification, protocol
+from sync.decisions.looks import FIRST_LOOK_SECONDS, first_look
 from sync.model import Card, Decision, Intent, IntentState, InvariantBroken, Presence
 from sync.reconcile.work import Work
 
@@ -115,12 +116,14 @@ def execute(card: Card, p: Presence, intent: Intent, work: Work) -> Card:
         crashpoint("execute.called")
         if intent.kind is EffectKind.NOTIFY:
             return work.commit(card, notification.in_doubt(card, p.side, intent, str(error)))
-        until = work.clock() + timedelta(seconds=work.quiet_seconds)
-        return work.commit(card, protocol.doubt(card, intent, str(error), until))
+        if side.capabilities.applies_marker_once:
+            return work.commit(card, protocol.ask_again(card, intent, str(error), _asked_at(intent, work)))
+        return _in_doubt(card, intent, work, str(error))
     crashpoint("execute.called")
     if intent.kind is EffectKind.NOTIFY:
         return work.commit(card, notification.record_notified(card, p.side, intent, applied.reference or ""))
-    landings = _landings(card, p, intent, side) if intent.doubted else 1
+    repeated = intent.doubted and not side.capabilities.applies_marker_once
+    landings = _landings(card, p, intent, side) if repeated else 1
     return work.commit(card, _landed(card, p, intent, applied, landings))
 
 
@@ -129,13 +132,25 @@ def _again(card: Card, intent: Intent, work: Work, reason: str, wait_seconds: fl
     return work.commit(card, protocol.not_sent(card, intent, reason, not_before))
 
 
+def _in_doubt(card: Card, intent: Intent, work: Work, reason: str, refusal: Refusal | None = None) -> Card:
+    now = work.clock()
+    until = now + timedelta(seconds=work.quiet_seconds)
+    look_at = first_look(intent.kind, now, work.quiet_seconds)
+    return work.commit(card, protocol.doubt(card, intent, reason, until, refusal, look_at=look_at))
+
+
+def _asked_at(intent: Intent, work: Work) -> datetime:
+    """When a side that applies a marker once is asked again: at once at first, then like one out of reach."""
+    seconds = NOT_SENT_WAIT_SECONDS if intent.doubted else FIRST_LOOK_SECONDS
+    return work.clock() + timedelta(seconds=seconds)
+
+
 def _refused(card: Card, p: Presence, intent: Intent, work: Work, error: Refused) -> Card:
     if intent.kind is EffectKind.NOTIFY:
         return work.commit(card, notification.not_told(card, p.side, intent, str(error)))
     if intent.doubted:
         # The refusal may be the work of our own earlier attempt: only its marker can tell.
-        until = work.clock() + timedelta(seconds=work.quiet_seconds)
-        return work.commit(card, protocol.doubt(card, intent, str(error), until, error.reason))
+        return _in_doubt(card, intent, work, str(error), error.reason)
     return work.commit(card, protocol.refuse(card, p.side, intent, error.reason, str(error), error.native_id))
 
 

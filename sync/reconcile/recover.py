@@ -1,59 +1,85 @@
-"""Resolve what is in doubt by reading back, never by sending again (design.md, step 5)."""
+"""Resolve what is in doubt by reading back, never by sending again (design.md, step 5).
+
+To find the marker is conclusive at any moment; that it is not there says something only after the quiet
+period.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
 from connectors.api.side import CannotTell, EffectKind, Found, NotFound
 from sync.crashpoints import crashpoint
 from sync.decisions import notification, protocol
+from sync.decisions.looks import IDEMPOTENT, next_look
 from sync.model import Card, Intent, IntentState, Presence
-from sync.reconcile.execute import effect_of
+from sync.reconcile.execute import CLOSED_WAIT_SECONDS, effect_of
 from sync.reconcile.work import Work
 
-#: Writing a status or an expiry again does no harm, so they need no read-back.
-IDEMPOTENT = frozenset({EffectKind.SET_STATUS, EffectKind.SET_EXPIRY})
+_STOPPED = "the worker stopped during the call"
 
 
 def recover(card: Card, work: Work) -> Card:
-    """Resolve every intent whose quiet period is over; start one for what a dead worker left `sent`."""
-    for side, intent in [(p.side, i) for p in card.presences for i in p.open_intents]:
+    """Look for every intent in doubt whose look is due; what a dead worker left `sent` is in doubt."""
+    for side, marker in [(p.side, i.marker) for p in card.presences for i in p.open_intents]:
+        intent = _open_intent(card, side, marker)
         if intent.kind is EffectKind.NOTIFY and intent.state is not IntentState.PLANNED:
-            words = "the worker stopped during the call"
-            card = work.commit(card, notification.in_doubt(card, side, intent, words))
-        elif intent.state is IntentState.SENT:
-            card = _doubt_what_was_sent(card, intent, work)
-        elif intent.state is IntentState.IN_DOUBT and _is_over(intent, work):
+            card = work.commit(card, notification.in_doubt(card, side, intent, _STOPPED))
+            continue
+        if intent.state is IntentState.SENT:
+            card = _doubt_what_was_sent(card, side, intent, work)
+            intent = _open_intent(card, side, marker)
+        if intent.state is IntentState.IN_DOUBT and _is_due(intent, work):
             card = _read_back(card, card.presence(side), intent, work)
     return card
 
 
-def _is_over(intent: Intent, work: Work) -> bool:
+def _open_intent(card: Card, side: str, marker: str) -> Intent:
+    return next(i for i in card.presence(side).open_intents if i.marker == marker)
+
+
+def _is_due(intent: Intent, work: Work) -> bool:
+    return intent.due_at is None or intent.due_at <= work.clock()
+
+
+def _quiet_is_over(intent: Intent, work: Work) -> bool:
+    """Whether no request for the intent can land any more."""
     return intent.not_before is None or intent.not_before <= work.clock()
 
 
-def _doubt_what_was_sent(card: Card, intent: Intent, work: Work) -> Card:
-    until = work.clock() + timedelta(seconds=work.quiet_seconds)
-    return work.commit(card, protocol.doubt(card, intent, "the worker stopped during the call", until))
+def _doubt_what_was_sent(card: Card, side: str, intent: Intent, work: Work) -> Card:
+    """The call has ended with the lease at the latest; the side may hold the request from now on."""
+    now = work.clock()
+    if work.side(side).capabilities.applies_marker_once:
+        return work.commit(card, protocol.ask_again(card, intent, _STOPPED, now))
+    until = now + timedelta(seconds=work.quiet_seconds)
+    look_at = until if intent.kind in IDEMPOTENT else now
+    return work.commit(card, protocol.doubt(card, intent, _STOPPED, until, look_at=look_at))
 
 
 def _read_back(card: Card, p: Presence, intent: Intent, work: Work) -> Card:
+    # As it is before the look: what lands during it may be missed.
+    quiet_is_over = _quiet_is_over(intent, work)
     if intent.kind in IDEMPOTENT:
-        return work.commit(card, protocol.absent(card, p.side, intent))
+        return work.commit(card, protocol.absent(card, p.side, intent)) if quiet_is_over else card
+    if work.side(p.side).capabilities.applies_marker_once and intent.refusal is None:
+        return work.commit(card, protocol.ask_again(card, intent, "asked again", work.clock()))
     crashpoint("recover.before")
     try:
         found = work.side(p.side).find(effect_of(card, p, intent))
+    except Throttled as error:
+        return _not_asked(card, intent, work, str(error), error.wait_seconds)
     except InDoubt as error:
-        if error.answered:
+        if error.answered and quiet_is_over:
             until = work.clock() + timedelta(seconds=work.quiet_seconds)
             return work.commit(card, protocol.unclear(card, p.side, intent, str(error), until))
-        return _later(card, p, intent, work, str(error))
-    except (NotSent, Throttled) as error:
-        return _later(card, p, intent, work, str(error))
+        return _not_asked(card, intent, work, str(error))
+    except NotSent as error:
+        return _not_asked(card, intent, work, str(error))
     except SideClosed as error:
         work.report_closed(p.side, error)
-        return _later(card, p, intent, work, str(error))
+        return _not_asked(card, intent, work, str(error), CLOSED_WAIT_SECONDS)
     crashpoint("recover.found")
     match found:
         case Found():
@@ -61,6 +87,8 @@ def _read_back(card: Card, p: Presence, intent: Intent, work: Work) -> Card:
                 card, p.side, intent, found.landings, found.native_id, found.reference or ""
             )
             return work.commit(card, landed)
+        case NotFound() | CannotTell() if not quiet_is_over:
+            return work.save_look(card, intent, _next_look(intent, work))
         case NotFound():
             return work.commit(card, protocol.absent(card, p.side, intent))
         case CannotTell():
@@ -68,7 +96,12 @@ def _read_back(card: Card, p: Presence, intent: Intent, work: Work) -> Card:
             return work.commit(card, protocol.unclear(card, p.side, intent, found.reason, until))
 
 
-def _later(card: Card, p: Presence, intent: Intent, work: Work, reason: str) -> Card:
-    """The side could not be asked, which says nothing about the intent."""
-    until = work.clock() + timedelta(seconds=work.quiet_seconds)
-    return work.commit(card, protocol.doubt(card, intent, reason, until, intent.refusal))
+def _not_asked(card: Card, intent: Intent, work: Work, reason: str, wait_seconds: float = 0.0) -> Card:
+    """That says nothing about the intent. A side that asks for patience is left alone until that is over."""
+    look_at = max(_next_look(intent, work), work.clock() + timedelta(seconds=wait_seconds))
+    return work.commit(card, protocol.look_again(card, intent, reason, look_at))
+
+
+def _next_look(intent: Intent, work: Work) -> datetime:
+    now = work.clock()
+    return next_look(now, intent.not_before or now, work.quiet_seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,7 @@ from connectors.api.side import Side
 from connectors.kit.http import CALL_SECONDS
 from sync.ledger.cards.store import Lease, Store
 from sync.ledger.incoming.polls import ReadRecord
-from sync.model import Card, Decision, InvariantBroken, LeaseLost, LinkRules
+from sync.model import Card, Decision, Intent, InvariantBroken, LeaseLost, LinkRules
 from sync.reconcile.brakes import Brake, check_not_empty
 from sync.worker_log import log_decision
 
@@ -87,6 +87,11 @@ class Work:
 
     def save_progress(self, marker: str, progress: Mapping[str, str]) -> None:
         self.link.store.save_progress(self.lease, marker, progress)
+
+    def save_look(self, card: Card, intent: Intent, look_at: datetime) -> Card:
+        """The card with the next look at what is in doubt."""
+        self.link.store.save_look(self.lease, intent.marker, look_at)
+        return card.with_intent(replace(intent, look_at=look_at))
 
     def keep_lease(self) -> None:
         """Renew the lease when less than half of it, or than one call, is left. Raises LeaseLost when it is

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from connectors.memory import MemoryFault
 from tests.simulation.explore import Report, explore
 from tests.simulation.world import Event, Setup
 
@@ -30,6 +31,9 @@ LOADS_3 = _events(("pos", 5), ("web", -8), ("app", -8))
 #: A load that can hide a debit that lands twice.
 CANCELLING = _events(("pos", -3), ("web", 3))
 
+_ONCE = {"applies_marker_once": True}
+#: What a look may meet before its request, at it, or never.
+_HELD_UP = (MemoryFault.LATE, MemoryFault.DROPPED, MemoryFault.ANSWER_LOST)
 _CREATION = {"in_step": False}
 _BOOK = {"lists_entries": True, "lands_beyond_quiet": True}
 
@@ -52,6 +56,15 @@ BOUNDED: Mapping[str, Setup] = {
     "reads fail too, one spends, two faults": Setup(TWO, SPENDING[:1], 2, read_faults=True),
     "pauses, two spend, one fault": Setup(TWO, SPENDING[:2], 1, pauses=True),
     "looks in batches, two spend, one fault": Setup(TWO, SPENDING[:2], 1, prefetches=True),
+    "held up on the way, two spend, two faults, four runs": Setup(
+        TWO, SPENDING[:2], 2, runs=4, faults=_HELD_UP, crashes=False, overtaking=False
+    ),
+    "held up on the way, paused, one spends, two faults": Setup(
+        TWO, SPENDING[:1], 2, faults=_HELD_UP, crashes=False, overtaking=False, pauses=True
+    ),
+    "markers apply once, one spends, two faults": Setup(TWO, SPENDING[:1], 2, **_ONCE),
+    "markers apply once, two overdraw, one fault": Setup(TWO, OVERDRAFTS[:2], 1, **_ONCE),
+    "markers apply once, creation, two spend, one fault": Setup(TWO, SPENDING[:2], 1, **_ONCE, **_CREATION),
     "woken by hints, two spend, one fault": Setup(TWO, SPENDING[:2], 1, hinted=True),
     "woken by hints, two overdraw, one fault": Setup(TWO, OVERDRAFTS[:2], 1, hinted=True),
 }
@@ -83,6 +96,11 @@ FULL: Mapping[str, Setup] = {
     "reads fail too, two spend, two faults": Setup(TWO, SPENDING[:2], 2, read_faults=True),
     "pauses, two spend, two faults": Setup(TWO, SPENDING[:2], 2, pauses=True),
     "looks in batches, two spend, two faults": Setup(TWO, SPENDING[:2], 2, prefetches=True),
+    "held up on the way, three spend, two faults, five runs": Setup(
+        TWO, SPENDING, 2, runs=5, faults=_HELD_UP, crashes=False, overtaking=False
+    ),
+    "markers apply once, two spend, two faults": Setup(TWO, SPENDING[:2], 2, **_ONCE),
+    "markers apply once, two overdraw, two faults": Setup(TWO, OVERDRAFTS[:2], 2, **_ONCE),
     "woken by hints, two spend, two faults": Setup(TWO, SPENDING[:2], 2, hinted=True),
     "woken by hints, three sides, load and spend, one fault": Setup(THREE, LOADS_3[:2], 1, hinted=True),
     "woken by hints, creation, two spend, one fault": Setup(TWO, SPENDING[:2], 1, hinted=True, **_CREATION),

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from unittest.mock import patch
 
 from sqlalchemy import bindparam, update
 
-from connectors.api.errors import Refusal
+from connectors.api.errors import Refusal, Refused
 from connectors.api.side import Applied, Seen
-from connectors.memory import MemoryFault
+from connectors.memory import MemoryFault, MemorySide
 from sync.decisions import protocol
 from sync.decisions.draft import Draft
 from sync.ledger.cards import statements
@@ -36,7 +36,7 @@ from sync.model import (
     Traces,
 )
 from sync.reconcile import card as reconcile
-from sync.reconcile import execute
+from sync.reconcile import execute, recover
 from sync.reconcile.work import Work
 from tests.simulation.explore import CounterExample, explore
 from tests.simulation.world import Event, Setup, World
@@ -72,6 +72,16 @@ BOOK_LADDER = (
         overtaking=False,
         **_BOOK,
     ),
+)
+#: For what happens while the worker stands still.
+PAUSE_LADDER = (
+    Setup(TWO, (SPEND,), 2, faults=(MemoryFault.LATE,), crashes=False, overtaking=False, pauses=True),
+)
+#: Sides that apply a marker at most once.
+ONCE_LADDER = (
+    Setup(TWO, (SPEND,), 1, applies_marker_once=True),
+    Setup(TWO, (SPEND, SPEND_TOO), 1, applies_marker_once=True),
+    Setup(TWO, (SPEND,), 2, applies_marker_once=True),
 )
 #: For mistakes that one event or no fault cannot show.
 SHORT_LADDER = (Setup(TWO, (SPEND, SPEND_TOO), 1, crashes=False, overtaking=False),)
@@ -154,7 +164,7 @@ def _landed_by_rereading(
 
 
 def _blind_retry(
-    card: Card, intent: Intent, reason: str, not_before: object, refusal: object = None
+    card: Card, intent: Intent, reason: str, not_before: object, refusal: object = None, *, look_at: object
 ) -> Decision:
     return protocol.not_sent(card, intent, reason, not_before)  # type: ignore[arg-type]
 
@@ -173,6 +183,33 @@ def _planned_again_at_once(
     p = draft.presence(side)
     draft.put(replace(p, stale=False, shadow_minor=p.shadow_minor + intent.amount_minor))
     return replace(decision, card=draft.card, intents=(NewIntent(side, intent.kind, intent.amount_minor),))
+
+
+class _QuietAfterTheLook:
+    """Asked for its truth only when the look is over."""
+
+    def __init__(self, intent: Intent, work: Work) -> None:
+        self._intent, self._work = intent, work
+
+    def __bool__(self) -> bool:
+        return self._intent.not_before is None or self._intent.not_before <= self._work.clock()
+
+
+def _doubt_until_the_look(
+    card: Card,
+    intent: Intent,
+    reason: str,
+    not_before: datetime,
+    refusal: Refusal | None = None,
+    *,
+    look_at: datetime | None = None,
+    real: Callable[..., Decision] = protocol.doubt,
+) -> Decision:
+    return real(card, intent, reason, look_at or not_before, refusal)
+
+
+def _refused_at_once(card: Card, p: Presence, intent: Intent, work: Work, error: Refused) -> Card:
+    return work.commit(card, protocol.refuse(card, p.side, intent, error.reason, str(error), error.native_id))
 
 
 _UPDATE_WITHOUT_FENCING = (
@@ -226,6 +263,34 @@ MUTANTS = (
         "no quiet period",
         "A request without an answer is looked for at once; if it is not there, it is sent again.",
         lambda: [patch.object(Work, "quiet_seconds", 0.0)],
+    ),
+    Mutant(
+        "absent at the first look",
+        "What is not there at a look is not there.",
+        lambda: [patch.object(recover, "_quiet_is_over", lambda intent, work: True)],
+    ),
+    Mutant(
+        "the moment after the look",
+        "A look that ends after the quiet period shows what is there after it.",
+        lambda: [patch.object(recover, "_quiet_is_over", _QuietAfterTheLook)],
+        PAUSE_LADDER,
+    ),
+    Mutant(
+        "the last look is remembered as the end of the quiet period",
+        "Once it was looked for and not found, the next look settles it.",
+        lambda: [patch.object(protocol, "doubt", _doubt_until_the_look)],
+    ),
+    Mutant(
+        "a refusal of what is asked again is final",
+        "A side that applies a marker once has said no.",
+        lambda: [patch.object(execute, "_refused", _refused_at_once)],
+        ONCE_LADDER,
+    ),
+    Mutant(
+        "every side is asked again",
+        "What is in doubt is asked for again, whatever the side makes of the marker.",
+        lambda: [patch.object(MemorySide, "_has_applied", lambda self, effect: False)],
+        ONCE_LADDER,
     ),
     Mutant(
         "no fencing",

@@ -126,6 +126,8 @@ class Setup:
     in_step: bool = True
     #: Whether sides list entries with markers: the second book.
     lists_entries: bool = False
+    #: Whether sides apply a marker at most once, so that what is in doubt is asked for again.
+    applies_marker_once: bool = False
     #: Late requests land after the quiet period too.
     lands_beyond_quiet: bool = False
     #: What a write may meet.
@@ -178,7 +180,9 @@ class World:
         self.choices = choices or Choices()
         self.engine = watched_engine()
         self.sqlite = connection_of(self.engine)
-        capabilities = replace(CAPABILITIES, lists_entries=setup.lists_entries)
+        capabilities = replace(
+            CAPABILITIES, lists_entries=setup.lists_entries, applies_marker_once=setup.applies_marker_once
+        )
         self.sides = {name: SimulatedSide(name, self, capabilities) for name in setup.sides}
         self.markers_made = 0
         #: Worlds at rest in which every guarantee was found to hold.
@@ -335,7 +339,7 @@ class World:
             raise InDoubt("no answer")
 
     def at_crashpoint(self, name: str) -> None:
-        if name in ("commit.after", "progress.after"):
+        if name in ("commit.after", "progress.after", "look.after"):
             self.durable_steps += 1
             self.steps += 1
             self.check_moment()
@@ -508,8 +512,15 @@ class World:
         return row
 
     def _due_at(self) -> datetime | None:
-        (due_at,) = self._one("SELECT coalesce(due_at, lease_until) FROM cards")
-        return None if due_at is None else _instant(due_at)
+        """When the ledger wants to be worked on, or the end of the quiet period that this is a look within.
+
+        When nothing happens any more, a look finds the same as the one at the end.
+        """
+        due_at, quiet_until = self._one(
+            "SELECT coalesce(due_at, lease_until), (SELECT max(not_before) FROM intents"
+            " WHERE state = 'in_doubt') FROM cards"
+        )
+        return None if due_at is None else _instant(max(str(due_at), str(quiet_until or "")))
 
     def card(self) -> Card:
         return self.store.load(CARD_ID)
@@ -625,14 +636,15 @@ class World:
         ).fetchall()
         known: dict[str, tuple[str, int, int]] = {}
         open_intents = []
-        for marker, state, landings, amount, not_before, *rest in self.sqlite.execute(
-            "SELECT marker, state, landings, amount_minor, not_before, side, kind, status, expires_on,"
-            " status_before, expires_before, progress, doubted, refusal, unclear_reads FROM intents"
-            " ORDER BY sequence"
+        for marker, state, landings, amount, not_before, look_at, *rest in self.sqlite.execute(
+            "SELECT marker, state, landings, amount_minor, not_before, look_at, side, kind, status,"
+            " expires_on, status_before, expires_before, progress, doubted, refusal, unclear_reads"
+            " FROM intents ORDER BY sequence"
         ):
             if state in ("planned", "sent", "in_doubt"):
                 known[marker] = (f"open {len(open_intents)}", landings, amount)
-                open_intents.append((state, landings, amount, self._until(not_before), *rest))
+                moments = (self._until(not_before), self._until(look_at))
+                open_intents.append((state, landings, amount, *moments, *rest))
             else:
                 known[marker] = ("closed", landings, amount)
         conflicts = self.sqlite.execute(
@@ -732,11 +744,17 @@ class SimulatedSide(MemorySide):
         self.restore(SideState((), ()))
 
     def save(self) -> SideState:
-        cards = tuple(replace(card, entries=list(card.entries)) for card in self.cards.values())
+        cards = tuple(
+            replace(card, entries=list(card.entries), applied=set(card.applied))
+            for card in self.cards.values()
+        )
         return SideState(cards, tuple(self.late))  # type: ignore[arg-type]
 
     def restore(self, state: SideState) -> None:
-        self.cards = {c.native_id: replace(c, entries=list(c.entries)) for c in state.cards}  # type: ignore[attr-defined,type-var]
+        self.cards = {
+            c.native_id: replace(c, entries=list(c.entries), applied=set(c.applied))  # type: ignore[attr-defined,type-var]
+            for c in state.cards
+        }
         self.late = list(state.late)
         self.writes = []
         self._journal = []

@@ -225,7 +225,7 @@ def test_the_steps_of_a_debit(stage: Stage) -> None:
         "save order_uid, way, item",
         "POST items",
         "GET orders",
-        "save settlement",
+        "save settlement, before_x100",
         "POST settlements",
         "GET orders",
         "GET giftcards",

@@ -115,6 +115,7 @@ class Appender:
                 "card": self._card_id,
                 "state": change.state.value,
                 "not_before": change.not_before,
+                "look_at": change.look_at,
                 "refusal": value_of(change.refusal),
                 "new_doubted": change.doubted,
                 "new_landings": change.landings,

@@ -55,6 +55,7 @@ def intent_of(row: RowMapping) -> Intent:
         doubted=row["doubted"],
         landings=row["landings"],
         not_before=row["not_before"],
+        look_at=row["look_at"],
         refusal=None if row["refusal"] is None else Refusal(row["refusal"]),
         unclear_reads=row["unclear_reads"],
     )
@@ -103,6 +104,7 @@ def changed_intent(intent: Intent, change: IntentChange) -> Intent:
         intent,
         state=change.state,
         not_before=change.not_before,
+        look_at=change.look_at,
         refusal=change.refusal,
         doubted=intent.doubted if change.doubted is None else change.doubted,
         landings=intent.landings if change.landings is None else change.landings,

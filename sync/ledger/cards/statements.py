@@ -78,6 +78,15 @@ SELECT_PROGRESS = (
 UPDATE_PROGRESS = (
     update(intents).where(intents.c.marker == bindparam("of_marker")).values(progress=bindparam("progress"))
 )
+SELECT_OF_LEASED = (
+    select(intents.c.marker)
+    .join(cards, cards.c.id == intents.c.card_id)
+    .where(LEASED, intents.c.marker == bindparam("of_marker"))
+    .with_for_update(of=cards)
+)
+UPDATE_LOOK = (
+    update(intents).where(intents.c.marker == bindparam("of_marker")).values(look_at=bindparam("look_at"))
+)
 SELECT_MARKED = select(intents.c.marker, intents.c.amount_minor, intents.c.landings, intents.c.card_id).where(
     intents.c.marker.in_(bindparam("markers", expanding=True))
 )
@@ -123,6 +132,7 @@ UPDATE_INTENT = (
     .values(
         state=bindparam("state"),
         not_before=bindparam("not_before"),
+        look_at=bindparam("look_at"),
         refusal=bindparam("refusal"),
         ended_at=bindparam("ended_at"),
         doubted=func.coalesce(bindparam("new_doubted", type_=Boolean), intents.c.doubted),

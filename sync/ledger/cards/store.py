@@ -296,6 +296,18 @@ class Store:
             connection.execute(statements.UPDATE_PROGRESS, {**of, "progress": {**row.progress, **progress}})
         crashpoint("progress.after")
 
+    def save_look(self, lease: Lease, marker: str, look_at: datetime) -> None:
+        """Remember when what is in doubt is looked for next: no step of the intent. Raises LeaseLost."""
+        with self.engine.begin() as connection:
+            of = {"of_marker": marker}
+            if (
+                connection.execute(statements.SELECT_OF_LEASED, {**_lease_params(lease), **of}).first()
+                is None
+            ):
+                raise LeaseLost
+            connection.execute(statements.UPDATE_LOOK, {**of, "look_at": look_at})
+        crashpoint("look.after")
+
     def create(
         self,
         decision: Decision,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -95,8 +96,22 @@ def test_given_any_fault_then_one_pass_waits_it_out(shop: Shop, fault: MemoryFau
     assert (report.unfinished, report.errors) == (0, [])
     assert shop.shown() == {FLOW: 7_000, SHOPIFY: 7_000}
     waited = (shop.clock() - started).total_seconds()
-    in_doubt = (MemoryFault.DROPPED, MemoryFault.ANSWER_LOST, MemoryFault.LATE)
-    assert waited >= shop.link.quiet_seconds if fault in in_doubt else waited < 30
+    absent = (MemoryFault.DROPPED, MemoryFault.LATE)
+    assert waited >= shop.link.quiet_seconds if fault in absent else waited < 30
+
+
+def test_given_an_answer_that_was_lost_then_the_marker_is_found_at_the_first_look(shop: Shop) -> None:
+    shop.sell(FLOW, 10_000)
+    shop.sync()
+    shop.move(FLOW, -3_000)
+    shop.fail(SHOPIFY, MemoryFault.ANSWER_LOST)
+    started = shop.clock()
+
+    shop.sync()
+
+    assert shop.row("intents", kind="debit")["state"] == "applied"
+    assert effects(shop.sides[SHOPIFY]).count(("debit", 3_000)) == 1
+    assert shop.clock() - started < timedelta(seconds=2)
 
 
 def test_given_a_worker_that_died_in_a_call_then_the_next_pass_waits_for_its_lease_and_finds_out(
