@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import ceil
 from typing import Final, NoReturn
 
 STOPPED_AT_ONCE: Final = 130
@@ -72,7 +73,8 @@ def _on_signal(
         threading.Thread(
             target=_end_in_time, args=(seconds, ended, note), name="stopping", daemon=True
         ).start()
-    _tell(note, "Stopping: finishing what is under way. Once more stops at once.")
+    limit = "" if seconds is None else f", {ceil(seconds)} s at most"
+    _tell(note, f"Stopping: finishing what is under way{limit}. Once more stops at once.")
 
 
 def _end_in_time(seconds: float, ended: threading.Event, note: Callable[[str], None]) -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import ceil
 from typing import TypeVar
 
 from sqlalchemy import insert, update
@@ -253,8 +254,9 @@ class Importer:
             due = self.imports.next_due(plan)
             if due is None or due > deadline:
                 return
-            self.progress.say("waiting for a quiet period")
-            self._pause(min(max((due - now).total_seconds(), 0.05), 1.0))
+            pause, left = (due - now).total_seconds(), (deadline - now).total_seconds()
+            self.progress.say(f"waiting {ceil(pause)} s for what only time tells, {ceil(left)} s at most")
+            self._pause(min(max(pause, 0.05), 1.0))
             if self.link.clock() > deadline:
                 return
 

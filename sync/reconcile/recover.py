@@ -24,19 +24,21 @@ def recover(card: Card, work: Work) -> Card:
     """Look for every intent in doubt whose look is due; what a dead worker left `sent` is in doubt."""
     for side, marker in [(p.side, i.marker) for p in card.presences for i in p.open_intents]:
         intent = _open_intent(card, side, marker)
+        if intent is None:
+            continue  # The outcome of an intent before it has ended it, too.
         if intent.kind is EffectKind.NOTIFY and intent.state is not IntentState.PLANNED:
             card = work.commit(card, notification.in_doubt(card, side, intent, _STOPPED))
             continue
         if intent.state is IntentState.SENT:
             card = _doubt_what_was_sent(card, side, intent, work)
             intent = _open_intent(card, side, marker)
-        if intent.state is IntentState.IN_DOUBT and _is_due(intent, work):
+        if intent is not None and intent.state is IntentState.IN_DOUBT and _is_due(intent, work):
             card = _read_back(card, card.presence(side), intent, work)
     return card
 
 
-def _open_intent(card: Card, side: str, marker: str) -> Intent:
-    return next(i for i in card.presence(side).open_intents if i.marker == marker)
+def _open_intent(card: Card, side: str, marker: str) -> Intent | None:
+    return next((i for i in card.presence(side).open_intents if i.marker == marker), None)
 
 
 def _is_due(intent: Intent, work: Work) -> bool:

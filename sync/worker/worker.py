@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import ceil
 
 import structlog
 from sqlalchemy import Engine, func, insert, select, update
@@ -405,7 +406,10 @@ class Worker:
                 self.match_all(report, run_id, progress, stop)
                 pause = (next_due - self.link.clock()).total_seconds()
                 if pause > 0:
-                    progress("waiting for a quiet period", report)
+                    left = (deadline - self.link.clock()).total_seconds()
+                    progress(
+                        f"waiting {ceil(pause)} s for what only time tells, {ceil(left)} s at most", report
+                    )
                     stop.wait(min(pause, 1.0))
         report.unfinished = self._count_due()
 

@@ -304,7 +304,7 @@ MUTANTS = (
     Mutant(
         "the promise is kept",
         "A refused debit is still owed, so the shadow keeps it.",
-        lambda: [patch.object(protocol, "_withdraw", protocol._without)],
+        lambda: [patch.object(protocol, "withdraw", protocol._without)],
     ),
     Mutant(
         "planned again while stale",

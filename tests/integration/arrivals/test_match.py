@@ -15,6 +15,8 @@ from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.arrivals.match import Matched
 from sync.model import FirstContact, SideRules
+from sync.support.explain import advise
+from sync.support.settle import case_of
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop, effects, hidden
 
 MakeShop = Callable[..., Shop]
@@ -317,7 +319,7 @@ def test_given_a_store_card_that_was_entered_online_by_hand_then_it_gets_no_seco
     conflict = online.row("conflicts")
     assert (conflict["kind"], conflict["amount_minor"]) == ("duplicate", 10_000)
     assert "may be a store card that was entered there by hand" in conflict["summary"]
-    assert "deactivate it there" in conflict["proposal"]
+    assert "deactivate it there" in advise(case_of(online.link, conflict, None)).deed
     assert online.sides[FLOW].cards == {}
 
     # A person says that it is a card of its own.

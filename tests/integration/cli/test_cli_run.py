@@ -81,7 +81,7 @@ def test_it_keeps_in_step_until_it_is_told_to_stop(config: Path, address: Addres
     log = (config.parent / "log").read_text()
     assert number not in log
     assert address.flow_token not in log
-    assert "Stopping: finishing what is under way." in log
+    assert "Stopping: finishing what is under way, " in log
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     actions = [line["action"] for line in lines]
     assert actions[0] == "run.started"

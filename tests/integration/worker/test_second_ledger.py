@@ -90,7 +90,7 @@ def test_given_two_workers_with_a_ledger_each_then_one_stops_and_the_one_that_go
 
     goes_on = next((one for one in (shop, other) if one not in stopped), shop)
     for conflict in goes_on.rows("conflicts"):
-        said = Resolution(Action.ACKNOWLEDGE, "a person", "the other is gone")
+        said = Resolution(Action.RESUME, "a person", "the other is gone")
         resolve(goes_on.link, conflict["id"], said)
     goes_on.sync()
 
@@ -120,7 +120,7 @@ def test_given_a_second_ledgers_debit_then_the_link_stops_before_anything_is_sen
     assert shop.card(card_id).balance_minor == 50_000
 
     (conflict,) = [c for c in shop.rows("conflicts") if c["kind"] == "second_ledger"]
-    resolve(shop.link, conflict["id"], Resolution(Action.ACKNOWLEDGE, "a person", "the copy is gone"))
+    resolve(shop.link, conflict["id"], Resolution(Action.RESUME, "a person", "the copy is gone"))
     shop.sync()
 
     assert shop.shown() == {FLOW: 49_000, SHOPIFY: 49_000}

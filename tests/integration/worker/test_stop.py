@@ -65,7 +65,10 @@ def run(body: str, *signals: signal.Signals) -> tuple[int, str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_given_a_signal_then_the_block_ends_by_itself(number: signal.Signals) -> None:
     code, err = run(WAITS, number)
-    assert (code, err) == (7, "Stopping: finishing what is under way. Once more stops at once.\n")
+    assert (code, err) == (
+        7,
+        "Stopping: finishing what is under way, 1 s at most. Once more stops at once.\n",
+    )
 
 
 def test_given_a_signal_to_another_thread_then_the_main_thread_hears_of_it() -> None:
