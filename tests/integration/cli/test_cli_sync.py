@@ -130,8 +130,8 @@ def test_the_ledger_is_readable_and_shows_no_serial(
     counted = answer_of(giftsync("status", "--json"))
 
     assert "123.00 NOK" in listed[1]
-    assert f"Card {card['id']}: 123.00 NOK, active" in shown[1]
-    assert "opening" in shown[1]
+    assert f"Card {card['id']}, ••••{number[-4:]}: 123.00 NOK, active" in shown[1]
+    assert "card made with 123.00 NOK" in " ".join(shown[1].split())
     assert "Cards in step" in status[1]
     assert "Oldest look at flow" in status[1]
     assert counted["looks"]["flow"]["sweep_seconds"] == 10 * counted["looks"]["flow"]["cards"] / 5
