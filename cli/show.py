@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, timedelta, tzinfo
 
 from rich.table import Table
@@ -12,7 +12,7 @@ from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import mask
 from sync.decisions.merge import MERGED
-from sync.ledger.views import CardRow, ConflictRow, IntentRow, MovementRow, PresenceRow, Status
+from sync.ledger.views import CardRow, MovementRow, PresenceRow, Status
 
 
 def exit_code_of(status: Status, *, failed: bool) -> ExitCode:
@@ -111,43 +111,6 @@ def _movement_words(m: MovementRow) -> str:
     return m.kind.replace("_", " ") + "".join(others)
 
 
-def intents_table(intents: Iterable[IntentRow], currency: str, zone: tzinfo) -> Table:
-    columns = ("When", "Side", "Effect", "Amount", "State", "Marker")
-    made = table(*columns, title="What giftsync did about it", right=["Amount"])
-    return rows(
-        made,
-        (
-            (
-                when(i.created_at, zone),
-                i.side,
-                i.kind.replace("_", " "),
-                signed(i.amount_minor, currency),
-                i.state.replace("_", " "),
-                i.marker,
-            )
-            for i in intents
-        ),
-    )
-
-
-def conflicts_table(conflicts: Iterable[ConflictRow], zone: tzinfo) -> Table:
-    made = table("Id", "Card", "Kind", "At stake", "Since", "What happened", right=["Id", "Card", "At stake"])
-    return rows(
-        made,
-        (
-            (
-                c.id,
-                c.card_id,
-                c.kind.replace("_", " ") + (" (closed)" if c.closed_at else ""),
-                format_money(c.amount_minor, c.currency) if c.amount_minor and c.currency else "",
-                when(c.opened_at, zone),
-                c.summary,
-            )
-            for c in conflicts
-        ),
-    )
-
-
 def age_words(age: timedelta) -> str:
     """`3 days old`: how long something has waited."""
     minutes = max(0, int(age.total_seconds() // 60))
@@ -159,22 +122,6 @@ def age_words(age: timedelta) -> str:
 
 def signed(minor: int, currency: str) -> str:
     return f"{'+' if minor > 0 else ''}{format_money(minor, currency)}" if minor else ""
-
-
-def evidence_lines(evidence: Mapping[str, object], currency: str | None) -> list[str]:
-    """A conflict's evidence for people: amounts in money, one fact on each line."""
-    return [
-        f"{name.removesuffix('_minor').replace('_', ' ').capitalize()}: {_fact(name, value, currency)}"
-        for name, value in evidence.items()
-    ]
-
-
-def _fact(name: str, value: object, currency: str | None) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_fact(name, one, currency)}" for key, one in value.items())
-    if isinstance(value, int) and name.endswith("_minor") and currency is not None:
-        return format_money(value, currency)
-    return str(value)
 
 
 def date_words(day: date | None) -> str:

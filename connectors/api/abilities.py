@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from connectors.api.bulk import Catalogue, Limited, Lister, MassCreator, PackCreator
 from connectors.api.doctor import Examinable
-from connectors.api.side import Listener, Subscriber, Tracer
+from connectors.api.side import Listener, Place, Subscriber, Tracer
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Abilities:
     mass_creator: MassCreator | None = None
     #: Can be examined and probed by the doctor.
     examinable: Examinable | None = None
+    #: Says where people find its cards.
+    place: Place | None = None
 
     def reading(self) -> Abilities:
         """Those that change nothing on the side and order nothing there: what a dry run may use."""

@@ -370,13 +370,6 @@ class Place:
     address: Callable[[str], str] = lambda native_id: ""
 
 
-class Signposted(Protocol):
-    """A side that says where people find its cards."""
-
-    @property
-    def place(self) -> Place: ...
-
-
 class Side(Protocol):
     """One system that holds gift cards.
 

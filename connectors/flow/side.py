@@ -53,6 +53,9 @@ from mappings.serials import Serial
 
 logger = logging.getLogger(__name__)
 
+#: A till shows a card by its number; Flow Admin is where its status and expiry are changed.
+_PLACE = Place("Flow", "Flow Admin")
+
 #: After so many doubtful reads in a row it is not the cards: the read as a whole has failed.
 DOUBTS_MAX = 3
 
@@ -99,7 +102,7 @@ class FlowSide:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(listener=self, tracer=self, examinable=self)
+        return Abilities(listener=self, tracer=self, examinable=self, place=_PLACE)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -219,11 +222,6 @@ class FlowSide:
             return DeliveryAnswer(self.hints_of_order(delivery.subject))
         except SideError as error:
             return error
-
-    @property
-    def place(self) -> Place:
-        """A till shows a card by its number; Flow Admin is where its status and expiry are changed."""
-        return Place("Flow", "Flow Admin")
 
     @property
     def known_as(self) -> str:

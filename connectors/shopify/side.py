@@ -137,15 +137,12 @@ class ShopifySide:
             pack_creator=self,
             mass_creator=self.bulk,
             examinable=self,
+            place=Place("Shopify", "Shopify Admin", lambda native_id: admin_address(self._shop, native_id)),
         )
 
     @property
     def capabilities(self) -> Capabilities:
         return _CAPABILITIES
-
-    @property
-    def place(self) -> Place:
-        return Place("Shopify", "Shopify Admin", lambda native_id: admin_address(self._shop, native_id))
 
     @property
     def feeds(self) -> Sequence[Feed]:

@@ -48,7 +48,7 @@ class Shown:
 
 def places_of(sides: Mapping[str, Side]) -> dict[str, Place]:
     """Where people find the cards of each side."""
-    return {name: getattr(side, "place", None) or Place(name, name) for name, side in sides.items()}
+    return {name: side.abilities.place or Place(name, name) for name, side in sides.items()}
 
 
 def list_cases(link: Link, *, include_closed: bool = False) -> Iterator[Listed]:

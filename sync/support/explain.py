@@ -188,10 +188,6 @@ def options_for(case: Case) -> tuple[Option, ...]:
     return tuple(GUIDES[case.situation].options(case))
 
 
-def guide_of(situation: Situation) -> Guide:
-    return GUIDES[situation]
-
-
 def _what(case: Case) -> str:
     """What happened; of balances that move on, what is shown now."""
     if case.situation is not Situation.FIRST_CONTACT or case.card is None:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Integer, and_, bindparam, case, func, insert, or_, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from sync.ledger.database.tables import (
     cards,
@@ -160,28 +173,24 @@ END_IGNORING = (
     )
     .values(resolution="ignored")
 )
+#: What a person's decision writes on its conflict.
+_RESOLUTION: dict[str, BindParameter[object]] = {
+    "closed_at": bindparam("closed_at"),
+    "resolution": bindparam("how"),
+    "resolved_by": bindparam("who"),
+    "resolved_why": bindparam("why"),
+    "decided": bindparam("decided"),
+}
 RESOLVE_CONFLICT = (
     update(conflicts)
     .where(conflicts.c.id == bindparam("conflict"), conflicts.c.closed_at.is_(None))
-    .values(
-        closed_at=bindparam("closed_at"),
-        resolution=bindparam("how"),
-        resolved_by=bindparam("who"),
-        resolved_why=bindparam("why"),
-        decided=bindparam("decided"),
-    )
+    .values(_RESOLUTION)
 )
 #: A decision that was not carried out gives way to another.
 REPLACE_RESOLUTION = (
     update(conflicts)
     .where(conflicts.c.id == bindparam("conflict"), conflicts.c.closed_at.is_not(None))
-    .values(
-        closed_at=bindparam("closed_at"),
-        resolution=bindparam("how"),
-        resolved_by=bindparam("who"),
-        resolved_why=bindparam("why"),
-        decided=bindparam("decided"),
-    )
+    .values(_RESOLUTION)
 )
 SEE_CONFLICT = (
     update(conflicts)

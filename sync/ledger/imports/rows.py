@@ -23,7 +23,6 @@ from sqlalchemy import (
     update,
 )
 
-from mappings.serials import Serial
 from sync.ledger.database.engine import LedgerUnavailable, reading
 from sync.ledger.database.tables import (
     cards,
@@ -361,9 +360,6 @@ class Imports:
             result = connection.execution_options(stream_results=True).execute(query)
             for row in result:
                 yield row.line, row.cell, row.reason
-
-    def open_serial(self, row: Row) -> Serial | None:
-        return None if row.serial_sealed is None else self.vault.open(row.serial_sealed)
 
     # --- applying -------------------------------------------------------------------------------------------
 
