@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-slow check format bench simulate docs node schema lock
+.PHONY: help setup setup-dev demo test test-slow check connector format bench simulate crashes mutants docs node schema lock
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,16 +26,20 @@ demo: setup  ## both sandboxes, traffic, the worker, and the proof (60 seconds)
 	$(BIN)/giftsync demo --duration 60
 
 test: check  ## every check and test that CI runs
-	$(BIN)/pytest -n 2 -m "not slow"
+	scripts/chromium
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: setup-dev  ## the long tests as well
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: setup-dev  ## style, types and walls
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+connector: setup-dev  ## the template of a connector, its tests, and a demo with it, in a venv of its own from a built wheel
+	scripts/try-connector $(PYTHON) $(BIN) examples/connector
 
 format: setup-dev  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
@@ -46,6 +50,12 @@ bench: setup-dev  ## every benchmark, each a ratio within one run
 
 simulate: setup-dev  ## every schedule of every family: many minutes
 	$(BIN)/python -m tests.simulation --size full --mutants
+
+crashes: setup-dev  ## every two mishaps in every movement on Flow: an hour or more
+	$(BIN)/python -m tests.simulation.flow_crashes --pairs
+
+mutants: setup-dev  ## one-line mutants of the protocol, each against the tests that reach it: an hour or two
+	$(BIN)/python -m tests.mutation $(MUTANTS)
 
 $(VENV)-docs/.docs: requirements/docs.txt
 	$(PYTHON) -m venv $(VENV)-docs

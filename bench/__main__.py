@@ -7,6 +7,7 @@ import pkgutil
 import sys
 
 import bench
+from bench.processes import end_on_signals
 
 
 def main(names: list[str]) -> int:
@@ -18,6 +19,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 3
+    end_on_signals()
     for name in names or known:
         run = getattr(importlib.import_module(f"bench.{name}"), "main", None)
         if run is not None:

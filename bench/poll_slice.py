@@ -22,7 +22,7 @@ from sync.ledger.database.migrations import upgrade
 from sync.ledger.database.tables import cards, presences
 from sync.ledger.incoming.polls import JOIN_MAX, Polls, ReadRecord
 from sync.ledger.secrets.vault import Vault, make_key
-from sync.worker.service import POLL_INTERVAL_SECONDS
+from sync.worker.turns import POLL_INTERVAL_SECONDS
 
 SIZES = (1_000, 100_000)
 SLICES = 200

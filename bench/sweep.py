@@ -28,7 +28,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, insert, text
 
-from connectors.api.bulk import Listed
+from bench.importing import vdirsyncer_pass
+from connectors.api.bulk import Listed, ListedCards
 from connectors.shopify import ShopifySide
 from sync.feeds.list_sweep import ListSweep
 from sync.feeds.reader import sweep as sweep_slice
@@ -47,6 +48,9 @@ BY_ID = 10_000
 ROWS_BATCH = 5_000
 MEMORY_MB_MAX = 200
 COMPARED_MIN = 100_000
+#: How many times as fast as a pass of vdirsyncer over as many items, up to so many.
+RATIO_MIN = 10
+VDIRSYNCER_MAX = 100_000
 
 
 def main() -> None:
@@ -66,10 +70,26 @@ def main() -> None:
         f"shadows {comparing:,.0f} cards/s: {comparing / COMPARED_MIN:.2f} of the bound of {COMPARED_MIN:,} "
         f"({found['cards'] / found['compare_cpu_seconds']:,.0f} a second of processor time)"
     )
+    _beside_vdirsyncer(found)
     by_id, points = found["by_id"] / found["by_id_seconds"], found["by_id_points"] / found["by_id"]
     print(
         f"by id: {by_id:,.0f} cards/s for {points * 1000:.0f} points per 1,000 cards; "
         f"the list is {rate / by_id:.1f} times as fast"
+    )
+
+
+def _beside_vdirsyncer(found: dict[str, Any]) -> None:
+    try:
+        theirs = vdirsyncer_pass(min(found["cards"], VDIRSYNCER_MAX))
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"vdirsyncer could not be installed or run here: {type(error).__name__}")
+        return
+    ours_each = found["seconds"] / found["cards"], found["cpu_seconds"] / found["cards"]
+    theirs_each = theirs["seconds"] / theirs["items"], theirs["cpu_seconds"] / theirs["items"]
+    print(
+        f"a plain vdirsyncer pass over {theirs['items']:,} items in memory: {1 / theirs_each[0]:,.0f} "
+        f"items/s; the sweep runs at {theirs_each[0] / ours_each[0]:.1f} times its rate by the clock and at "
+        f"{theirs_each[1] / ours_each[1]:.1f} times by processor time (bound {RATIO_MIN})"
     )
 
 
@@ -80,7 +100,7 @@ class _Timed(ListSweep):
     compare_seconds: list[float] = field(default_factory=list)
     compare_cpu_seconds: list[float] = field(default_factory=list)
 
-    def _compare(self, batch: Sequence[Listed], seen: Any) -> int:
+    def _compare(self, batch: ListedCards, seen: Any) -> int:
         began, cpu_began = time.perf_counter(), time.thread_time()
         try:
             return super()._compare(batch, seen)
@@ -143,9 +163,9 @@ def _sweep(database: Path, side: ShopifySide) -> dict[str, Any]:
     waiting = threading.Event()
     points = side.usage().points
     while True:
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         swept = sweep.step(lambda: False)
-        seconds = time.perf_counter() - began
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
         if swept.finished:
             break
         waiting.wait(0.5)
@@ -159,6 +179,7 @@ def _sweep(database: Path, side: ShopifySide) -> dict[str, Any]:
     return {
         "cards": swept.looked_at,
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "compare_seconds": compared,
         "compare_cpu_seconds": sum(sweep.compare_cpu_seconds),
         "parse_seconds": seconds - compared,

@@ -9,14 +9,18 @@ import typer
 from cli.errors import OperatorError
 from cli.output import Output, plural
 from mappings.money import format_money
-from sync.arrivals.missing import lacking, newly_created_on
+from sync.arrivals.missing import not_agreed_on
+from sync.ledger.cards.lacking import lacking
 from sync.reconcile.work import Link
 
 
 def agree_to_creates(link: Link, output: Output, *, yes: bool) -> None:
-    """Announce the cards of sides that were not written before. Raises OperatorError without a yes."""
-    for side in newly_created_on(link):
-        found = lacking(link.store.engine, side)
+    """Announce the cards of sides that were not written before, and that nobody agreed to in the console.
+
+    Raises OperatorError without a yes.
+    """
+    for side in not_agreed_on(link):
+        found = lacking(link.store.engine, side, link.sharing)
         if not found.cards:
             continue
         cards, money = plural(found.cards, "card"), format_money(found.money_minor, link.currency)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,34 +17,55 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.errors import naming
-from cli.tokens import token_source, webhook_secrets
+from cli.token_shelf import LedgerShelf
 from config.errors import ConfigError
 from config.load import key_path
-from config.settings import Directions, Settings
+from config.settings import NoticesSection, Settings
+from connectors import registry
+from connectors.api.budget import Budget
+from connectors.api.build import BuildContext
+from connectors.api.capabilities import Capabilities
 from connectors.api.doctor import Verdict
-from connectors.api.errors import NotSent, SideClosed
+from connectors.api.errors import SideClosed, Stopping
+from connectors.api.settings import SideDirections, SideSection
 from connectors.api.side import Side
-from connectors.flow import FlowSettings, FlowSide
-from connectors.flow.inferred import with_proved
-from connectors.shopify import ShopifySide
+from connectors.api.tokens import TokenShelf
 from mappings.brands import Brands
 from mappings.lifecycle import CardStatus
 from mappings.money import minor_from_decimal
 from mappings.serials import Serial
 from sync.arrivals.match import Matcher
+from sync.authority.upkeep import ApiUpkeep
+from sync.authority.webhooks import Teller
+from sync.importer.new_cards import NewCards
 from sync.ledger import views
 from sync.ledger.cards.pool import Pool
 from sync.ledger.cards.store import Store
-from sync.ledger.database.engine import LedgerUnavailable, check_engine, database_file, open_engine
+from sync.ledger.conflicts.brake_counts import LedgerCounts
+from sync.ledger.database.engine import (
+    LedgerUnavailable,
+    check_engine,
+    database_file,
+    has_schema,
+    open_engine,
+    schema_of,
+)
 from sync.ledger.database.faults import LedgerFull, full_words, is_full
 from sync.ledger.database.generation import Generation
+from sync.ledger.database.marks import switched_on_since
 from sync.ledger.database.migrations import upgrade
+from sync.ledger.database.news import tell_queue
+from sync.ledger.hub.events import Events
+from sync.ledger.hub.requests import Requests
+from sync.ledger.imports.rows import Imports
 from sync.ledger.incoming.intake import Intake
-from sync.ledger.incoming.marks import switched_on_since
-from sync.ledger.secrets.vault import Vault, VaultError, key_from_text, load_or_make_key
-from sync.ledger.verdicts import Verdicts
+from sync.ledger.secrets.key_proof import prove_key
+from sync.ledger.secrets.vault import Vault, VaultError, keys_from_text, load_or_make_keys
+from sync.ledger.sides.verdicts import Verdicts
+from sync.ledger.support.buyers import Buyers
 from sync.model import Closing, FirstContact, LinkRules, Overdraft, SideRules
-from sync.reconcile.brakes import Brake, BrakeLimits
+from sync.reconcile.brakes import Brake, BrakeLimits, Counts, ProcessCounts
+from sync.reconcile.cvcs import LentCvcs
 from sync.reconcile.work import Link
 from sync.support.notices import Notices
 from sync.support.privacy import Privacy
@@ -52,12 +74,12 @@ from sync.worker.passes import WorkerOptions
 from sync.worker.steady_clock import SteadyClock
 from sync.worker.worker import Worker
 
-FLOW = "flow"
-SHOPIFY = "shopify"
-SIDES = (FLOW, SHOPIFY)
 #: Since when buyers of new cards are told: cards that were sold before are not new.
 NOTIFICATIONS = "notifications_since"
 
+
+#: What a ledger of a database that is in no schema of its own is called.
+NO_SCHEMA = "public"
 
 #: The time of this run, whoever sets the machine's clock meanwhile.
 now = SteadyClock()
@@ -95,8 +117,13 @@ def open_ledger(settings: Settings, *, create: bool = True) -> Iterator[Ledger]:
         if not create and path and not Path(path).exists():
             raise LedgerUnavailable(f"there is no ledger {path} yet; `giftsync sync` makes it")
         check_engine(engine)
+        if not create and not has_schema(engine):
+            raise LedgerUnavailable(
+                f"there is no ledger in schema {schema_of(settings.database)} yet; `giftsync sync` makes it"
+            )
         upgrade(engine)
-        yield Ledger(engine, _open_vault(settings, engine))
+        tell_queue(engine, ledger_name(settings))
+        yield Ledger(engine, open_vault(settings, engine))
     except (SQLAlchemyError, OSError, LedgerUnavailable) as error:
         if not is_full(engine, error.__cause__ if isinstance(error, LedgerUnavailable) else error):
             raise
@@ -105,24 +132,27 @@ def open_ledger(settings: Settings, *, create: bool = True) -> Iterator[Ledger]:
         engine.dispose()
 
 
-def _open_vault(settings: Settings, engine: Engine) -> Vault:
+def ledger_name(settings: Settings) -> str:
+    """What tells the ledger from others in its database."""
+    return schema_of(settings.database) or NO_SCHEMA
+
+
+def open_vault(settings: Settings, engine: Engine) -> Vault:
     """The vault whose key belongs to this ledger."""
-    has_cards = next(views.list_cards(engine), None) is not None
     if settings.key is not None:
-        vault = Vault(key_from_text(settings.key.get_secret_value()))
+        vault = Vault(*keys_from_text(settings.key.get_secret_value()))
     else:
         path = key_path(settings)
         if path is None:
             raise ConfigError(
                 ["key_file is missing: a ledger that is no file has no place for its key. Name one."]
             )
-        if has_cards and not path.exists():
+        if not path.exists() and next(views.list_cards(engine, page_size=1), None) is not None:
             # A new key would find none of the serials, and every card would be created again.
             raise VaultError(f"the ledger holds cards, but its key file {path} is gone; put it back")
-        vault = Vault(load_or_make_key(path))
-    for side in (FLOW, SHOPIFY) if has_cards else ():
-        # Opening one sealed serial proves the key.
-        views.presences_after(engine, vault, side, 0, 1)
+        vault = Vault(*load_or_make_keys(path))
+    # With another key every card would look as if somebody had changed it.
+    prove_key(engine, vault)
     return vault
 
 
@@ -130,120 +160,89 @@ def open_sides(
     settings: Settings,
     stop: threading.Event | None = None,
     cvc_for: Callable[[Serial], str | None] | None = None,
+    budget_of: Callable[[str], Budget | None] = lambda name: None,
 ) -> dict[str, Side]:
-    """Both sides by name, Flow first. Nothing is sent yet. Their waits end when `stop` is set.
+    """Every side by name, in the order of the file. Nothing is sent yet. Their waits end when `stop` is set.
 
-    `cvc_for` gives the CVC of a card that Flow shows only with one.
+    `cvc_for` gives the CVC of a card that a side shows only with one, `budget_of` what processes share.
     """
+    sides: dict[str, Side] = {}
+    problems: list[str] = []
+    for name, section in settings.sides.by_name().items():
+        context = build_context(settings, name, stop)
+        context = replace(context, cvc_for=cvc_for, budget=budget_of(name))
+        try:
+            sides[name] = registry.connector_type(section.connector).build(section, context)
+        except ValueError as error:
+            problems += [f"[sides.{name}] {words}." for words in error.args]
+            continue
+        if section.send_notifications and not sides[name].capabilities.notifies:
+            problems.append(
+                f"[sides.{name}] send_notifications: the connector {section.connector} cannot tell buyers."
+            )
+    if problems:
+        for side in sides.values():
+            side.close()
+        raise ConfigError(problems)
+    return sides
+
+
+def build_context(settings: Settings, name: str, stop: threading.Event | None = None) -> BuildContext:
+    """What giftsync gives the connector of a side."""
     stopped = stop or threading.Event()
 
     def pause(seconds: float) -> None:
         if stopped.wait(seconds):
-            raise NotSent("giftsync is stopping")
+            raise Stopping("giftsync is stopping")
 
-    return {FLOW: _flow(settings, pause, cvc_for), SHOPIFY: _shopify(settings, pause)}
+    def shelf(kind: str, given_to: str) -> TokenShelf:
+        return LedgerShelf(settings, open_ledger, ledger_exists, side=name, kind=kind, given_to=given_to)
+
+    return BuildContext(
+        name=name,
+        timezone=settings.link.timezone,
+        currency=settings.link.currency,
+        clock=now,
+        pause=pause,
+        shelf=shelf,
+        proved=lambda identity: _proved_of(settings, name, identity),
+    )
 
 
-def _shopify(settings: Settings, pause: Callable[[float], None]) -> ShopifySide:
-    section = settings.shopify
+def ledger_exists(settings: Settings) -> bool:
+    """Whether there is a ledger; on a database server there always is, but for one in a schema of its own."""
+    engine = open_engine(settings.database)
+    path = engine.url.database if engine.dialect.name == "sqlite" else None
     try:
-        return ShopifySide(
-            shop=section.shop,
-            token=token_source(settings, open_ledger),
-            base_url=section.url,
-            version=section.version,
-            pause=pause,
-            clock=now,
-            name=SHOPIFY,
-            webhook_secrets=webhook_secrets(settings),
-            notifies=settings.link.send_notifications,
-            attaching_notifies=bool(section.attaching_notifies),
-        )
-    except ValueError as error:
-        raise ConfigError([f"[shopify]: {error}."]) from None
+        return Path(path).exists() if path is not None else has_schema(engine)
+    except SQLAlchemyError as error:
+        raise LedgerUnavailable("the database does not answer") from error
+    finally:
+        engine.dispose()
 
 
-def _flow(
-    settings: Settings, pause: Callable[[float], None], cvc_for: Callable[[Serial], str | None] | None
-) -> FlowSide:
-    section = settings.flow
-    try:
-        flow = FlowSettings(
-            tenant=section.tenant,
-            store=section.store,
-            token=section.token.get_secret_value(),
-            timezone=settings.link.timezone,
-            currency=settings.link.currency,
-            base_url=section.url,
-            calls_per_second=section.calls_per_second,
-            debit_product_uid=section.debit_product_uid,
-            gift_card_product_uids=section.gift_card_product_uids,
-            default_brand=section.default_brand,
-            item_number_field=section.item_number_field,
-            extension_code=section.extension_code,
-            number_parameter=section.number_parameter,
-            cvc_parameter=section.cvc_parameter,
-            refund_amounts_negative=section.refund_amounts_negative,
-            return_order_type=section.return_order_type,
-            status_by_active_flag=section.status_by_active_flag,
-            gift_card_settlement_code=section.gift_card_settlement_code,
-            external_settlement_code=section.external_settlement_code,
-            gift_card_payment_method_uid=section.gift_card_payment_method_uid,
-            external_payment_method_uid=section.external_payment_method_uid,
-            api_settlement_debits=section.api_settlement_debits,
-            api_issue_allowed=section.api_issue_allowed,
-            caller_may_choose_number=section.caller_may_choose_number,
-            refund_settlement_credits=section.refund_settlement_credits,
-            empty_answer_means_absent=section.empty_answer_means_absent,
-            suspended_status=section.suspended_status,
-            cvc_for=cvc_for,
-            webhook_token=section.webhook_token.get_secret_value() if section.webhook_token else "",
-        )
-    except ValueError as error:
-        raise ConfigError([f"[flow] {words}." for words in error.args]) from None
-    return FlowSide(with_proved(flow, _proved_of(settings, flow)), name=FLOW, pause=pause, clock=now)
-
-
-def _proved_of(settings: Settings, flow: FlowSettings) -> set[str]:
-    """What `giftsync doctor --probe` has proved about this tenant; nothing without a ledger to tell."""
+def _proved_of(settings: Settings, side: str, identity: str) -> frozenset[str]:
+    """What `giftsync doctor --probe` has proved about this system; nothing without a ledger to tell."""
     try:
         engine = open_engine(settings.database)
         try:
-            path = engine.url.database if engine.dialect.name == "sqlite" else None
-            if path and not Path(path).exists():
-                return set()
-            known = Verdicts(engine, FLOW, flow.identity).known()
+            if not ledger_exists(settings):
+                return frozenset()
+            known = Verdicts(engine, side, identity).known()
         finally:
             engine.dispose()
     except (LedgerUnavailable, SQLAlchemyError):
         # What is not known to be proved stays off; whoever needs the ledger will say what is wrong with it.
-        return set()
-    return {point for point, one in known.items() if one.verdict is Verdict.OK}
+        return frozenset()
+    return frozenset(point for point, one in known.items() if one.verdict is Verdict.OK)
 
 
 def link_rules(settings: Settings, sides: Mapping[str, Side]) -> LinkRules:
     """What the merchant's settings and the sides' capabilities together allow."""
-    link = settings.link
-    rules = {name: directed(name, _side_rules(side), link.directions) for name, side in sides.items()}
-    if not link.create_update_shopify_cards:
-        rules[SHOPIFY] = replace(
-            rules[SHOPIFY],
-            creates=False,
-            debits=False,
-            credits=False,
-            sets_expiry=False,
-            sets_status=frozenset(),
-        )
-    if not link.download_shopify_cards:
-        rules[FLOW] = replace(rules[FLOW], creates=False)
-    rules[SHOPIFY] = replace(
-        rules[SHOPIFY],
-        notifies=link.send_notifications,
-        suspends_as=CardStatus.CLOSED if link.suspension == "deactivate" else CardStatus.SUSPENDED,
-    )
-    by_side = link.first_contact in (FLOW, SHOPIFY)
+    link, sections = settings.link, settings.sides.by_name()
+    by_side = link.first_contact in sections
     return LinkRules(
-        sides=rules,
+        sides={name: side_rules(name, side.capabilities, sections) for name, side in sides.items()},
         first_contact=FirstContact.ASK if by_side else FirstContact(link.first_contact),
         first_contact_side=link.first_contact if by_side else None,
         closing=Closing(link.deactivation),
@@ -252,47 +251,84 @@ def link_rules(settings: Settings, sides: Mapping[str, Side]) -> LinkRules:
     )
 
 
-def brands_of(settings: Settings) -> Brands:
-    """What each kind of card is called on each side, and which are left out."""
-    link = settings.link
-    return Brands(
-        [{FLOW: brand, SHOPIFY: template} for brand, template in link.template_suffixes.items()],
-        {FLOW: link.excluded_brands},
-    )
-
-
-def wants_creates(settings: Settings, side: str) -> bool:
-    """Whether the merchant wants every card on the side, whatever the side can do today."""
-    link = settings.link
-    return link.create_update_shopify_cards if side == SHOPIFY else link.download_shopify_cards
-
-
-def directed(name: str, rules: SideRules, directions: Directions) -> SideRules:
-    """The side's rules with the directions of each field: a side is written from the other, which tells."""
-    to_it, from_it = ("to_shopify", "to_pos") if name == SHOPIFY else ("to_pos", "to_shopify")
-    written, counts = ("both", to_it), ("both", from_it)
-    moves = directions.balance in written
-    return replace(
-        rules,
-        credits=rules.credits and moves,
-        debits=rules.debits and moves,
-        writes_status=directions.status in written,
-        tells_status=directions.status in counts,
-        sets_expiry=rules.sets_expiry and directions.expiry in written,
-        tells_expiry=directions.expiry in counts,
-    )
-
-
-def _side_rules(side: Side) -> SideRules:
-    can = side.capabilities
-    return SideRules(
-        creates=can.creates,
+def side_rules(name: str, can: Capabilities, sections: Mapping[str, SideSection]) -> SideRules:
+    """What one side may be written, and what of it counts."""
+    section = sections[name]
+    if not section.create_update:
+        can = replace(
+            can, creates=False, debits=False, credits=False, sets_expiry=False, sets_status=frozenset()
+        )
+    others = [one for other, one in sections.items() if other != name]
+    rules = SideRules(
+        creates=can.creates and any(one.download for one in others),
         debits=can.debits,
         credits=can.credits,
         sets_expiry=can.sets_expiry,
         sets_status=can.sets_status,
+        suspends_as=CardStatus.CLOSED if section.suspends_for_good else CardStatus.SUSPENDED,
         moves_when_suspended=can.moves_when_suspended,
         suspends_by_date=can.suspends_by_date,
+        notifies=section.send_notifications,
+        shares=section.download,
+        serial_prefix=section.serial_prefix or None,
+        lengthens=section.lengthen_short_numbers,
+        assigns_numbers=can.assigns_numbers,
+    )
+    return directed(name, rules, {other: one.directions for other, one in sections.items()})
+
+
+def directed(name: str, rules: SideRules, directions: Mapping[str, SideDirections]) -> SideRules:
+    """The side's rules with the directions of each field: a side is written what another one tells."""
+    own = directions[name]
+
+    def written(field: str) -> bool:
+        told = any(getattr(one, field) in _TELLS for other, one in directions.items() if other != name)
+        return getattr(own, field) in _TAKES and told
+
+    moves = written("balance")
+    return replace(
+        rules,
+        credits=rules.credits and moves,
+        debits=rules.debits and moves,
+        writes_status=written("status"),
+        tells_status=own.status in _TELLS,
+        sets_expiry=rules.sets_expiry and written("expiry"),
+        tells_expiry=own.expiry in _TELLS,
+    )
+
+
+_TAKES = ("both", "in")
+_TELLS = ("both", "out")
+
+
+def sharing(settings: Settings) -> list[str]:
+    """The sides whose cards are brought to the others."""
+    return sorted(name for name, section in settings.sides.by_name().items() if section.download)
+
+
+def brands_of(settings: Settings) -> Brands:
+    """What each kind of card is called on each side, and which are left out."""
+    return brands_by_side(settings.sides.by_name())
+
+
+def brands_by_side(sections: Mapping[str, SideSection]) -> Brands:
+    """A side that names no brands calls them by the link's own names."""
+    named = {name: section.brand_names for name, section in sections.items()}
+    brands = dict.fromkeys(brand for names in named.values() for brand in names)
+    rows = [
+        {name: names.get(brand, "") if names else brand for name, names in named.items()} for brand in brands
+    ]
+    return Brands(
+        [{name: own for name, own in row.items() if own} for row in rows],
+        {name: section.excluded_brands for name, section in sections.items()},
+    )
+
+
+def wants_creates(settings: Settings, side: str) -> bool:
+    """Whether the merchant wants cards of other sides on this one, whatever it can do today."""
+    sections = settings.sides.by_name()
+    return sections[side].create_update and any(
+        section.download for name, section in sections.items() if name != side
     )
 
 
@@ -312,11 +348,17 @@ def build_link(
         timezone=settings.link.zone,
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
         currency=currency,
-        brake=Brake(_brake_limits(settings, currency), currency),
+        brake=Brake(_brake_limits(settings, currency), currency, _brake_counts(ledger)),
         quiet_seconds=settings.link.quiet_seconds,
         lease_seconds=settings.worker.lease_seconds,
         on_closed=on_closed,
     )
+
+
+def _brake_counts(ledger: Ledger) -> Counts:
+    """Where what the link moves is counted: in the ledger where other workers may write, too."""
+    shared = ledger.engine.dialect.name == "postgresql"
+    return LedgerCounts(ledger.engine) if shared else ProcessCounts()
 
 
 def known_currency(settings: Settings, ledger: Ledger) -> str:
@@ -330,20 +372,23 @@ def build_worker(
     sides: Mapping[str, Side],
     on_closed: Callable[[str, SideClosed], None],
     options: WorkerOptions | None = None,
+    cvcs: LentCvcs | None = None,
 ) -> Worker:
-    """A worker for the link, whose currency a side tells if the settings do not. Raises OperatorError."""
-    with naming(SHOPIFY):
-        currency = settings.link.currency or sides[SHOPIFY].identify().currency
+    """A worker for the link. Its currency is that of the settings, else the one that the ledger was made
+    with, else a side tells it, which raises OperatorError when it does not answer.
+    """
+    currency = settings.link.currency or views.currency_of(ledger.engine) or _currency_of(sides)
     link = build_link(settings, ledger, sides, on_closed, currency)
-    since = switched_on_since(ledger.engine, NOTIFICATIONS, now(), on=settings.link.send_notifications)
+    link = link if cvcs is None else replace(link, cvcs=cvcs)
+    tells = any(section.send_notifications for section in settings.sides.by_name().values())
+    since = switched_on_since(ledger.engine, NOTIFICATIONS, now(), on=tells)
     matcher = Matcher(
         link,
         replace(ledger.intake, contacts_since=since),
         ledger.pool,
-        settings.link.shopify_serial_prefix or None,
-        lengthens=settings.link.lengthen_short_numbers,
     )
     can = {name: side.abilities for name, side in sides.items()}
+    new_cards = NewCards(Imports(ledger.engine, ledger.vault), alone=ledger.engine.dialect.name == "sqlite")
     return Worker(
         link,
         matcher,
@@ -357,9 +402,26 @@ def build_worker(
         catalogues={name: one.catalogue for name, one in can.items() if one.catalogue is not None},
         limited={name: one.limited for name, one in can.items() if one.limited is not None},
         notices=notices_of(settings, ledger),
-        privacy=Privacy(ledger.engine, ledger.vault, now, _privacy_folder(ledger.engine)),
+        privacy=Privacy(Buyers(ledger.engine, ledger.vault), sides, now, _privacy_folder(ledger.engine)),
+        make_new_cards=new_cards.make,
+        carry_new_cards=new_cards.turn,
         generation=Generation(ledger.engine, generation_file(settings, ledger.engine)),
+        api=upkeep_of(ledger, link.clock) if settings.api.enabled else None,
     )
+
+
+def upkeep_of(ledger: Ledger, clock: Callable[[], datetime]) -> ApiUpkeep:
+    """What the API of a link has its worker do."""
+    events = Events(ledger.engine, ledger.vault)
+    return ApiUpkeep(events, Requests(ledger.engine), clock, Teller(events, clock))
+
+
+def _currency_of(sides: Mapping[str, Side]) -> str:
+    """The currency of the side that is asked with the fewest calls: one that lists its cards, if there is
+    one."""
+    name = min(sides, key=lambda one: sides[one].abilities.lister is None)
+    with naming(name):
+        return sides[name].identify().currency
 
 
 def generation_file(settings: Settings, engine: Engine) -> Path | None:
@@ -370,7 +432,9 @@ def generation_file(settings: Settings, engine: Engine) -> Path | None:
     if folder is None:
         return None
     url = engine.url
-    name = database.name if database is not None else f"{url.host or 'local'}-{url.database}"
+    schema = schema_of(settings.database)
+    server = f"{url.host or 'local'}-{url.database}" + (f"-{schema}" if schema is not None else "")
+    name = database.name if database is not None else server
     return folder / f"{name}.generation"
 
 
@@ -395,19 +459,22 @@ def notices_of(settings: Settings, ledger: Ledger) -> Notices | None:
     if section.webhook_url is not None:
         senders.append(WebhookSender(section.webhook_url.get_secret_value()))
     if section.mail_to is not None:
-        password = section.smtp_password
-        senders.append(
-            MailSender(
-                host=section.smtp_host,
-                port=section.smtp_port,
-                sender=section.mail_from or section.mail_to,
-                to=section.mail_to,
-                user=section.smtp_user,
-                password=None if password is None else password.get_secret_value(),
-                encrypts=section.smtp_host not in ("localhost", "127.0.0.1", "::1"),
-            )
-        )
+        senders.append(mail_sender(section, section.mail_from or section.mail_to, section.mail_to))
     return Notices(ledger.engine, senders, now, section.interval_minutes * 60) if senders else None
+
+
+def mail_sender(section: NoticesSection, sender: str, to: str) -> MailSender:
+    """The mail server of the settings, for mails to one address."""
+    password = section.smtp_password
+    return MailSender(
+        host=section.smtp_host,
+        port=section.smtp_port,
+        sender=sender,
+        to=to,
+        user=section.smtp_user,
+        password=None if password is None else password.get_secret_value(),
+        encrypts=section.smtp_host not in ("localhost", "127.0.0.1", "::1"),
+    )
 
 
 def _brake_limits(settings: Settings, currency: str) -> BrakeLimits:
@@ -430,12 +497,6 @@ def worker_options(settings: Settings) -> WorkerOptions:
         threads=section.threads,
         sweep_slice=section.sweep_cards,
         sweep_interval_seconds=section.sweep_seconds,
-        polls_per_second=_polls_per_second(settings),
+        polls_per_second={name: one.looks_per_second for name, one in settings.sides.by_name().items()},
         feed_interval_seconds=section.poll_seconds,
     )
-
-
-def _polls_per_second(settings: Settings) -> float:
-    """Looks at Flow's cards; half of the calls that it allows is kept for writes and for what hints tell."""
-    allowed, wanted = settings.flow.calls_per_second, settings.flow.polls_per_second
-    return wanted if allowed is None else min(wanted, allowed / 2)

@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 
 from cli.output import Output, plural, rows, table, when
 from cli.show import age_words, date_words
-from connectors.api.side import Place
+from connectors.api.capabilities import Place
 from mappings.money import format_money
 from mappings.serials import mask
 from sync.ledger.views import IntentRow
@@ -25,12 +25,15 @@ def show_list(found: Iterable[Listed], at: datetime, output: Output) -> None:
         row = one.conflict
         head = [str(row.id), row.kind.replace("_", " "), one.ends_in]
         if one.at_stake_minor:
-            head.append(f"{format_money(one.at_stake_minor, one.currency)} at stake")
+            was = "were " if row.closed_at else ""
+            head.append(f"{format_money(one.at_stake_minor, one.currency)} {was}at stake")
         head.append("closed" if row.closed_at else age_words(at - row.opened_at))
         output.paragraph("  ".join(filter(None, head)), after=INDENT)
         output.paragraph(one.what, INDENT)
         if one.next_step:
             output.paragraph(f"Next: {one.next_step}", INDENT)
+        if one.decided:
+            output.paragraph(f"Closed: {one.decided}", INDENT)
 
 
 def show_case(found: Shown, at: datetime, zone: tzinfo, output: Output, *, commands: bool = True) -> None:
@@ -40,7 +43,7 @@ def show_case(found: Shown, at: datetime, zone: tzinfo, output: Output, *, comma
     output.paragraph(f"Conflict {row.id}: {row.kind.replace('_', ' ')}{card}")
     output.paragraph(listed.what)
     if listed.at_stake_minor:
-        now = "At stake" if row.closed_at else "At stake now"
+        now = "Was at stake" if row.closed_at else "At stake now"
         output.paragraph(f"{now}: {format_money(listed.at_stake_minor, listed.currency)}")
     output.paragraph(
         f"Since {when(row.opened_at, zone)} ({age_words(at - row.opened_at)}), seen "
@@ -138,6 +141,8 @@ def _change_words(change: SideChange, currency: str, places: dict[str, Place]) -
     before, after = (format_money(minor, currency) for minor in (change.before_minor, change.after_minor))
     if not change.changes:
         return f"{named}: stays as it is, {before}"
+    if change.made:
+        return f"{named}: is made there with {after}"
     words = []
     if before != after:
         words.append(f"{before} → {after}")

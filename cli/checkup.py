@@ -1,14 +1,14 @@
-"""The doctor's visit: both sides are examined, and compared with each other and with the ledger."""
+"""The doctor's visit: every side is examined, and compared with each other and with the ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from cli.build import Ledger, now, open_ledger, webhook_url
+from cli.build import Ledger, ledger_exists, now, open_ledger, webhook_url
 from config.settings import Settings
+from connectors.api.capabilities import Identity
 from connectors.api.doctor import (
     Examinable,
     ExaminationReport,
@@ -17,19 +17,18 @@ from connectors.api.doctor import (
     ProbeContext,
     Verdict,
 )
-from connectors.api.side import Identity
+from mappings.sentences import say
 from mappings.serials import Serial
 from sync.ledger.cards.store import random_marker
-from sync.ledger.database.engine import open_engine
-from sync.ledger.verdicts import ProbeJournal, Verdicts
-from sync.worker.identity import known_identity
+from sync.ledger.sides.identities import known_side
+from sync.ledger.sides.verdicts import ProbeJournal, Verdicts
 
 LINK = "link"
 
 
 @dataclass
 class Diagnosis:
-    """Everything that was found out, by side; `link` has what concerns both."""
+    """Everything that was found out, by side; `link` has what concerns all of them."""
 
     findings: dict[str, list[Finding]] = field(default_factory=dict)
 
@@ -43,15 +42,8 @@ class Diagnosis:
 @contextmanager
 def ledger_if_any(settings: Settings) -> Iterator[Ledger | None]:
     """The ledger; None where there is none yet: looking makes none."""
-    with open_ledger(settings) if _exists(settings) else nullcontext() as ledger:
+    with open_ledger(settings) if ledger_exists(settings) else nullcontext() as ledger:
         yield ledger
-
-
-def _exists(settings: Settings) -> bool:
-    engine = open_engine(settings.database)
-    engine.dispose()
-    path = engine.url.database if engine.dialect.name == "sqlite" else None
-    return path is None or Path(path).exists()
 
 
 def examine(
@@ -78,28 +70,40 @@ def examine(
 
 def stranger_to(side: str, found: Identity, ledger: Ledger | None) -> Finding | None:
     """Whether the side is another one than this ledger was made with."""
-    known = None if ledger is None else known_identity(ledger.engine, side)
-    if known is None or known == (found.identity, found.currency):
+    known = None if ledger is None else known_side(ledger.engine, side)
+    if known is None or (known.identity, known.currency) == (found.identity, found.currency):
         return None
     return Finding(
         "ledger",
         Verdict.MISSING,
-        f"The ledger was made with {known[0]} in {known[1]}; this is {found.identity} in {found.currency}.",
-        "Correct the address and token, or name another `database` for another shop or store.",
+        say(
+            "The ledger was made with {known} in {currency}; this is {found} in {other}.",
+            known=known.identity,
+            currency=known.currency,
+            found=found.identity,
+            other=found.currency,
+        ),
+        say("Correct the address and token, or name another `database` for another shop or store."),
     )
 
 
 def _one_currency(identities: Mapping[str, Identity]) -> Finding:
     currencies = {identity.currency for identity in identities.values()}
     if len(currencies) == 1:
-        return Finding("currency", Verdict.OK, f"Both sides keep their cards in {currencies.pop()}.")
+        return Finding("currency", Verdict.OK, _all(len(identities), currencies.pop()))
     words = ", ".join(f"{name} in {identity.currency}" for name, identity in identities.items())
     return Finding(
         "currency",
         Verdict.MISSING,
-        f"The sides have different currencies: {words}.",
-        "Link sides of one currency only; giftsync never converts.",
+        say("The sides have different currencies: {words}.", words=words),
+        say("Link sides of one currency only; giftsync never converts."),
     )
+
+
+def _all(sides: int, currency: str) -> str:
+    if sides == 2:
+        return say("Both sides keep their cards in {currency}.", currency=currency)
+    return say("All {count} sides keep their cards in {currency}.", count=sides, currency=currency)
 
 
 def probe(
@@ -107,7 +111,7 @@ def probe(
 ) -> Iterator[Finding]:
     """Try on the card what reading cannot tell; each verdict is kept before it is given."""
     at = now()
-    bench = ProbeContext(
+    context = ProbeContext(
         card,
         ProbeJournal(ledger.engine, name, examinable.known_as, at),
         settings.link.quiet_seconds,
@@ -115,7 +119,7 @@ def probe(
     )
     kept = Verdicts(ledger.engine, name, examinable.known_as)
     known = kept.known()
-    for finding in examinable.probe(bench):
+    for finding in examinable.probe(context):
         # What could not be tried now takes nothing away from what is known.
         if finding.point != "probe" and not (finding.verdict is Verdict.UNKNOWN and finding.point in known):
             kept.record(finding, now())

@@ -12,8 +12,9 @@ from cli.cases import follow_up, show_case, show_list, show_resolved
 from cli.errors import OperatorError
 from cli.follow_up import carried_out_by
 from cli.output import Output
-from connectors.api.side import CardRef
+from connectors.api.card import CardRef
 from mappings.money import MoneyError, minor_from_text
+from mappings.redaction import said
 from mappings.serials import Serial, SerialError
 from sync.reconcile.work import Link
 from sync.support import cases
@@ -30,11 +31,12 @@ class Answers:
 
     conflict_id: int | None = None
     why: str = ""
+    #: Whether only what would follow is to be shown.
+    preview: bool = False
 
 
 def walk(link: Link, zone: tzinfo, person: str, given: Answers, output: Output) -> None:
-    """Which conflict, what is decided, why; then what follows, and a last yes. Nothing is changed before "
-    "it."""
+    """Which conflict, what is decided, why; then what follows, and a last yes before anything is changed."""
     waiting = list(cases.list_cases(link))
     if not waiting:
         output.say("No conflicts.")
@@ -52,15 +54,15 @@ def walk(link: Link, zone: tzinfo, person: str, given: Answers, output: Output) 
     option = _choose(found.advice, output)
     value, card = _needed(option, link.currency)
     why = given.why or _text("Why? It is kept with the conflict")
-    said = settling.Resolution(option.action, person, why, option.side, value, card)
+    decided = settling.Resolution(option.action, person, why, option.side, value, card)
     places = cases.places_of(link.sides)
     try:
-        told = settling.resolve(link, conflict_id, said, preview=True, places=places)
+        told = settling.resolve(link, conflict_id, decided, preview=True, places=places)
         show_resolved(told, link.currency, places, output)
-        if not typer.confirm("Settle it so?"):
+        if given.preview or not typer.confirm("Settle it so?"):
             output.say("Nothing was changed.")
             return
-        settling.resolve(link, conflict_id, said, places=places)
+        settling.resolve(link, conflict_id, decided, places=places)
     except settling.NotResolved as error:
         raise OperatorError(str(error)) from None
     goes_on = carried_out_by(link.store.engine, now(), "what follows")
@@ -94,6 +96,7 @@ def _one_of(question: str, answers: list[str]) -> str:
         answer = _text(f"{question} ({', '.join(answers)})")
         if answer in answers:
             return answer
+        typer.echo(f"{said(answer)} is none of these; Ctrl-C leaves everything as it is.")
     raise typer.Abort
 
 

@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TypedDict
 
-from cli.build import Ledger, build_worker, generation_file, open_ledger, worker_options
+from cli.build import Ledger, build_worker, generation_file, ledger_exists, open_ledger, worker_options
 from cli.output import ExitCode, Output, plural, rows, table
 from cli.session import check_sides, opened_sides, report_closed
 from cli.show import signed
 from config.settings import Settings
-from connectors.api.side import Effect, EffectKind, Side
+from connectors.api.effect import Effect, EffectKind
+from connectors.api.side import Side
 from connectors.kit.rehearsal import RehearsedSide
 from mappings.money import format_money
 from mappings.serials import mask
@@ -58,18 +60,65 @@ class Planned:
     expires_on: date | None
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """All that would follow."""
+
+    effects: list[Planned]
+    #: Conflicts that would be new.
+    asked: list[Asked]
+    #: How many conflicts would be open, with those that are.
+    waiting: int
+    report: PassReport
+
+
+class DryRunAnswer(TypedDict):
+    """What would follow: `sync --dry-run` and `recover --preview`."""
+
+    #: Always true.
+    dry_run: bool
+    #: What would be written to the sides.
+    effects: list[Planned]
+    #: How many conflicts would wait for a person.
+    conflicts: int
+    #: Those of them that are new.
+    opened: list[Asked]
+    report: PassReport
+
+
 def dry_run(
     settings: Settings,
     output: Output,
     stop: threading.Event,
     *,
-    name: str = "sync --dry-run",
     doubt: str | None = None,
 ) -> int:
     """Print every effect that would follow; nothing is written to the sides or to the ledger.
 
     `doubt` says why the ledger is to count as one that may not be the newest.
     """
+    outcome = rehearse(settings, stop, doubt)
+    planned, asked, waiting, report = outcome.effects, outcome.asked, outcome.waiting, outcome.report
+    if planned:
+        output.show(_table(planned))
+    output.say(f"A dry run: {plural(len(planned), 'effect')} would follow; nothing was written.")
+    if asked:
+        output.show(_conflicts_table(asked))
+    if waiting:
+        output.say(f"{plural(waiting, 'conflict')} would wait for a person, {len(asked)} of them new.")
+    for error in report.errors:
+        output.note(f"error: {error}")
+    code = ExitCode.FAILED if report.errors or stop.is_set() else ExitCode.IN_STEP
+    output.emit(
+        "dry run",
+        DryRunAnswer(dry_run=True, effects=planned, conflicts=waiting, opened=asked, report=report),
+        code,
+    )
+    return code
+
+
+def rehearse(settings: Settings, stop: threading.Event, doubt: str | None = None) -> Outcome:
+    """What one pass with these settings would do: reads the sides, writes to a copy of the ledger."""
     with opened_sides(settings, stop) as sides, _scratch_ledger(settings) as ledger:
         rehearsed = {name: RehearsedSide(side) for name, side in sides.items()}
         known = views.newest_conflict(ledger.engine)
@@ -77,28 +126,7 @@ def dry_run(
         waiting = list(views.list_conflicts(ledger.engine))
         asked = [_asked(ledger, conflict) for conflict in waiting if conflict.id > known]
     planned = [_planned(name, effect) for name, side in rehearsed.items() for effect in side.effects]
-    if planned:
-        output.show(_table(planned))
-    output.say(f"A dry run: {plural(len(planned), 'effect')} would follow; nothing was written.")
-    if asked:
-        output.show(_conflicts_table(asked))
-    if waiting:
-        output.say(f"{plural(len(waiting), 'conflict')} would wait for a person, {len(asked)} of them new.")
-    for error in report.errors:
-        output.note(f"error: {error}")
-    code = ExitCode.FAILED if report.errors or stop.is_set() else ExitCode.IN_STEP
-    output.emit(
-        name,
-        {
-            "dry_run": True,
-            "effects": planned,
-            "conflicts": len(waiting),
-            "opened": asked,
-            "report": report,
-        },
-        code,
-    )
-    return code
+    return Outcome(planned, asked, len(waiting), report)
 
 
 def _rehearse(
@@ -187,7 +215,7 @@ def _scratch_ledger(settings: Settings) -> Iterator[Ledger]:
     """A copy of the ledger in a folder that only we can read, or an empty one where there is none yet."""
     with tempfile.TemporaryDirectory(prefix="giftsync-") as folder:
         path = Path(folder) / "copy.db"
-        if _exists(settings):
+        if ledger_exists(settings):
             with open_ledger(settings) as ledger:
                 engine, vault = replicate(ledger.engine, path), ledger.vault
         else:
@@ -201,14 +229,7 @@ def _scratch_ledger(settings: Settings) -> Iterator[Ledger]:
 
 def doubt_of(settings: Settings) -> str | None:
     """Why the ledger may not be the newest, if so."""
-    if not _exists(settings):
+    if not ledger_exists(settings):
         return None
     with open_ledger(settings) as ledger:
         return Generation(ledger.engine, generation_file(settings, ledger.engine)).doubt()
-
-
-def _exists(settings: Settings) -> bool:
-    engine = open_engine(settings.database)
-    engine.dispose()
-    path = engine.url.database if engine.dialect.name == "sqlite" else None
-    return path is None or Path(path).exists()

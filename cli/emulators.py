@@ -1,41 +1,40 @@
-"""Both emulators on loopback ports, in one event loop: for `sandbox serve` and for the demo."""
+"""The sandbox's emulators on loopback ports, in one event loop: for `sandbox serve` and for the demo."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import ipaddress
-import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from cli.errors import OperatorError
-from sandbox.emulator import Emulator
-from sandbox.flow import FlowBehaviour, FlowEmulator
-from sandbox.shopify import ShopifyBehaviour, ShopifyEmulator
+from sandbox.emulated import Emulated, Made, Options
+from sandbox.registry import PLACES, emulated
 
-SHOP = "giftsync-sandbox.myshopify.com"
-TENANT = "7"
-STORE = "70"
+#: What the sandbox serves unless it is asked for something else.
+SIDES_DEFAULT = ("flow", "shopify")
 LOOPBACK = "127.0.0.1"
+PORT_MAX = 65_535
 #: Connections that are still open at the end get this long.
 SHUTDOWN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class SandboxOptions:
-    """What `sandbox serve` and the demo may choose. Ports: 0 takes any free one."""
+    """What `sandbox serve` and the demo may choose."""
 
-    shopify_port: int = 0
-    flow_port: int = 0
+    #: Types of systems, each once.
+    sides: tuple[str, ...] = SIDES_DEFAULT
+    #: By type; 0 and what is not named: any free one.
+    ports: Mapping[str, int] = field(default_factory=dict)
     host: str = LOOPBACK
     seed: int = 0
-    #: How many cards each side starts with.
-    shopify_cards: int = 0
-    flow_cards: int = 0
+    #: How many cards each side starts with, by type.
+    cards: Mapping[str, int] = field(default_factory=dict)
     latency_ms: int = 0
     plan: str = "standard"
     currency: str = "NOK"
@@ -47,32 +46,58 @@ class SandboxOptions:
 
 @dataclass(frozen=True)
 class Address:
-    """Where both emulators answer, and how to be let in. The shape of `sandbox serve`'s ready line."""
+    """Where each emulator answers, and how to be let in: what `sandbox serve` says when it is ready."""
 
-    shopify_url: str
-    shop: str
-    shopify_token: str = field(repr=False)
-    api_secret: str = field(repr=False)
-    flow_url: str
-    tenant: str
-    store: str
-    flow_token: str = field(repr=False)
+    #: By type: `url`, and the keys that the type declares.
+    sides: Mapping[str, Mapping[str, str]] = field(repr=False)
 
-    def as_json(self) -> Mapping[str, Mapping[str, str]]:
-        return {
-            "shopify": {
-                "url": self.shopify_url,
-                "shop": self.shop,
-                "token": self.shopify_token,
-                "api_secret": self.api_secret,
-            },
-            "flow": {
-                "url": self.flow_url,
-                "tenant": self.tenant,
-                "store": self.store,
-                "token": self.flow_token,
-            },
-        }
+    def url(self, side: str) -> str:
+        return self.sides[side]["url"]
+
+    @property
+    def flow_url(self) -> str:
+        return self.url("flow")
+
+    @property
+    def shopify_url(self) -> str:
+        return self.url("shopify")
+
+
+def side_name(kind: str) -> str:
+    """What the sandbox's side of a type is called in the link: the name of a table and of variables."""
+    return kind.replace("-", "_")
+
+
+def parse_sides(text: str) -> tuple[str, ...]:
+    """The types of a list such as `flow,lightspeed-x`. Raises OperatorError for one that stands twice."""
+    kinds = tuple(part.strip() for part in text.split(",") if part.strip())
+    twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
+    if twice:
+        raise OperatorError(f"{twice[0]} is named twice in --sides", "There is one system of each type.")
+    return kinds
+
+
+def check_emulated(kinds: Sequence[str]) -> None:
+    """Raises OperatorError for a type that the sandbox does not have, and for none."""
+    if not kinds:
+        raise OperatorError("--sides names no system", f"The sandbox has: {', '.join(PLACES)}.")
+    for kind in kinds:
+        if kind not in PLACES:
+            raise OperatorError(f"the sandbox has no {kind}", f"It has: {', '.join(PLACES)}.")
+
+
+def parse_ports(given: Sequence[str], kinds: Sequence[str]) -> dict[str, int]:
+    """The ports of `--port TYPE=N`, by type. Raises OperatorError."""
+    ports = {}
+    for one in given:
+        kind, _, number = one.partition("=")
+        if kind not in kinds or not number.isascii() or not number.isdigit() or int(number) > PORT_MAX:
+            raise OperatorError(
+                f"--port {one} is not TYPE=N with a type of --sides and a port",
+                f"For example: --port {kinds[0]}=8081.",
+            )
+        ports[kind] = int(number)
+    return ports
 
 
 def check_loopback(host: str) -> str:
@@ -93,53 +118,51 @@ def check_loopback(host: str) -> str:
 
 @asynccontextmanager
 async def serving(options: SandboxOptions) -> AsyncIterator[Address]:
-    """Serve both emulators until the block ends. Raises OperatorError for a port that cannot be had."""
+    """Serve the emulators until the block ends. Raises OperatorError for a port that cannot be had, and for
+    what a system cannot have."""
     host = check_loopback(options.host)
-    shopify_token, api_secret, flow_token = (f"sandbox-{secrets.token_hex(16)}" for _ in range(3))
-    shopify = ShopifyEmulator(
-        token=shopify_token,
-        api_secret=api_secret,
-        shop=SHOP,
-        currency=options.currency,
-        plan=options.plan,
-        seed=options.seed,
-        cards=options.shopify_cards,
-        latency_ms=options.latency_ms,
-        behaviour=ShopifyBehaviour(webhooks_https_only=not options.local_webhooks),
-    )
-    flow = FlowEmulator(
-        tenant=TENANT,
-        store=STORE,
-        token=flow_token,
-        currency=options.currency,
-        seed=options.seed,
-        cards=options.flow_cards,
-        latency_ms=options.latency_ms,
-        behaviour=FlowBehaviour(till_orders_show_customer=options.till_customers),
-    )
+    check_emulated(options.sides)
     runners: list[web.AppRunner] = []
+    sides: dict[str, Mapping[str, str]] = {}
     try:
-        shopify_url = await _start(shopify, host, options.shopify_port, "--shopify-port", runners)
-        flow_url = await _start(flow, host, options.flow_port, "--flow-port", runners)
-        yield Address(shopify_url, SHOP, shopify_token, api_secret, flow_url, TENANT, STORE, flow_token)
+        for kind in options.sides:
+            made = _made(emulated(kind), options)
+            url = await _start(made, host, options.ports.get(kind, 0), kind, runners)
+            sides[kind] = {"url": url, **made.access}
+        yield Address(sides)
     finally:
         await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
-async def _start(emulator: Emulator, host: str, port: int, option: str, runners: list[web.AppRunner]) -> str:
-    runner = web.AppRunner(emulator.application(), shutdown_timeout=SHUTDOWN_SECONDS, access_log=None)
+def _made(kind: Emulated, options: SandboxOptions) -> Made:
+    wanted = Options(
+        seed=options.seed,
+        cards=options.cards.get(kind.name, 0),
+        latency_ms=options.latency_ms,
+        currency=options.currency,
+        plan=options.plan,
+        local_webhooks=options.local_webhooks,
+        till_customers=options.till_customers,
+    )
+    try:
+        return kind.make(wanted)
+    except ValueError as error:
+        raise OperatorError(str(error), "Choose other options.") from None
+
+
+async def _start(made: Made, host: str, port: int, kind: str, runners: list[web.AppRunner]) -> str:
+    app = made.emulator.application()
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_SECONDS, access_log=None)
     await runner.setup()
     runners.append(runner)
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
+        option = f"--{kind}-port" if kind in SIDES_DEFAULT else f"--port {kind}=N"
+        remedy = f"Choose another with {option}, or 0 for any free one."
         if error.errno == errno.EADDRINUSE:
-            raise OperatorError(
-                f"port {port} is in use", f"Choose another with {option}, or 0 for any free one."
-            ) from None
-        raise OperatorError(
-            f"port {port} cannot be opened: {error.strerror or 'not allowed'}",
-            f"Choose another with {option}, or 0 for any free one.",
-        ) from None
+            raise OperatorError(f"port {port} is in use", remedy) from None
+        words = error.strerror or "not allowed"
+        raise OperatorError(f"port {port} cannot be opened: {words}", remedy) from None
     bound = runner.addresses[0][1]
     return f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"

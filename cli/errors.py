@@ -6,15 +6,18 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypedDict
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.output import ExitCode, Output
 from config.errors import ConfigError
 from connectors.api.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
-from console.server import ConsoleUnavailable
+from connectors.bugs import maker
+from console.unavailable import ConsoleUnavailable
 from mappings.redaction import redact
 from sync.importer.files import FileProblem
+from sync.ledger.archive import ArchiveError
 from sync.ledger.database.engine import LedgerUnavailable
 from sync.ledger.secrets.vault import VaultError
 from sync.model import InvariantBroken
@@ -27,6 +30,15 @@ class OperatorError(Exception):
         super().__init__(message)
         self.remedy = remedy
         self.code = code
+
+
+class ErrorAnswer(TypedDict):
+    """What any command prints with `--json` when it fails."""
+
+    #: What happened, in sentences.
+    error: str
+    #: What to do; may be empty.
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ def explain(error: Exception) -> Failure | None:
             return _failure(str(error), error.remedy, error.code)
         case ConfigError():
             return Failure(error.problems, "", ExitCode.COULD_NOT_RUN)
-        case LedgerUnavailable() | VaultError() | FileProblem() | ConsoleUnavailable():
+        case LedgerUnavailable() | VaultError() | ArchiveError() | FileProblem() | ConsoleUnavailable():
             return _failure(str(error))
         case SQLAlchemyError():
             # The statement and its parameters are left out: they hold what the ledger seals. So may all that
@@ -87,8 +99,11 @@ def report(error: Exception, output: Output) -> ExitCode:
     if failure is None:
         lines = redact("".join(traceback.format_exception(error)))
         output.note(lines.rstrip())
+        package = maker(error)
+        whose = "giftsync" if package is None else f"the connector {package}"
+        to = "" if package is None else " to its makers"
         failure = _failure(
-            f"giftsync has a bug ({type(error).__name__})", "Please report it with the lines above."
+            f"{whose} has a bug ({type(error).__name__})", f"Please report it{to} with the lines above."
         )
     for message in failure.messages:
         output.err.print("error:", style="bold red", end=" ")
@@ -97,10 +112,10 @@ def report(error: Exception, output: Output) -> ExitCode:
         output.note(redact(failure.remedy))
     output.emit(
         "error",
-        {
-            "error": redact(" ".join(_sentence(one) for one in failure.messages)),
-            "remedy": redact(failure.remedy),
-        },
+        ErrorAnswer(
+            error=redact(" ".join(_sentence(one) for one in failure.messages)),
+            remedy=redact(failure.remedy),
+        ),
         failure.code,
     )
     return failure.code

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from cli.output import plural
-from sync.ledger.running import worker_runs
+from sync.ledger.database.running import worker_runs
 from sync.ledger.views import Status
 
 

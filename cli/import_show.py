@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from rich.progress import (
     BarColumn,
@@ -20,24 +20,26 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from cli.build import SHOPIFY
 from cli.output import Output, number, plural, rows, table
-from connectors.api.side import Side, Usage
+from connectors.api.capabilities import Usage
+from connectors.api.side import Side
 from mappings.money import decimal_from_minor, format_money
 from sync.importer.actions import Action
 from sync.importer.outcomes import Sum
 from sync.importer.progress import ImportProgress
-from sync.importer.report import ImportReport
+from sync.importer.report import ImportReport, ImportVerdict
 from sync.importer.report_html import explanation, headline
 from sync.ledger.imports.rows import Import, Total
 from sync.ledger.imports.sums import SideSums
 
 TOP = 10
+#: Of plans that nobody has begun, so many are named.
+OTHERS_NAMED_MAX = 2
 #: Columns of a terminal that has room for what was used beside the bar.
 WIDE = 110
 _WORDS = {
     Action.ADOPT: "adopt: the same on both sides",
-    Action.CREATE_ONLINE: "create in Shopify",
+    Action.CREATE_ONLINE: "create online",
     Action.CREATE_POS: "create in the store",
     Action.CONFLICT: "two balances: a person decides",
     Action.WATCH: "watch: nothing to create now",
@@ -116,7 +118,7 @@ def import_bar(output: Output, progress: ImportProgress, sides: Mapping[str, Sid
 
 
 def used_words(sides: Mapping[str, Side]) -> str:
-    points = sides[SHOPIFY].usage().points
+    points = sum(side.usage().points for side in sides.values())
     calls = sum(side.usage().calls for side in sides.values())
     return f"{number(points)} points, {number(calls)} calls"
 
@@ -143,55 +145,17 @@ class PlanShown:
 def show_plan(shown: PlanShown, output: Output) -> None:
     """The plan in a few tables."""
     plan, currency = shown.plan, shown.plan.currency
-    for source in shown.sources:
-        words = f"{source['layout']}, {source['encoding'].removesuffix('-sig')}"
-        count = plural(source["rows"], "row")
-        rejected = f", {source['rejects']} unreadable" if source["rejects"] else ""
-        output.say(f"{source['file']}: {words}, {count}{rejected}")
-        if source.get("unused"):
-            output.say(f"  not read: {', '.join(source['unused'])}")
-        for total in source.get("totals", ()):
-            output.say(f"  line {total['line']} {_total_words(total, currency)}")
+    _show_sources(shown, output)
     actions = _by(shown.totals, "action")
-    made = table(
-        "Action",
-        "Cards",
-        "Money on them",
-        "To create",
-        title="Plan",
-        right=["Cards", "Money on them", "To create"],
-    )
-    output.show(
-        rows(
-            made,
-            (
-                (
-                    _WORDS[Action(name)],
-                    number(cards),
-                    format_money(minor, currency),
-                    format_money(create, currency) if create else "",
-                )
-                for name, (cards, minor, create) in sorted(actions.items(), key=_place)
-            ),
-        )
-    )
-    reasons = [t for t in _by_reason(shown.totals) if t[0] in (Action.REJECT, Action.CONFLICT, Action.SKIP)]
-    if reasons:
-        why = table("Why not", "Cards", title="Left out, and why", right=["Cards"])
-        output.show(rows(why, ((f"{a}: {r}", number(n)) for a, r, n in reasons[:TOP])))
-        if len(reasons) > TOP:
-            output.say(f"{len(reasons) - TOP} more reasons are in the plan.")
+    _show_actions(actions, currency, output)
+    _show_reasons(shown.totals, output)
     for what in ("brand", "store"):
         _show_top(shown.totals, what, currency, output)
     _show_before(plan, output)
     output.say(f"Plan {plan.id}: {shown.path}")
     if shown.kept is not None:
         output.say(f"The plan that stood in that file is now {shown.kept}")
-    for other in shown.others:
-        output.say(
-            f"Plan {other.id} of {other.created_at:%Y-%m-%d} is not begun and stays: apply it, or drop it: "
-            f"`giftsync import discard {other.id}`"
-        )
+    _show_others(shown.others, output)
     for path, rejected_rows in shown.rejects:
         output.say(
             f"Rejects: {path} ({plural(rejected_rows, 'row')}; it holds whole numbers, delete it when done)"
@@ -200,9 +164,46 @@ def show_plan(shown: PlanShown, output: Output) -> None:
     if needed > shown.pool_free:
         output.say(
             f"Cards for the store need {plural(needed, 'number')}, the pool has {number(shown.pool_free)}: "
-            "the rest are made with shopify_serial_prefix, or add some with `giftsync pool add FILE` first."
+            "the rest are made with serial_prefix, or add some with `giftsync pool add FILE` first."
         )
     output.say(f"Nothing was changed. Carry it out with: giftsync import apply {shown.path}")
+
+
+def _show_sources(shown: PlanShown, output: Output) -> None:
+    for source in shown.sources:
+        words = f"{source['layout']}, {source['encoding'].removesuffix('-sig')}"
+        count = plural(source["rows"], "row")
+        rejected = f", {source['rejects']} unreadable" if source["rejects"] else ""
+        output.say(f"{source['file']}: {words}, {count}{rejected}")
+        if source.get("unused"):
+            output.say(f"  not read: {', '.join(source['unused'])}")
+        for total in source.get("totals", ()):
+            output.say(f"  line {total['line']} {_total_words(total, shown.plan.currency)}")
+
+
+def _show_actions(actions: Mapping[str, tuple[int, int, int]], currency: str, output: Output) -> None:
+    money = ("Cards", "Money on them", "To create")
+    content = (
+        (
+            _WORDS[Action(name)],
+            number(cards),
+            format_money(minor, currency),
+            format_money(create, currency) if create else "",
+        )
+        for name, (cards, minor, create) in sorted(actions.items(), key=_place)
+    )
+    output.show(rows(table("Action", *money, title="Plan", right=money), content))
+
+
+def _show_reasons(totals: Sequence[Total], output: Output) -> None:
+    """Why cards are left out."""
+    reasons = [t for t in _by_reason(totals) if t[0] in (Action.REJECT, Action.CONFLICT, Action.SKIP)]
+    if not reasons:
+        return
+    why = table("Why not", "Cards", title="Left out, and why", right=["Cards"])
+    output.show(rows(why, ((f"{a}: {r}", number(n)) for a, r, n in reasons[:TOP])))
+    if len(reasons) > TOP:
+        output.say(f"{len(reasons) - TOP} more reasons are in the plan.")
 
 
 def _total_words(total: Mapping[str, Any], currency: str) -> str:
@@ -227,6 +228,50 @@ def _show_top(totals: Sequence[Total], what: str, currency: str, output: Output)
     output.show(rows(made, ((n, number(c), format_money(m, currency)) for n, (c, m, _) in top[:TOP])))
     if len(top) > TOP:
         output.say(f"and {len(top) - TOP} more")
+
+
+class PlanLine(TypedDict):
+    """One plan in a list."""
+
+    plan: str
+    #: `planned`, `queued` (workers carry it out), `begun` (it was stopped or paused) or `done`.
+    state: str
+    created_at: str
+    #: Rows that the workers' last turn left; null: no worker had it.
+    rows_left: int | None
+    #: Whether workers make its cards online many by one file; null: no worker had it.
+    in_bulk: bool | None
+    #: What keeps workers from going on with it.
+    trouble: str | None
+
+
+def plan_line(plan: Import) -> PlanLine:
+    """The plan as `import list` shows it."""
+    return PlanLine(
+        plan=plan.id,
+        state=plan.state if plan.queued_at is None else "queued",
+        created_at=plan.created_at.isoformat(),
+        rows_left=plan.rows_left,
+        in_bulk=plan.in_bulk,
+        trouble=plan.trouble,
+    )
+
+
+def _show_others(others: Sequence[Import], output: Output) -> None:
+    """Plans that nobody has begun; an importer who tries a file in several ways leaves many."""
+    if len(others) == 1:
+        made = f"{others[0].created_at:%Y-%m-%d}"
+        output.say(
+            f"Plan {others[0].id} of {made} is not begun and stays: apply it, or drop it: "
+            f"`giftsync import discard {others[0].id}`"
+        )
+    elif others:
+        named = ", ".join(other.id for other in others[:OTHERS_NAMED_MAX])
+        more = f" and {len(others) - OTHERS_NAMED_MAX} more" if len(others) > OTHERS_NAMED_MAX else ""
+        output.say(
+            f"{len(others)} other plans are not begun and stay: {named}{more}. Apply one, or drop it: "
+            f"`giftsync import discard {others[0].id}`"
+        )
 
 
 def _show_before(plan: Import, output: Output) -> None:
@@ -266,40 +311,127 @@ def _by_reason(totals: Sequence[Total]) -> list[tuple[str, str, int]]:
     return [(*key, count) for key, count in sorted(found.items(), key=lambda item: -item[1])]
 
 
-def plan_json(shown: PlanShown) -> dict[str, object]:
+class SumAnswer(TypedDict):
+    """Cards of one kind. Amounts are decimal strings."""
+
+    cards: int
+    #: What is on them.
+    money: str
+    #: What will be put on new cards.
+    to_create: str
+
+
+class ReasonAnswer(TypedDict):
+    """Why cards are treated as they are."""
+
+    action: str
+    reason: str
+    cards: int
+
+
+class FoundThereAnswer(TypedDict):
+    """What was on a side when the plan was made."""
+
+    cards: int
+    #: A decimal string.
+    money: str
+
+
+class TotalAnswer(TypedDict):
+    """A line of a file that adds the others up. Amounts in minor units."""
+
+    line: int
+    #: Null: it says no amount.
+    minor: int | None
+    #: What the lines above it come to.
+    read_minor: int
+    #: Null: it says no amount.
+    agrees: bool | None
+
+
+class SourceAnswer(TypedDict):
+    """A file that was read."""
+
+    file: str
+    layout: str
+    encoding: str
+    #: Columns that were not used.
+    unused: list[str]
+    rows: int
+    rejects: int
+    #: Lines of the file that add the others up.
+    totals: list[TotalAnswer]
+
+
+class RejectsAnswer(TypedDict):
+    """A file of lines to correct."""
+
+    file: str
+    rows: int
+
+
+class PlanAnswer(TypedDict):
+    """A plan: what will happen to each card. Amounts are decimal strings."""
+
+    plan: str
+    file: Path
+    currency: str
+    sources: list[SourceAnswer]
+    #: By what will be done.
+    actions: dict[str, SumAnswer]
+    brands: dict[str, SumAnswer]
+    stores: dict[str, SumAnswer]
+    reasons: list[ReasonAnswer]
+    #: By side.
+    before: dict[str, FoundThereAnswer]
+    rejects: list[RejectsAnswer]
+
+
+def plan_json(shown: PlanShown) -> PlanAnswer:
     """Amounts as decimal strings."""
     currency = shown.plan.currency
 
-    def sums(found: Mapping[str, tuple[int, int, int]]) -> dict[str, object]:
+    def sums(found: Mapping[str, tuple[int, int, int]]) -> dict[str, SumAnswer]:
         return {
-            name: {
-                "cards": cards,
-                "money": decimal_from_minor(minor, currency),
-                "to_create": decimal_from_minor(create, currency),
-            }
+            name: SumAnswer(
+                cards=cards,
+                money=decimal_from_minor(minor, currency),
+                to_create=decimal_from_minor(create, currency),
+            )
             for name, (cards, minor, create) in found.items()
         }
 
-    return {
-        "plan": shown.plan.id,
-        "file": shown.path,
-        "currency": currency,
-        "sources": list(shown.sources),
-        "actions": sums(_by(shown.totals, "action")),
-        "brands": sums(_by(shown.totals, "brand")),
-        "stores": sums(_by(shown.totals, "store")),
-        "reasons": [
-            {"action": action, "reason": reason, "cards": count}
+    return PlanAnswer(
+        plan=shown.plan.id,
+        file=shown.path,
+        currency=currency,
+        sources=[
+            SourceAnswer(
+                file=one["file"],
+                layout=one["layout"],
+                encoding=one["encoding"],
+                unused=one["unused"],
+                rows=one["rows"],
+                rejects=one["rejects"],
+                totals=one["totals"],
+            )
+            for one in shown.sources
+        ],
+        actions=sums(_by(shown.totals, "action")),
+        brands=sums(_by(shown.totals, "brand")),
+        stores=sums(_by(shown.totals, "store")),
+        reasons=[
+            ReasonAnswer(action=action, reason=reason, cards=count)
             for action, reason, count in _by_reason(shown.totals)
         ],
-        "before": _before_json(shown.plan),
-        "rejects": [{"file": str(path), "rows": count} for path, count in shown.rejects],
-    }
+        before=_before_json(shown.plan),
+        rejects=[RejectsAnswer(file=str(path), rows=count) for path, count in shown.rejects],
+    )
 
 
-def _before_json(plan: Import) -> dict[str, object]:
+def _before_json(plan: Import) -> dict[str, FoundThereAnswer]:
     return {
-        name: {"cards": sums["cards"], "money": decimal_from_minor(sums["minor"], plan.currency)}
+        name: FoundThereAnswer(cards=sums["cards"], money=decimal_from_minor(sums["minor"], plan.currency))
         for name, sums in plan.before.items()
     }
 
@@ -349,65 +481,202 @@ def _side_cells(side: SideSums, report: ImportReport) -> tuple[str, ...]:
     return side.side, number(side.made_cards), format_money(side.made_minor, currency), *read
 
 
-def report_json(report: ImportReport) -> dict[str, object]:
+class PlannedAnswer(TypedDict):
+    """Cards, and what is on them."""
+
+    cards: int
+    #: A decimal string.
+    money: str
+
+
+class OutcomeAnswer(TypedDict):
+    """Rows that ended alike. Amounts are decimal strings."""
+
+    cards: int
+    planned: str
+    #: What was put on new cards.
+    made: str
+
+
+class HubAnswer(TypedDict):
+    """The import's cards in the ledger. Amounts are decimal strings."""
+
+    cards: int
+    opening: str
+    changes: str
+    balance: str
+    #: Customers that were told; an import tells none.
+    notifications: int
+
+
+class SideSumsAnswer(TypedDict):
+    """The import's cards on one side. Amounts are decimal strings."""
+
+    cards: int
+    #: Cards that the import made there.
+    made: int
+    #: What was on cards that were there before.
+    imported: str
+    #: What was put on new cards.
+    created: str
+    #: What customers moved since.
+    moved: str
+    on_the_way: str
+    #: What the side must show.
+    expected: str
+    #: What the side was read to show; null: it was not read.
+    shows: str | None
+    adds_up: bool
+
+
+class CheckedAnswer(TypedDict):
+    """What reading every card back came to."""
+
+    #: Places where the ledger contradicts itself.
+    discrepancies: int
+    unread: int
+    #: Cards that show something else than expected, and by how much together.
+    moved: int
+    moved_money: str
+    absent: int
+    busy: int
+    #: By side.
+    shown: dict[str, PlannedAnswer]
+
+
+class ProgressAnswer(TypedDict):
+    """What this command did."""
+
+    rows: int
+    done: int
+    made: int
+    #: Rows whose balance was another than planned.
+    moved: int
+    #: Rows that could not be decided, because a side did not answer.
+    unread: int
+    #: Cards that wait for a quiet period or a person.
+    waiting: int
+
+
+class ReportSums(TypedDict):
+    """What an import came to. Amounts are decimal strings."""
+
+    plan: str
+    currency: str
+    verdict: ImportVerdict
+    headline: str
+    #: Whether ledger, rows and sides agree.
+    adds_up: bool
+    planned: PlannedAnswer
+    #: By outcome: these add up to `planned`.
+    outcomes: dict[str, OutcomeAnswer]
+    hub: HubAnswer
+    before: dict[str, FoundThereAnswer]
+    sides: dict[str, SideSumsAnswer]
+    #: Null: the sides were not read back.
+    checked: CheckedAnswer | None
+    #: Open conflicts of the import's cards, by kind.
+    conflicts: dict[str, int]
+    #: Rows that are not done.
+    left: int
+
+
+class ReportFiles(TypedDict):
+    """Files of the report."""
+
+    html: str
+    csv: str
+
+
+class ReportAnswer(ReportSums):
+    """What an import came to, and what this command did: of `import apply` and `import report` alike."""
+
+    progress: ProgressAnswer
+    errors: list[str]
+    #: What each side was asked for.
+    usage: Mapping[str, Usage]
+    report: ReportFiles
+    done: bool
+
+
+def progress_json(progress: ImportProgress) -> ProgressAnswer:
+    return ProgressAnswer(
+        rows=progress.rows,
+        done=progress.done,
+        made=progress.made,
+        moved=progress.moved,
+        unread=progress.unread,
+        waiting=progress.waiting,
+    )
+
+
+def report_json(report: ImportReport) -> ReportSums:
     """Amounts as decimal strings."""
     currency = report.plan.currency
 
     def text(minor: int) -> str:
         return decimal_from_minor(minor, currency)
 
-    checked = report.checked
-    return {
-        "plan": report.plan.id,
-        "currency": currency,
-        "verdict": report.verdict.value,
-        "headline": headline(report),
-        "adds_up": report.adds_up,
-        "planned": {"cards": report.planned.cards, "money": text(report.planned.planned_minor)},
-        "outcomes": {
-            kind.value: {
-                "cards": one.cards,
-                "planned": text(one.planned_minor),
-                "made": text(one.made_minor),
-            }
+    return ReportSums(
+        plan=report.plan.id,
+        currency=currency,
+        verdict=report.verdict,
+        headline=headline(report),
+        adds_up=report.adds_up,
+        planned=PlannedAnswer(cards=report.planned.cards, money=text(report.planned.planned_minor)),
+        outcomes={
+            kind.value: OutcomeAnswer(
+                cards=one.cards, planned=text(one.planned_minor), made=text(one.made_minor)
+            )
             for kind, one in report.tally.by.items()
         },
-        "hub": {
-            "cards": report.hub.cards,
-            "opening": text(report.hub.opening_minor),
-            "changes": text(report.hub.changes_minor),
-            "balance": text(report.hub.balance_minor),
-            "notifications": report.hub.notices,
+        hub=HubAnswer(
+            cards=report.hub.cards,
+            opening=text(report.hub.opening_minor),
+            changes=text(report.hub.changes_minor),
+            balance=text(report.hub.balance_minor),
+            notifications=report.hub.notices,
+        ),
+        before=_before_json(report.plan),
+        sides={side.side: _side_json(report, side) for side in report.sides},
+        checked=_checked_json(report),
+        conflicts={kind: count for kind, (count, _) in report.conflicts.items()},
+        left=report.left,
+    )
+
+
+def _side_json(report: ImportReport, side: SideSums) -> SideSumsAnswer:
+    currency = report.plan.currency
+    return SideSumsAnswer(
+        cards=side.cards,
+        made=side.made_cards,
+        imported=decimal_from_minor(side.had_minor, currency),
+        created=decimal_from_minor(side.made_minor, currency),
+        moved=decimal_from_minor(side.moved_minor, currency),
+        on_the_way=decimal_from_minor(side.on_the_way_minor, currency),
+        expected=decimal_from_minor(side.shows_minor, currency),
+        shows=_shown_json(report, side.side),
+        adds_up=side.adds_up,
+    )
+
+
+def _checked_json(report: ImportReport) -> CheckedAnswer | None:
+    """What was read back; None: nothing was."""
+    checked, currency = report.checked, report.plan.currency
+    if checked is None:
+        return None
+    return CheckedAnswer(
+        discrepancies=checked.discrepancies,
+        unread=checked.unread,
+        moved=checked.moved,
+        moved_money=decimal_from_minor(checked.moved_minor, currency),
+        absent=checked.absent,
+        busy=checked.busy,
+        shown={
+            name: PlannedAnswer(cards=cards, money=decimal_from_minor(minor, currency))
+            for name, (cards, minor) in checked.shown.items()
         },
-        "before": _before_json(report.plan),
-        "sides": {
-            side.side: {
-                "cards": side.cards,
-                "made": side.made_cards,
-                "imported": text(side.had_minor),
-                "created": text(side.made_minor),
-                "moved": text(side.moved_minor),
-                "on_the_way": text(side.on_the_way_minor),
-                "expected": text(side.shows_minor),
-                "shows": _shown_json(report, side.side),
-                "adds_up": side.adds_up,
-            }
-            for side in report.sides
-        },
-        "checked": None
-        if checked is None
-        else {
-            "discrepancies": checked.discrepancies,
-            "unread": checked.unread,
-            "moved": checked.moved,
-            "moved_money": text(checked.moved_minor),
-            "absent": checked.absent,
-            "busy": checked.busy,
-            "shown": {n: {"cards": c, "money": text(m)} for n, (c, m) in checked.shown.items()},
-        },
-        "conflicts": {kind: count for kind, (count, _) in report.conflicts.items()},
-        "left": report.left,
-    }
+    )
 
 
 def _shown_json(report: ImportReport, side: str) -> str | None:

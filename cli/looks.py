@@ -4,52 +4,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypedDict
 
-from cli.build import FLOW, SHOPIFY, worker_options
+from cli.build import worker_options
 from cli.output import plural
 from cli.show import age_words
 from config.settings import Settings
-from connectors.flow import FlowSettings
-from connectors.shopify.feeds import WIDE_OVERLAP, WIDE_WALKS
-from sync.decisions.poll_order import PollBudget
+from connectors.api.side import Side
 from sync.ledger.incoming.looks import Looks
 
-#: How late news may become visible, or by how much its time may be wrong, and within what time a feed finds
-#: it all the same.
-_LATE = {
-    FLOW: (
-        timedelta(seconds=FlowSettings.receipts_late_seconds),
-        timedelta(seconds=FlowSettings.receipts_late_every_seconds),
-    ),
-    SHOPIFY: (WIDE_OVERLAP, WIDE_WALKS),
-}
+
+@dataclass(frozen=True)
+class Late:
+    """How late a side's news may become visible, and within what time a feed finds it all the same."""
+
+    late: timedelta
+    within: timedelta
 
 
-def sweep_seconds(looks: Looks, settings: Settings) -> float:
+def late_of(side: Side) -> Late | None:
+    """Of its feed that reaches back furthest; None: no feed says so."""
+    feed = max(side.feeds, key=lambda one: one.late_seconds, default=None)
+    if feed is None or not feed.late_seconds:
+        return None
+    return Late(timedelta(seconds=feed.late_seconds), timedelta(seconds=feed.late_within_seconds))
+
+
+def sweep_seconds(side: str, looks: Looks, settings: Settings) -> float:
     """Within how many seconds a running worker looks at every card of the side."""
     options = worker_options(settings)
     if looks.adaptive:
-        return PollBudget(options.polls_per_second).bound_seconds(looks.cards)
+        return options.budget(side).bound_seconds(looks.cards)
     return math.ceil(looks.cards / options.sweep_slice) * options.sweep_interval_seconds
 
 
-def look_lines(by_side: Mapping[str, Looks], settings: Settings, now: datetime) -> list[tuple[str, str]]:
+def look_lines(
+    by_side: Mapping[str, Looks], late: Mapping[str, Late], settings: Settings, now: datetime
+) -> list[tuple[str, str]]:
     """A line for each side: the oldest look at a card there, and what bounds it."""
-    lines = [(f"Oldest look at {side}", _words(one, settings, now)) for side, one in by_side.items()]
-    return lines + [(f"Late news on {side}", _late_words(side)) for side in by_side if side in _LATE]
+    lines = [(f"Oldest look at {side}", _words(side, one, settings, now)) for side, one in by_side.items()]
+    return lines + [(f"Late news on {side}", _late_words(late[side])) for side in by_side if side in late]
 
 
-def _late_words(side: str) -> str:
-    late, within = _LATE[side]
-    return f"what is up to {span_words(late)} late or misdated is found within {span_words(within)}"
+def _late_words(one: Late) -> str:
+    late, within = span_words(one.late), span_words(one.within)
+    return f"what is up to {late} late or misdated is found within {within}"
 
 
-def _words(looks: Looks, settings: Settings, now: datetime) -> str:
+def _words(side: str, looks: Looks, settings: Settings, now: datetime) -> str:
     oldest = (
         "not every card was looked at yet" if looks.oldest_at is None else age_words(now - looks.oldest_at)
     )
-    bound = span_words(timedelta(seconds=sweep_seconds(looks, settings)))
+    bound = span_words(timedelta(seconds=sweep_seconds(side, looks, settings)))
     words = f"{oldest} (while the worker runs, {plural(looks.cards, 'card')} within {bound})"
     return words + (f"; {plural(looks.unanswered, 'card')} gave no answer" if looks.unanswered else "")
 
@@ -63,15 +71,34 @@ def span_words(span: timedelta) -> str:
     return plural(math.ceil(seconds), "second")
 
 
-def looks_json(by_side: Mapping[str, Looks], settings: Settings) -> dict[str, object]:
+class LooksAnswer(TypedDict):
+    """How long a change that no feed tells of can stay unseen on a side."""
+
+    #: Cards there that are looked at.
+    cards: int
+    #: No look is older than this; null: not every card was looked at yet.
+    oldest_at: datetime | None
+    #: Cards that were asked for last without an answer.
+    unanswered: int
+    #: Within how many seconds a running worker looks at every card.
+    sweep_seconds: float
+    #: News may be so late, or its time so wrong.
+    late_seconds: float | None
+    #: Within what time such news is found all the same.
+    late_within_seconds: float | None
+
+
+def looks_json(
+    by_side: Mapping[str, Looks], late: Mapping[str, Late], settings: Settings
+) -> dict[str, LooksAnswer]:
     return {
-        side: {
-            "cards": one.cards,
-            "oldest_at": one.oldest_at,
-            "unanswered": one.unanswered,
-            "sweep_seconds": sweep_seconds(one, settings),
-            "late_seconds": _LATE[side][0].total_seconds() if side in _LATE else None,
-            "late_within_seconds": _LATE[side][1].total_seconds() if side in _LATE else None,
-        }
+        side: LooksAnswer(
+            cards=one.cards,
+            oldest_at=one.oldest_at,
+            unanswered=one.unanswered,
+            sweep_seconds=sweep_seconds(side, one, settings),
+            late_seconds=late[side].late.total_seconds() if side in late else None,
+            late_within_seconds=late[side].within.total_seconds() if side in late else None,
+        )
         for side, one in by_side.items()
     }

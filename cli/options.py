@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-ConfigOption = Annotated[
-    Path | None,
+from connectors.api.commands import ConfigOption, JsonOption
+
+__all__ = ["ConfigOption", "JsonOption", "MetricsPortOption"]
+
+MetricsPortOption = Annotated[
+    int | None,
     typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="The configuration; ./giftsync.toml if left out.",
-        show_default=False,
+        "--metrics-port", min=1, max=65535, help="Serve Prometheus metrics there, to this machine only."
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,9 @@ WIDTH_WITHOUT_TERMINAL = 200
 LINE_WITHOUT_TERMINAL = 100_000
 #: Raised when a key of an answer goes away or changes its meaning; new keys may come at any time.
 SCHEMA_VERSION = 1
+_COMMAND = re.compile(r"`[^`]+`")
+#: Stands for a space at which no line ends; no text has this private character.
+_HELD = "\ue000"
 
 
 class ExitCode(IntEnum):
@@ -65,16 +69,7 @@ class Output:
         Its first line begins with `before`, the others with `after` or else with the same.
         """
         width = self.out.width if self.out.is_terminal else LINE_WITHOUT_TERMINAL
-        self.say(
-            textwrap.fill(
-                text,
-                width,
-                initial_indent=before,
-                subsequent_indent=before if after is None else after,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
+        self.say(folded(text, width, before, before if after is None else after))
 
     def note(self, text: str) -> None:
         """A line beside the result, such as progress; never in a pipe's way."""
@@ -87,11 +82,11 @@ class Output:
                 self.out.print()
             self.out.print(renderable)
 
-    def emit(self, name: str, result: Mapping[str, Any], code: int | ExitCode = ExitCode.IN_STEP) -> None:
+    def emit(self, name: str, result: Mapping[str, object], code: int | ExitCode = ExitCode.IN_STEP) -> None:
         """The result as one JSON object, for `--json`.
 
-        `name` is the command that answers, as "conflicts list", or "error". The object names its schema first
-        and its exit code last.
+        `name` is the command that answers, as "conflicts list", or "error"; `cli.schemas` has the type of its
+        result. The object names its schema first and its exit code last.
         """
         if self.as_json:
             answer = {"schema": schema_id(name), **result, "exit_code": int(code)}
@@ -100,8 +95,23 @@ class Output:
 
 
 def _print(console: Console, text: str) -> None:
-    """Wrapped between words on a terminal; in a pipe or a file a line stays a line."""
-    console.print(escape(text), soft_wrap=not console.is_terminal)
+    """Folded between words on a terminal; in a pipe or a file a line stays a line."""
+    if console.is_terminal:
+        text = "\n".join(folded(line, console.width) for line in text.split("\n"))
+    console.print(escape(text), soft_wrap=True)
+
+
+def folded(text: str, width: int, before: str = "", after: str = "") -> str:
+    """Lines of at most this width; a longer word, or command in backticks, has one of its own."""
+    held = _COMMAND.sub(lambda found: found[0].replace(" ", _HELD), text)
+    return textwrap.fill(
+        held,
+        width,
+        initial_indent=before,
+        subsequent_indent=after,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).replace(_HELD, " ")
 
 
 def table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from cli.build import FLOW, SHOPIFY
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-_PLACES = {FLOW: "store", SHOPIFY: "online"}
-_AT = {FLOW: "in the store", SHOPIFY: "online"}
-_SYSTEMS = {FLOW: "Flow", SHOPIFY: "Shopify"}
-
-
-def place(side: str) -> str:
-    """Where a customer uses the card: `store`, `online`."""
-    return _PLACES.get(side, side)
+from connectors.api.capabilities import Place
+from connectors.api.side import Side, place_of
 
 
-def at_place(side: str) -> str:
-    """`in the store`, `online`."""
-    return _AT.get(side, f"on {side}")
+@dataclass(frozen=True)
+class Places:
+    """The words of each side for where it is, by its name."""
 
+    by_side: Mapping[str, Place] = field(default_factory=dict)
 
-def system(side: str) -> str:
-    """The system by its name: `Flow`, `Shopify`."""
-    return _SYSTEMS.get(side, side)
+    @staticmethod
+    def of(sides: Mapping[str, Side]) -> Places:
+        return Places({name: place_of(side) for name, side in sides.items()})
+
+    def where(self, side: str) -> str:
+        """Where a customer uses the card: `store`, `online`."""
+        found = self.by_side.get(side)
+        return (found.where if found is not None else "") or side
+
+    def at(self, side: str) -> str:
+        """`in the store`, `online`."""
+        found = self.by_side.get(side)
+        return (found.at if found is not None else "") or f"on {side}"
+
+    def system(self, side: str) -> str:
+        """The system by its name: as its people call it."""
+        found = self.by_side.get(side)
+        return found.name if found is not None else side

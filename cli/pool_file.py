@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import OperatorError
-from connectors.api.side import Capabilities
+from cli.importing import made_range
+from cli.output import plural
+from config.settings import Settings
+from connectors.api.capabilities import Capabilities
+from connectors.api.side import Side
+from mappings.ranges import inside
 from mappings.serials import Serial
 from sync.importer.numbers_file import NumberLine, read_numbers
+from sync.ledger.cards.pool import Pool
 
 PROBLEMS_SHOWN = 5
+#: Numbers in one file; a larger pool is added in several.
+NUMBERS_MAX = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,35 @@ def read_pool_file(
     if not brands:
         raise OperatorError("there are no numbers in it", "One number a line.")
     return PoolFile(brands, cvcs)
+
+
+def numbered(sides: Mapping[str, Side]) -> list[str]:
+    """The sides that may have to give a number to a card of another: all, if no other shows it."""
+    hiding = {name for name, side in sides.items() if side.capabilities.hides_serials}
+    return [name for name in sides if name not in hiding] or list(sides)
+
+
+def brands_of_side(settings: Settings, side: str) -> list[str]:
+    """Every brand of the side that the settings name; of two spellings the one of the link comes last."""
+    sections = settings.sides.by_name()
+    named = [brand for section in sections.values() for brand in section.brand_names]
+    own = list(sections[side].brand_names.values())
+    return [*sections[side].known_brands, *(own or named)]
+
+
+def add_to_pool(settings: Settings, side: str, found: PoolFile, pool: Pool) -> int:
+    """Add the numbers that are not in the pool yet; how many. Raises OperatorError, and adds none then."""
+    serials = list(found.brands)
+    if len(serials) > NUMBERS_MAX:
+        raise OperatorError(f"there are more than {NUMBERS_MAX} numbers in it", "Split it.")
+    made = made_range(settings, side)
+    if made is not None and inside(made, serials):
+        raise OperatorError(
+            f"no number was added: {plural(inside(made, serials), 'number')} could also be one that giftsync "
+            f"makes itself, because of serial_prefix = {made.prefix} in [sides.{side}]",
+            "Set serial_prefix to four digits that no printed or pooled number begins with.",
+        )
+    return sum(pool.add(side, found.of_brand(one), one) for one in dict.fromkeys(found.brands.values()))
 
 
 def _problem(found: NumberLine, can: Capabilities, brands: Collection[str]) -> str | None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import typer.main
 
+from cli.help_index import record
+from cli.lazy import LazyCommand
 from cli.main import app
 
 WIDTH = 100
@@ -42,8 +44,34 @@ def render_reference() -> str:
     return "\n".join(lines)
 
 
+def render_help_index() -> str:
+    """The recorded help of every command that is loaded when it is used."""
+    return record(_with_contexts())
+
+
+def _with_contexts() -> Iterator[tuple[list[str], Any, Any]]:
+    """Each with its words below `giftsync`, in the order of the help; groups, too."""
+    root: Any = typer.main.get_command(app)
+    top = root.context_class(root, info_name="giftsync", **root.context_settings)
+    for one in root.commands.values():
+        if isinstance(one, LazyCommand):
+            yield from _each([], one.loaded(), top)
+
+
+def _each(path: list[str], command: Any, parent: Any) -> Iterator[tuple[list[str], Any, Any]]:
+    words = [*path, command.name]
+    context = command.context_class(
+        command, parent=parent, info_name=command.name, **command.context_settings
+    )
+    yield words, command, context
+    for inner in getattr(command, "commands", {}).values():
+        yield from _each(words, inner, context)
+
+
 def _commands(path: list[str], command: Any) -> Iterator[tuple[list[str], Any]]:
     """Every command that can be run, in the order of the help."""
+    if isinstance(command, LazyCommand):
+        command = command.loaded()
     inner = getattr(command, "commands", None)
     if inner is None:
         yield path, command

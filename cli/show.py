@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, timedelta, tzinfo
+from datetime import date, timedelta
 
 from rich.table import Table
 
-from cli.output import ExitCode, plural, rows, table, when
+from cli.output import ExitCode, plural, rows, table
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import mask
-from sync.decisions.merge import MERGED
-from sync.ledger.views import CardRow, MovementRow, PresenceRow, Status
+from sync.ledger.proof.findings import money
+from sync.ledger.views import CardRow, Status
 
 
 def exit_code_of(status: Status, *, failed: bool) -> ExitCode:
@@ -30,7 +30,7 @@ def cards_table(cards: Iterable[CardRow]) -> Table:
             (
                 card.id,
                 " ".join(dict.fromkeys(mask(p.last_chars) for p in card.presences)),
-                format_money(card.balance_minor, card.currency),
+                balance_words(card),
                 card.status,
                 date_words(card.expires_on),
                 "yes" if card.in_step else why_not(card),
@@ -41,8 +41,17 @@ def cards_table(cards: Iterable[CardRow]) -> Table:
     )
 
 
+def balance_words(card: CardRow) -> str:
+    """What is on the card; what rows say that somebody changed is not told as what is owed."""
+    if card.verified:
+        return format_money(card.balance_minor, card.currency)
+    return f"{money(card.balance_minor, card.currency)} not verified"
+
+
 def why_not(card: CardRow) -> str:
     """Why a card is not in step, in a few words."""
+    if not card.verified:
+        return "no: not verified (its rows were changed)"
     if card.held:
         return "no: waits for a decision"
     for p in card.presences:
@@ -62,53 +71,11 @@ def why_not(card: CardRow) -> str:
     return "no: under way"
 
 
-def presences_table(card: CardRow) -> Table:
-    columns = ("Side", "Card there", "Shows", "Status", "Expires", "State")
-    made = table(*columns, title="Where it is", right=["Shows"])
-    return rows(
-        made,
-        (
-            (
-                p.side,
-                mask(p.last_chars),
-                format_money(p.shadow_minor, card.currency),
-                p.status,
-                date_words(p.expires_on),
-                p.hold or _state(card, p),
-            )
-            for p in card.presences
-        ),
-    )
-
-
-def _state(card: CardRow, p: PresenceRow) -> str:
-    if p.stale:
-        return "to be looked at"
-    # Of a closed card nothing is made any more; what a merged one had, another card has.
-    return "" if p.born else "not there" if card.status == CardStatus.CLOSED else "to be created"
-
-
-def movements_table(movements: Iterable[MovementRow], currency: str, zone: tzinfo) -> Table:
-    columns = ("When", "From", "Kind", "Amount", "Balance after")
-    made = table(*columns, title="What moved it", right=["Amount", "Balance after"])
-    return rows(
-        made,
-        (
-            (
-                when(m.at, zone),
-                m.side or "",
-                _movement_words(m),
-                signed(m.amount_minor, currency),
-                format_money(m.balance_after_minor, currency),
-            )
-            for m in movements
-        ),
-    )
-
-
-def _movement_words(m: MovementRow) -> str:
-    others = [f", {key.replace('_', ' ')} card {m.evidence[key]}" for key in MERGED if key in m.evidence]
-    return m.kind.replace("_", " ") + "".join(others)
+def not_there(card: CardRow) -> str:
+    """Of a closed card nothing is made any more; what a merged one had, another card has."""
+    if card.status == CardStatus.CLOSED:
+        return "not there"
+    return "not there yet" if card.balance_minor else "not there while nothing is on it"
 
 
 def age_words(age: timedelta) -> str:

@@ -22,10 +22,38 @@ _LAST_WORDS_SECONDS: Final = 0.3
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
+class StopEvent(threading.Event):
+    """Set once somebody stops giftsync; the events that follow it are set with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._followers: list[threading.Event] = []
+        self._mutex = threading.Lock()
+
+    def set(self) -> None:
+        super().set()
+        with self._mutex:
+            followers = tuple(self._followers)
+        for one in followers:
+            one.set()
+
+    @contextmanager
+    def followed(self) -> Iterator[threading.Event]:
+        """An event that follows this one while the block runs, and that can be set by itself."""
+        follower = threading.Event()
+        with self._mutex:
+            self._followers.append(follower)
+        try:
+            if self.is_set():
+                follower.set()
+            yield follower
+        finally:
+            with self._mutex:
+                self._followers.remove(follower)
+
+
 @contextmanager
-def stop_on_signals(
-    note: Callable[[str], None], seconds: float | None = STOP_SECONDS
-) -> Iterator[threading.Event]:
+def stop_on_signals(note: Callable[[str], None], seconds: float | None = STOP_SECONDS) -> Iterator[StopEvent]:
     """An event that the first signal sets. Only for the main thread.
 
     Where the block has not ended `seconds` after that, the process ends: the ledger survives it. A thread of
@@ -33,12 +61,12 @@ def stop_on_signals(
     instructions: never while that waits and another thread was given the signal, and inside of
     `Event.wait`, whose lock `Event.set` then waits for.
     """
-    stop = threading.Event()
+    stop = StopEvent()
     ended = threading.Event()
     heard, told = socket.socketpair()
     told.setblocking(False)
 
-    def hear() -> None:
+    def listen() -> None:
         while numbers := heard.recv(16):
             for number in numbers:
                 if number in _SIGNALS:
@@ -47,7 +75,7 @@ def stop_on_signals(
     before_fd = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     # The interpreter writes to the socket only for signals that have a handler.
     before = {number: signal.signal(number, lambda _, __: None) for number in _SIGNALS}
-    listener = threading.Thread(target=hear, name="signals", daemon=True)
+    listener = threading.Thread(target=listen, name="signals", daemon=True)
     listener.start()
     try:
         yield stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import tzinfo
 
 from cli.output import Output, rows, table, when
-from cli.show import date_words, signed, why_not
+from cli.show import balance_words, date_words, not_there, signed, why_not
 from mappings.money import format_money
 from mappings.serials import mask
 from sync.ledger.views import CardRow
@@ -18,8 +18,9 @@ def show_statement(found: Statement, zone: tzinfo, output: Output) -> None:
     card = found.card
     state = "in step" if card.in_step else why_not(card).replace("no:", "not in step:")
     until = "never expires" if card.expires_on is None else f"expires {card.expires_on}"
-    money = format_money(card.balance_minor, card.currency)
-    output.paragraph(f"Card {card.id}, {found.ends_in}: {money}, {card.status}, {until}, {state}.")
+    money = balance_words(card)
+    named = f"Card {card.id}, {found.ends_in}" if found.ends_in else f"Card {card.id}"
+    output.paragraph(f"{named}: {money}, {card.status}, {until}, {state}.")
     for one in found.conflicts:
         if one.closed_at is None:
             kind = one.kind.replace("_", " ")
@@ -27,7 +28,7 @@ def show_statement(found: Statement, zone: tzinfo, output: Output) -> None:
     output.say("")
     for p in card.presences:
         shows = format_money(p.shadow_minor, card.currency)
-        there = f"{shows}, {p.status}, expires {date_words(p.expires_on)}" if p.born else "not there yet"
+        there = f"{shows}, {p.status}, expires {date_words(p.expires_on)}" if p.born else not_there(card)
         trouble = f" ({p.hold})" if p.hold else ""
         output.paragraph(f"{p.side} {mask(p.last_chars)}: {there}{trouble}", after="  ")
     output.say("")
@@ -46,12 +47,18 @@ def _show_event(event: Event, currency: str, zone: tzinfo, output: Output) -> No
     numbers = [f"order {event.order}"] if event.order else []
     numbers += [f"receipt {event.receipt}"] if event.receipt else []
     tail = f" ({', '.join([event.place, *numbers])})" if event.place != "giftsync" or numbers else ""
-    seen = f"; giftsync saw it {when(event.seen_at, zone)}" if event.seen_at != event.at else ""
+    seen = f"; giftsync saw it {_seen(event, zone)}" if event.seen_at != event.at else ""
     if event.by == "giftsync" and event.amount_minor is None:
         seen = ""
     output.paragraph(
         f"{indent}{when(event.at, zone)}  {who}{money}{event.what}{tail}{seen}", after=f"{indent}    "
     )
+
+
+def _seen(event: Event, zone: tzinfo) -> str:
+    """When giftsync saw it; on the same day the time is enough."""
+    seen, same_day = event.seen_at.astimezone(zone), event.at.astimezone(zone)
+    return f"at {seen:%H:%M:%S}" if seen.date() == same_day.date() else when(seen, zone)
 
 
 def show_hits(found: Search, output: Output) -> None:
@@ -69,7 +76,7 @@ def _hit(hit: Hit) -> tuple[object, ...]:
     return (
         card.id,
         ends_of(card),
-        format_money(card.balance_minor, card.currency),
+        balance_words(card),
         card.status,
         ", ".join(hit.why),
     )

@@ -7,13 +7,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from config.settings import Section, Settings, secret_names
+from config.settings import Settings
+from connectors.api.settings import Section, SideSection, is_secret, secret_names
 
 ENV_PREFIX = "GIFTSYNC_"
 #: Keys that are refused in the file.
@@ -55,18 +57,18 @@ class TableInfo:
     keys: tuple[Key, ...]
 
 
-def tables() -> list[TableInfo]:
-    """Every table, the top first."""
-    return list(_tables(Settings, ()))
+@cache
+def tables(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> tuple[TableInfo, ...]:
+    """Every table, the top first. `path` is where the model's own table stands."""
+    return tuple(table for table in _tables(model, path) if table.keys)
 
 
-def find_key(path: tuple[str, ...]) -> Key | None:
-    return next((key for table in tables() for key in table.keys if key.path == path), None)
+def find_key(model: type[BaseModel], path: tuple[str, ...]) -> Key | None:
+    return next((key for table in tables(model) for key in table.keys if key.path == path), None)
 
 
-def names_in(path: tuple[str, ...]) -> list[str]:
+def names_in(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
     """The names of keys and tables that may stand in the table `path`."""
-    model: type[BaseModel] = Settings
     for name in path:
         found = model.model_fields.get(name)
         section = None if found is None else _section_of(found)
@@ -78,7 +80,7 @@ def names_in(path: tuple[str, ...]) -> list[str]:
 
 def _tables(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[TableInfo]:
     keys, inner = [], []
-    for name, info in model.model_fields.items():
+    for name, info in _in_order(model):
         section = _section_of(info)
         if section is None:
             keys.append(_key(model, path, name, info))
@@ -88,6 +90,17 @@ def _tables(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[TableInfo
     yield TableInfo(path, description, tuple(keys))
     for section, section_path in inner:
         yield from _tables(section, section_path)
+
+
+def _in_order(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """Of a side: its connector, what is the connector's own, and what every side has."""
+    fields = list(model.model_fields.items())
+    if not issubclass(model, SideSection):
+        return fields
+    shared = SideSection.model_fields
+    own = [one for one in fields if one[0] not in shared]
+    first, *rest = [one for one in fields if one[0] in shared]
+    return [first, *own, *rest]
 
 
 def _section_of(info: FieldInfo) -> type[Section] | None:
@@ -103,7 +116,7 @@ def _key(model: type[BaseModel], path: tuple[str, ...], name: str, info: FieldIn
         form=_form(info),
         required=info.is_required(),
         default=None if info.is_required() else _toml(info.get_default(call_default_factory=True)),
-        secret=name in secret_names(model) or name in ENV_ONLY,
+        secret=is_secret(info),
         from_file=name in secret_names(model),
     )
 
@@ -139,8 +152,8 @@ def _toml(value: object) -> str | None:
     match value:
         case None:
             return None
-        case []:
-            return "[]"
+        case list():
+            return f"[{', '.join(_toml(one) or '' for one in value)}]"
         case bool():
             return "true" if value else "false"
         case float() | Decimal():

@@ -2,49 +2,106 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from config.errors import ConfigError
-from config.keys import ENV_ONLY, ENV_PREFIX, tables
-from config.problems import needed, sentences, suggestion
+from config.keys import ENV_ONLY, ENV_PREFIX, find_key, tables
+from config.problems import sentences, suggestion, where_of
+from config.rewrite import check_form
 from config.settings import Settings
+from config.sides import SideTypes, settings_type, side_types, webhook_keys_of
+from connectors.api.settings import is_secret
 
 FILE_DEFAULT = Path("giftsync.toml")
 _SQLITE = "sqlite:///"
 _KEY_SUFFIX = ".key"
+#: Stands for a secret that a process is not given because it does not need it.
+NOT_GIVEN = "not-given-to-this-process"
 
 
-def load(path: Path | None = None) -> Settings:
+def load(path: Path | None = None, *, only_receives: bool = False) -> Settings:
     """The settings of `path`, or of ./giftsync.toml, overridden by the environment.
 
     A relative path in the file is taken from the file's folder, so that giftsync finds the same ledger
-    wherever it is started. Raises ConfigError, which names every problem at once.
+    wherever it is started. For a process that `only_receives` webhooks the secrets that let giftsync into the
+    sides are left out, whether the file has them or not. Raises ConfigError, which names every problem at
+    once.
     """
     file = path or FILE_DEFAULT
-    data = _read(file, required=path is not None)
-    environment = _environment()
-    problems = _env_problems() + _file_problems(file, data or {})
+    return _settings_of(_read(file, required=path is not None), file, only_receives=only_receives)
+
+
+def load_text(text: str, file: Path) -> Settings:
+    """The settings that `file` would have with this text. Raises ConfigError, as `load` does."""
     try:
-        settings = Settings(**_rooted(_without_overridden(data or {}, environment), file.parent))
+        return _settings_of(tomllib.loads(text), file)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{file.name} would not be well-formed TOML: {error}."]) from None
+
+
+def overridden(settings: Settings) -> frozenset[tuple[str, ...]]:
+    """The keys that the environment sets, whatever the file says."""
+    return frozenset(_leaves(_environment(type(settings)), ()))
+
+
+def _leaves(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*path, name))
+        yield (*path, name)
+
+
+def _settings_of(data: dict[str, Any] | None, file: Path, *, only_receives: bool = False) -> Settings:
+    check_form(data or {}, file.name)
+    sides, problems = side_types(data or {}, file.name)
+    model = settings_type(sides)
+    environment = _environment(model)
+    if data is None and not environment and not sides:
+        raise _no_file(file)
+    problems = _env_problems(model) + problems + _file_problems(file, data or {}, model)
+    problems += _first_contact_problem(data or {}, environment, file.name, model)
+    given = _with_sides(_without_overridden(data or {}, environment, model), list(sides))
+    if only_receives:
+        given = _without_access(given, sides)
+    try:
+        settings = model(**_rooted(given, file.parent))
     except ValidationError as error:
-        if data is None and not environment:
-            raise _no_file(file) from None
-        found = sentences(error, file.name, environment) + _dependent(data or {}, environment, file.name)
-        raise ConfigError(problems + list(dict.fromkeys(found))) from None
+        found = sentences(error, file.name, environment, model)
+        raise ConfigError(list(dict.fromkeys(problems + found))) from None
     except SettingsError:
         raise ConfigError(
-            [f"The environment cannot set a whole table; set its keys, as {ENV_PREFIX}SHOPIFY__TOKEN."]
+            [f"The environment cannot set a whole table; set its keys, as {ENV_PREFIX}LINK__TIMEZONE."]
         ) from None
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+def _with_sides(data: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The data with those sides only that something can be said about, and all of these."""
+    tables = _inside(data, ("sides",))
+    return {**data, "sides": {name: tables.get(name, {}) for name in names}}
+
+
+def _without_access(data: dict[str, Any], sides: SideTypes) -> dict[str, Any]:
+    """The data with nothing of the sides' secrets but those that prove webhook deliveries."""
+    tables = {name: dict(table) for name, table in data["sides"].items()}
+    for name, section in sides.items():
+        proving = webhook_keys_of(section)
+        for key, field in section.model_fields.items():
+            if proving is not None and is_secret(field) and key not in proving:
+                tables[name].pop(f"{key}_file", None)
+                # Some are needed in a table that is whole.
+                tables[name][key] = NOT_GIVEN
+    return {**data, "sides": tables}
 
 
 def key_path(settings: Settings) -> Path | None:
@@ -84,32 +141,32 @@ def _read(file: Path, *, required: bool) -> dict[str, Any] | None:
         ) from None
 
 
-def _environment() -> dict[str, Any]:
+def _environment(model: type[Settings]) -> dict[str, Any]:
     """What the environment gives, as nested tables; the values may be secret."""
     try:
-        return dict(EnvSettingsSource(Settings)())
+        return dict(EnvSettingsSource(model)())
     except SettingsError:
         return {}
 
 
-def _env_problems() -> list[str]:
+def _env_problems(model: type[Settings]) -> list[str]:
     """A misspelt variable would otherwise be passed over in silence."""
-    known = {table.name[0] if table.name else key.name for table in tables() for key in table.keys}
+    known = {table.name[0] if table.name else key.name for table in tables(model) for key in table.keys}
     return [
-        f"the environment variable {name} is not a setting{suggestion((first,))}."
+        f"the environment variable {name} is not a setting{suggestion(model, (first,))}."
         for name in sorted(os.environ)
         if name.startswith(ENV_PREFIX)
-        and (first := name.removeprefix(ENV_PREFIX).lower().split("__")[0]) not in known
+        and (first := name.removeprefix(ENV_PREFIX).lower().split("__")[0]) not in known | {"sides"}
     ]
 
 
-def _file_problems(file: Path, data: Mapping[str, Any]) -> list[str]:
+def _file_problems(file: Path, data: Mapping[str, Any], model: type[Settings]) -> list[str]:
     problems = [
         f"{file.name}: {name} does not belong in the file; set {ENV_PREFIX}{name.upper()}, or use key_file."
         for name in ENV_ONLY
         if name in data
     ]
-    for table in tables():
+    for table in tables(model):
         inside = _inside(data, table.name)
         problems += [
             f"{file.name}: {'.'.join(table.name)} has both {key.name} and {key.name}_file; keep one of them."
@@ -119,16 +176,18 @@ def _file_problems(file: Path, data: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _dependent(data: Mapping[str, Any], environment: Mapping[str, Any], file: str) -> list[str]:
-    """What `Settings` asks for across tables, which it does only when every table is right in itself."""
-
-    def value(table: str, key: str) -> Any:
-        return _inside(environment, (table,)).get(key, _inside(data, (table,)).get(key))
-
-    sends = value("link", "send_notifications")
-    if str(sends).lower() != "true" or value("shopify", "attaching_notifies") is not None:
+def _first_contact_problem(
+    data: Mapping[str, Any], environment: Mapping[str, Any], file: str, model: type[Settings]
+) -> list[str]:
+    """It may name a side, which pydantic cannot say of a key."""
+    path = ("link", "first_contact")
+    key = find_key(model, path)
+    given = _inside(environment, path[:1]).get(path[1], _inside(data, path[:1]).get(path[1], "ask"))
+    sides = model.model_fields["sides"].annotation
+    names = sides.model_fields if isinstance(sides, type) and issubclass(sides, BaseModel) else {}
+    if key is None or given in {"ask", "lower", "higher", *names}:
         return []
-    return [needed(("shopify", "attaching_notifies"), file)]
+    return [f"{where_of(path, file, environment)} must be {key.form}."]
 
 
 def _inside(data: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
@@ -138,13 +197,15 @@ def _inside(data: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]
     return value if isinstance(value, Mapping) else {}
 
 
-def _without_overridden(data: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
+def _without_overridden(
+    data: Mapping[str, Any], environment: Mapping[str, Any], model: type[Settings]
+) -> dict[str, Any]:
     """The file's data without a secret for which the environment names a file."""
-    kept = {name: dict(value) if isinstance(value, dict) else value for name, value in data.items()}
-    for table in tables():
+    kept = copy.deepcopy(dict(data))
+    for table in tables(model):
         for key in table.keys:
             if key.from_file and f"{key.name}_file" in _inside(environment, table.name):
-                section = kept.get(table.name[0])
+                section = _inside(kept, table.name)
                 if isinstance(section, dict):
                     section.pop(key.name, None)
     return kept
@@ -152,13 +213,21 @@ def _without_overridden(data: Mapping[str, Any], environment: Mapping[str, Any])
 
 def _rooted(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The file's data with its relative paths, that of the default database too, made absolute."""
-    rooted = dict(data)
+    rooted = _paths_rooted(data, folder)
     rooted.setdefault("database", Settings.model_fields["database"].default)
     database = rooted["database"]
     if isinstance(database, str) and database.startswith(_SQLITE) and database != _SQLITE:
         rooted["database"] = f"{_SQLITE}{folder.absolute() / database.removeprefix(_SQLITE)}"
-    for holder in (rooted, *(value for value in rooted.values() if isinstance(value, dict))):
-        for name, value in holder.items():
-            if name.endswith("_file") and isinstance(value, str) and value:
-                holder[name] = str(folder.absolute() / value)
+    return rooted
+
+
+def _paths_rooted(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    rooted: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            rooted[name] = _paths_rooted(value, folder)
+        elif name.endswith("_file") and isinstance(value, str) and value:
+            rooted[name] = str(folder.absolute() / value)
+        else:
+            rooted[name] = value
     return rooted

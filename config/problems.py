@@ -10,35 +10,37 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from config.keys import ENV_PREFIX, Key, find_key, names_in
+from config.settings import Settings
 
 
-def sentences(error: ValidationError, file: str, from_env: Mapping[str, Any]) -> list[str]:
+def sentences(
+    error: ValidationError, file: str, from_env: Mapping[str, Any], model: type[Settings]
+) -> list[str]:
     """One sentence per problem. `file` is the file's name; `from_env` is what the environment gave."""
     found = error.errors(include_url=False, include_input=False, include_context=True)
     # Two branches of a union complain about the same key.
-    return list(dict.fromkeys(words for one in found for words in _sentences(one, file, from_env)))
+    return list(dict.fromkeys(words for one in found for words in _sentences(one, file, from_env, model)))
 
 
-def _sentences(error: ErrorDetails, file: str, from_env: Mapping[str, Any]) -> list[str]:
+def _sentences(
+    error: ErrorDetails, file: str, from_env: Mapping[str, Any], model: type[Settings]
+) -> list[str]:
     """One error may name several keys that are needed together."""
+    path = _path(error, model)
     if error["type"] != "needed":
-        return [_sentence(error, file, from_env)]
-    path = _path(error)
-    return [needed((*path, *key.split(".")), file) for key in str(error["ctx"]["keys"]).split()]
+        return [_sentence(error, path, file, from_env, model)]
+    paths = [(*path, *key.split(".")) for key in str(error["ctx"]["keys"]).split()]
+    return [_missing(one, find_key(model, one), file) for one in paths]
 
 
-def needed(path: tuple[str, ...], file: str) -> str:
-    """A key that another one makes necessary."""
-    return _missing(path, find_key(path), file)
-
-
-def _sentence(error: ErrorDetails, file: str, from_env: Mapping[str, Any]) -> str:
-    path = _path(error)
-    key = find_key(path)
-    where = _where(path, file, from_env)
+def _sentence(
+    error: ErrorDetails, path: tuple[str, ...], file: str, from_env: Mapping[str, Any], model: type[Settings]
+) -> str:
+    key = find_key(model, path)
+    where = where_of(path, file, from_env)
     match error["type"]:
         case "extra_forbidden":
-            return f"{where} is not a setting{suggestion(path)}."
+            return f"{where} is not a setting{suggestion(model, path)}."
         case "missing":
             return _missing(path, key, file)
         case "secret_file":
@@ -52,11 +54,11 @@ def _sentence(error: ErrorDetails, file: str, from_env: Mapping[str, Any]) -> st
     return f"{where} must be {key.form}."
 
 
-def _path(error: ErrorDetails) -> tuple[str, ...]:
+def _path(error: ErrorDetails, model: type[Settings]) -> tuple[str, ...]:
     """The key's path: deeper parts of a location are inside its value."""
     location = tuple(str(part) for part in error["loc"])
     for length in range(len(location), 0, -1):
-        if find_key(location[:length]) is not None:
+        if find_key(model, location[:length]) is not None:
             return location[:length]
     return location
 
@@ -73,7 +75,7 @@ def _put(key: Key) -> str:
     return f"It must be {key.form}."
 
 
-def _where(path: tuple[str, ...], file: str, from_env: Mapping[str, Any]) -> str:
+def where_of(path: tuple[str, ...], file: str, from_env: Mapping[str, Any]) -> str:
     value: Any = from_env
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -87,13 +89,16 @@ def _name(path: tuple[str, ...], file: str) -> str:
     return f"{file}: {tables}{path[-1] if path else 'the file'}"
 
 
-def suggestion(path: tuple[str, ...]) -> str:
+def suggestion(model: type[Settings], path: tuple[str, ...]) -> str:
     """`; did you mean …?`, or where the key belongs, or nothing."""
-    known = names_in(path[:-1])
+    sides = names_in(model, ("sides",))
+    if path[-1] in sides and len(path) == 1:
+        return f" here; it belongs in [sides.{path[-1]}]"
+    known = names_in(model, path[:-1])
     close = difflib.get_close_matches(path[-1].lower(), known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}"
-    for table in ("link", "shopify", "flow", "worker"):
-        if path[-1] in names_in((table,)):
-            return f" here; it belongs in [{table}]"
+    for table in (("link",), *(("sides", name) for name in sides), ("worker",)):
+        if path[-1] in names_in(model, table):
+            return f" here; it belongs in [{'.'.join(table)}]"
     return ""

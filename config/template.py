@@ -7,18 +7,31 @@ import textwrap
 from collections.abc import Mapping
 
 from config.keys import ENV_ONLY, Key, TableInfo, tables
+from config.settings import Settings
+from config.sides import settings_type
+from connectors import registry
+from connectors.api.settings import SideSection
+from connectors.installed import shipped
 
 WIDTH = 100
 
-#: TOML values by key path, such as `{("flow", "tenant"): "7"}`.
+#: TOML values by key path, such as `{("link", "timezone"): "UTC"}`.
 Values = Mapping[tuple[str, ...], object]
 
 
-def render_toml(values: Values | None = None, *, head: str = "") -> str:
-    """A whole, commented giftsync.toml: `values` are set, required keys without one are empty."""
-    given = values or {}
+def render_toml(
+    values: Values | None = None, *, sides: Mapping[str, str] | None = None, head: str = ""
+) -> str:
+    """A whole, commented giftsync.toml: `values` are set, required keys without one are empty.
+
+    `sides` has the type of each side by its name; left out, there is one of every installed type.
+    """
+    chosen = {one: one for one in template_types()} if sides is None else sides
+    given: dict[tuple[str, ...], object] = {("sides", n, "connector"): kind for n, kind in chosen.items()}
+    given |= values or {}
+    sections = {name: registry.connector_type(kind).section for name, kind in chosen.items()}
     lines = _comment(head or _HEAD)
-    for table in tables():
+    for table in tables(settings_type(sections)):
         lines += ["", ""] if table.name else [""]
         if table.name:
             lines += [*_comment(table.description), f"[{'.'.join(table.name)}]"]
@@ -28,9 +41,23 @@ def render_toml(values: Values | None = None, *, head: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
+def template_types() -> list[str]:
+    """The installed types that a new configuration has a side of."""
+    return [one.name for one in registry.usable() if one.in_template]
+
+
+def render_short(values: Values) -> str:
+    """The same file with its values only."""
+    lines: list[str] = []
+    for path in dict.fromkeys(path[:-1] for path in values):
+        lines += [f"\n[{'.'.join(path)}]"] if path else []
+        lines += [f"{one[-1]} = {toml_value(value)}" for one, value in values.items() if one[:-1] == path]
+    return "\n".join(lines).strip() + "\n"
+
+
 _HEAD = """The settings of giftsync. A line that begins with # is a comment or shows a default.
-Every key can also be set in the environment: [shopify] token is GIFTSYNC_SHOPIFY__TOKEN.
-`giftsync config check` tells what is missing and whether both sides can be reached."""
+Every key can also be set in the environment: `token` in [sides.web] is GIFTSYNC_SIDES__WEB__TOKEN.
+`giftsync config check` tells what is missing and whether every side can be reached."""
 
 _LEFT_OUT = {(name,) for name in ENV_ONLY}
 
@@ -72,30 +99,53 @@ def toml_value(value: object) -> str:
 
 
 def render_reference() -> str:
-    """docs/reference/configuration.md."""
+    """docs/reference/configuration.md: giftsync's own settings, what every side has, and the shipped
+    connectors."""
     lines = [_REFERENCE_HEAD]
-    for table in tables():
+    for table in tables(Settings):
         lines += _reference_of(table)
+    lines += ["## `[sides.NAME]`: what every side has", ""]
+    for table in tables(SideSection, _SIDE):
+        lines += _reference_of(table, level=2 if table.name == _SIDE else 3, titled=table.name != _SIDE)
+    shared = set(SideSection.model_fields)
+    for kind in (registry.connector_type(name) for name in shipped()):
+        if kind.in_template:
+            (own, *_) = tables(kind.section, _SIDE)
+            changed = [key for key in own.keys if _is_own(kind.section, key.name, shared)]
+            lines += [f'## `connector = "{kind.name}"`', ""]
+            lines += _reference_of(TableInfo(_SIDE, own.description, tuple(changed)), titled=False)
     return "\n".join(lines)
+
+
+_SIDE = ("sides", "NAME")
+
+
+def _is_own(section: type[SideSection], name: str, shared: set[str]) -> bool:
+    """Whether the connector has the key for itself, or says more about it than holds for every side."""
+    return name not in shared or (
+        section.model_fields[name].description != SideSection.model_fields[name].description
+    )
 
 
 _REFERENCE_HEAD = """# Configuration
 
-<!-- Made from config/settings.py by `python -m config`; a test keeps the two in step. -->
+<!-- Made from the settings' docstrings by `python -m config`; a test keeps the two in step. -->
 
 giftsync reads `giftsync.toml` in the current folder, or the file named with `--config`. `giftsync config
-init` writes one with every key explained; `giftsync config check` checks it and asks both sides who they are.
+init` writes one with every key explained; `giftsync config check` checks it and asks every side who it is.
 
-- The environment overrides the file: `[shopify] token` is `GIFTSYNC_SHOPIFY__TOKEN`.
-- A token may be kept in a file of its own: `token_file = "shopify.token"` instead of `token`.
+- A link has two to eight sides. Each is a table `[sides.NAME]` whose `connector` names its type; several
+  sides may be of one type. NAME is what commands, tables and webhook addresses call the side.
+- The environment overrides the file: `token` in `[sides.web]` is `GIFTSYNC_SIDES__WEB__TOKEN`.
+- A token may be kept in a file of its own: `token_file = "web.token"` instead of `token`.
 - A relative path is taken from the folder of `giftsync.toml`; in the environment, from the current folder.
 - An unknown key is refused, and no message ever shows the value of a key.
 """
 
 
-def _reference_of(table: TableInfo) -> list[str]:
+def _reference_of(table: TableInfo, level: int = 2, *, titled: bool = True) -> list[str]:
     title = f"`[{'.'.join(table.name)}]`" if table.name else "Top of the file"
-    lines = [f"## {title}", ""]
+    lines = [f"{'#' * level} {title}", ""] if titled else []
     if table.description:
         lines += [*textwrap.wrap(table.description, WIDTH), ""]
     for key in table.keys:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from dataclasses import dataclass
+from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -67,99 +68,110 @@ class Memory:
         self.held_bytes -= count
 
 
-def guarded_protocol(connections: int, refusals: RefusalLog) -> type[HttpToolsProtocol]:
+class Guarded(HttpToolsProtocol):
+    """HTTP of one connection, cut off when it takes too long or sends too much.
+
+    Each server has a class of its own: its connections share these three.
+    """
+
+    connections_max: ClassVar[int]
+    refusals: ClassVar[RefusalLog]
+    #: Those that wait for a request, the one that waits longest first.
+    waiting: ClassVar[dict[Guarded, None]]
+
+    _deadline: asyncio.TimerHandle | None = None
+    _in_head = True
+    #: Of the headers under way, as received.
+    _head_bytes = 0
+    #: Of the headers that were kept; some may follow a body.
+    _kept_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._allow(HEAD_SECONDS)
+        self.waiting[self] = None
+        if len(self.connections) > self.connections_max:
+            self.refusals.note("webhook.crowded", "there are too many connections")
+            next(iter(self.waiting))._cut()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._allow(None)
+        self.waiting.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            if self._head_bytes == 0:
+                self._allow(HEAD_SECONDS)
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
+            self.send_400_response(_TOO_LARGE)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, or too much of it."""
+        if not self.transport.is_closing():
+            self.refusals.note("webhook.refused", "it is malformed, or its headers are too large")
+            super().send_400_response(msg)
+
+    def on_message_begin(self) -> None:
+        self._kept_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._keep(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._keep(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self.waiting.pop(self, None)
+        self._allow(BODY_SECONDS)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._allow(None)
+        self._in_head, self._head_bytes = True, 0
+        self.waiting[self] = None
+
+    def shutdown(self) -> None:
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
+            self._cut()
+        super().shutdown()
+
+    def _keep(self, count: int) -> None:
+        self._kept_bytes += count
+        if self._kept_bytes > HEAD_BYTES_MAX:
+            # The parser stops, and the request is answered as malformed.
+            raise ValueError(_TOO_LARGE)
+
+    def _allow(self, seconds: float | None) -> None:
+        """So long until the connection is cut; None: as long as it takes to answer."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._too_late)
+
+    def _too_late(self) -> None:
+        self.refusals.note("webhook.refused", "it took too long to arrive")
+        self._cut()
+
+    def _cut(self) -> None:
+        self._allow(None)
+        self.waiting.pop(self, None)
+        self.connections.discard(self)
+        self.transport.abort()
+
+
+def guarded_protocol(connections: int, refused: RefusalLog) -> type[HttpToolsProtocol]:
     """uvicorn's protocol for one server, with at most so many connections at a time."""
 
-    #: Those that wait for a request, the one that waits longest first.
-    waiting: dict[HttpToolsProtocol, None] = {}
+    class OfServer(Guarded):
+        connections_max = connections
+        refusals = refused
+        waiting: ClassVar[dict[Guarded, None]] = {}
 
-    class Guarded(HttpToolsProtocol):
-        """HTTP of one connection, cut off when it takes too long or sends too much."""
-
-        _deadline: asyncio.TimerHandle | None = None
-        _in_head = True
-        #: Of the headers under way, as received.
-        _head_bytes = 0
-        #: Of the headers that were kept; some may follow a body.
-        _kept_bytes = 0
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._allow(HEAD_SECONDS)
-            waiting[self] = None
-            if len(self.connections) > connections:
-                refusals.note("webhook.crowded", "there are too many connections")
-                next(iter(waiting))._cut()  # type: ignore[attr-defined]
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._allow(None)
-            waiting.pop(self, None)
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            if self._in_head:
-                if self._head_bytes == 0:
-                    self._allow(HEAD_SECONDS)
-                self._head_bytes += len(data)
-            super().data_received(data)
-            if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
-                self.send_400_response(_TOO_LARGE)
-
-        def send_400_response(self, msg: str) -> None:
-            """Answer what is no HTTP, or too much of it."""
-            if not self.transport.is_closing():
-                refusals.note("webhook.refused", "it is malformed, or its headers are too large")
-                super().send_400_response(msg)
-
-        def on_message_begin(self) -> None:
-            self._kept_bytes = 0
-            super().on_message_begin()
-
-        def on_url(self, url: bytes) -> None:
-            self._keep(len(url))
-            super().on_url(url)
-
-        def on_header(self, name: bytes, value: bytes) -> None:
-            self._keep(len(name) + len(value))
-            super().on_header(name, value)
-
-        def on_headers_complete(self) -> None:
-            self._in_head = False
-            waiting.pop(self, None)
-            self._allow(BODY_SECONDS)
-            super().on_headers_complete()
-
-        def on_message_complete(self) -> None:
-            super().on_message_complete()
-            self._allow(None)
-            self._in_head, self._head_bytes = True, 0
-            waiting[self] = None
-
-        def shutdown(self) -> None:
-            if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
-                self._cut()
-            super().shutdown()
-
-        def _keep(self, count: int) -> None:
-            self._kept_bytes += count
-            if self._kept_bytes > HEAD_BYTES_MAX:
-                # The parser stops, and the request is answered as malformed.
-                raise ValueError(_TOO_LARGE)
-
-        def _allow(self, seconds: float | None) -> None:
-            """So long until the connection is cut; None: as long as it takes to answer."""
-            if self._deadline is not None:
-                self._deadline.cancel()
-            self._deadline = None if seconds is None else self.loop.call_later(seconds, self._too_late)
-
-        def _too_late(self) -> None:
-            refusals.note("webhook.refused", "it took too long to arrive")
-            self._cut()
-
-        def _cut(self) -> None:
-            self._allow(None)
-            waiting.pop(self, None)
-            self.connections.discard(self)
-            self.transport.abort()
-
-    return Guarded
+    return OfServer

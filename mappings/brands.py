@@ -16,7 +16,8 @@ class Brands:
     excluded: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def excludes(self, side: str, brand: str) -> bool:
-        return _plain(brand) in map(_plain, self.excluded.get(side, ()))
+        names = self.excluded.get(side, ())
+        return bool(names) and _plain(brand) in map(_plain, names)
 
     def translate(self, side: str, brand: str, other: str) -> str | None:
         """What a brand of `side` is called on the other one; None when nothing is said about it."""

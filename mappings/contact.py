@@ -26,7 +26,7 @@ class Contact:
 
     def digests(self) -> frozenset[str]:
         """By which a request about somebody is matched, so that their address need not be kept for it."""
-        return frozenset(hashlib.sha256(one.encode()).hexdigest() for one in (self.email, self.phone) if one)
+        return frozenset(digest_of(one) for one in (self.email, self.phone) if one)
 
     def dump(self) -> str:
         return json.dumps([self.email, self.phone])
@@ -35,6 +35,11 @@ class Contact:
     def load(text: str) -> Contact:
         email, phone = json.loads(text)
         return Contact(email, phone)
+
+
+def digest_of(one: str) -> str:
+    """The digest of an address or number in the spelling of `contact_of`."""
+    return hashlib.sha256(one.encode()).hexdigest()
 
 
 def contact_of(email: str, phone: str) -> Contact | None:

@@ -18,10 +18,17 @@ def marker_in(note: str | None) -> str | None:
     return found.group() if found else None
 
 
-def pos_note(last_chars: str, details: Mapping[str, str]) -> str:
-    """What staff read on the POS card of a card that was bought online.
+def shipping_name_in(note: str) -> str:
+    """The shipping name in a note of `sale_note`; empty when it has none."""
+    _, *middle = note.split(", ")[:-1] or [""]
+    return ", ".join(middle)
 
-    The last four of the online code and the order's shipping name help to find a customer's card at the till.
+
+def sale_note(sold_on: str, last_chars: str, details: Mapping[str, str]) -> str:
+    """What staff read on the card that giftsync makes for one that was sold on another side.
+
+    The last four of its code there and the order's shipping name help to find a customer's card at the till.
+    `sold_on` is what people call that side.
     """
-    parts = [f"Shopify {last_chars[-4:]}", details.get("shipping_name", ""), details.get("order", "")]
+    parts = [f"{sold_on} {last_chars[-4:]}", details.get("shipping_name", ""), details.get("order", "")]
     return ", ".join(part for part in parts if part)[:NOTE_LENGTH_MAX]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from mappings.serials import Serial
 
-#: Flow's card numbers (flow.md §3).
+#: The card numbers of stores' systems (flow.md §3).
 POS_NUMBER_DIGITS: Final = 16
 
 
@@ -32,20 +32,6 @@ class NumberRange:
             return False
         text = serial.reveal()
         return len(text) == self.length and text.isdigit() and text.startswith(self.prefix)
-
-    def overlaps(self, other: NumberRange) -> bool:
-        """Whether one number can be in both."""
-        alike = self.prefix.startswith(other.prefix) or other.prefix.startswith(self.prefix)
-        return alike and self.length == other.length
-
-
-def overlapping(ranges: Sequence[NumberRange]) -> tuple[NumberRange, NumberRange] | None:
-    """The first two ranges that one number can be in, or None."""
-    for position, one in enumerate(ranges):
-        for other in ranges[position + 1 :]:
-            if one.overlaps(other):
-                return one, other
-    return None
 
 
 def inside(taken: NumberRange, serials: Iterable[Serial]) -> int:

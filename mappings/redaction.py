@@ -18,7 +18,6 @@ SAID_LENGTH_MAX: Final = 300
 
 #: Serials have at least so many digits.
 _DIGITS_MIN: Final = 8
-_CODE_LENGTH_MIN: Final = 12
 #: Longer than nearly all words; what is longer has to look like one.
 _WORD_LENGTH_MAX: Final = 15
 
@@ -159,11 +158,13 @@ def _are_groups_of_a_code(groups: list[str]) -> bool:
     letters = [group for group in groups if group.isalpha()]
     strange = [group for group in letters if not _is_word(group, 2)]
     mixed = [group for group in groups if _MIXED.match(group)]
+    # Prose has hardly any capitals or numbers of four digits beside a mixed group.
+    unusual = strange or any(group.isdigit() or group.isupper() for group in groups if group not in mixed)
     digits = _count_digits("".join(groups))
     return (
         digits >= _DIGITS_MIN
         or len(mixed) > 1
-        or bool(mixed and strange)
+        or bool(mixed and unusual)
         or (len(strange) > 1 and 2 * len(strange) >= len(letters))
     )
 
@@ -174,7 +175,7 @@ def _is_word(text: str, consonants_max: int = 5) -> bool:
     vowels = [c for c in lower if c in "aeiou"]
     runs = [len(run) for run in _CONSONANTS.findall(lower)]
     if len(text) > _WORD_LENGTH_MAX:
-        # The vowels of the codes that Shopify makes are all one letter.
+        # The vowels of the codes that shops make are all one letter.
         return (
             len(set(vowels)) > 1 and len(vowels) * 4 >= len(text) and max(runs, default=0) <= consonants_max
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: What a Shopify gift-card QR code carries before the code (peers.md §2).
+#: What a gift-card QR code of a shop carries before the code (peers.md §2).
 QR_PREFIX: Final = "shopify-giftcard-v1-"
 
 _SEPARATORS: Final = re.compile(r"[\s\-\u00a0\u2010-\u2015]+")
@@ -38,6 +38,9 @@ class Serial:
     __slots__ = ("_text", "_written")
 
     def __init__(self, raw: str) -> None:
+        if raw.isascii() and raw.isdigit() and len(raw) <= SERIAL_LENGTH_MAX:
+            self._text = self._written = raw  # As most numbers are; files have millions of them.
+            return
         self._text = normalise(raw)
         self._written = _without_prefix(raw.strip())
 
@@ -104,12 +107,6 @@ def lengthened(serial: Serial) -> Serial:
     if is_lengthened(serial):
         raise SerialError(f"the serial begins with {LENGTHENED_PREFIX}, which stands for a lengthened number")
     return serial if len(text) > SHORT_LENGTH_MAX else Serial(LENGTHENED_PREFIX + text)
-
-
-def shortened(serial: Serial) -> Serial:
-    """The number that was lengthened to this one; any other is its own."""
-    text = serial.reveal()
-    return Serial(text.removeprefix(LENGTHENED_PREFIX)) if is_lengthened(serial) else serial
 
 
 def is_lengthened(serial: Serial) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from aiohttp.log import server_logger
 
 from sandbox.answers import send_spoiled
 from sandbox.clock import SandboxClock
@@ -22,6 +23,7 @@ from sandbox.control_values import ControlError, Json
 from sandbox.faults import SPOILS_ANSWER, Fault, FaultKind, FaultPlan, FaultRuleError, parse_fault_rules
 from sandbox.stats import Operation, Stats
 from sandbox.switches import Switches
+from sandbox.uploads import without_broken_uploads
 
 __all__ = ["ControlError", "Emulator"]
 
@@ -82,6 +84,7 @@ class Emulator(ABC):
         """
 
     def application(self) -> web.Application:
+        server_logger.addFilter(without_broken_uploads)
         app = web.Application(client_max_size=REQUEST_BYTES_MAX)
         app.router.add_get(_CONTROL, self._get_calls)
         app.router.add_get(f"{_CONTROL}cards", self._get_cards)
@@ -105,8 +108,10 @@ class Emulator(ABC):
 
     async def _drain(self, _: web.Application) -> None:
         self._closing.set()
-        for task in self._background:
+        background = list(self._background)
+        for task in background:
             task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not longer than the side serves."""

@@ -6,16 +6,34 @@ All amounts are integer minor units of the card's currency. Nothing here does I/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from typing import TypeVar
 
+from connectors.api.card import Observation
+from connectors.api.effect import EffectKind
 from connectors.api.errors import Refusal
-from connectors.api.side import EffectKind, Observation
 from mappings.brands import Brands
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
+
+_Record = TypeVar("_Record")
+
+
+def altered(record: _Record, **fields: object) -> _Record:
+    """`dataclasses.replace` for the records here, which only hold what they are given.
+
+    A movement alters some fifty records of twenty fields, and to give each field to `__init__` takes five
+    times as long.
+    """
+    there = vars(record)
+    if not fields.keys() <= there.keys():
+        raise TypeError(f"{type(record).__name__} has no {', '.join(fields.keys() - there.keys())}")
+    made = object.__new__(type(record))
+    vars(made).update(there, **fields)
+    return made
 
 
 class IntentState(StrEnum):
@@ -47,6 +65,12 @@ class MovementKind(StrEnum):
     WRITE_OFF = "write_off"
     #: A person settled a conflict.
     RESOLUTION = "resolution"
+    #: A caller of the API paid with the card.
+    REDEMPTION = "redemption"
+    #: A redemption was given back, whole or in part.
+    REVERSAL = "reversal"
+    #: A caller of the API put money on the card.
+    LOAD = "load"
     #: A side's existing balance was adopted for a card the hub knew already. Moves the shadow only.
     ADOPTED = "adopted"
     #: One of our own effects landed again, or after all. Moves the shadow only; settling undoes it.
@@ -78,6 +102,11 @@ class ConflictKind(StrEnum):
     SECOND_LEDGER = "second_ledger"
     POOL_EMPTY = "pool_empty"
     BRAKE = "brake"
+    #: The card's rows in the ledger are not as giftsync wrote them.
+    TAMPERED = "tampered"
+    #: Rows that the ledger keeps for good are not as giftsync wrote them; what the card is worth is proved
+    #: without them.
+    HISTORY_CHANGED = "history_changed"
 
 
 #: How a conflict was settled that is not told of again while it stays as it is.
@@ -110,6 +139,8 @@ class Hold(StrEnum):
     CURRENCY = "currency"
     REFUSED = "refused"
     UNREADABLE = "unreadable"
+    #: Under the id of the card the side shows one that ends in other characters.
+    OTHER_CARD = "other_card"
 
 
 class FirstContact(StrEnum):
@@ -120,12 +151,120 @@ class FirstContact(StrEnum):
     HIGHER = "higher"
 
 
+class RedemptionState(StrEnum):
+    #: The hub has taken the amount off the card; a side has not confirmed its debit yet.
+    PENDING = "pending"
+    #: Every side has confirmed; the amount waits to be captured or given back.
+    AUTHORIZED = "authorized"
+    COMPLETED = "completed"
+    #: It could not be confirmed: the amount was given back, and the caller must not hand anything over.
+    REFUSED = "refused"
+    #: An authorization that was given back by its caller.
+    VOIDED = "voided"
+    #: An authorization that nobody captured in time; it was given back.
+    EXPIRED = "expired"
+    #: Given back whole by its caller.
+    REVERSED = "reversed"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still changes by itself."""
+        return self in (RedemptionState.PENDING, RedemptionState.AUTHORIZED)
+
+
+class Unconfirmed(StrEnum):
+    """What becomes of a redemption that a side cannot confirm: it is down, or may not be debited."""
+
+    #: It is refused, and what other sides have confirmed is given back there.
+    REFUSE = "refuse"
+    #: It stands; the side is debited as soon as it can be, and may be overspent until then.
+    RECORD = "record"
+
+
+@dataclass(frozen=True)
+class Redemption:
+    """An open redemption: money that the hub has taken off the card for a caller of the API."""
+
+    id: str
+    #: What it takes off the card now, positive.
+    amount_minor: int
+    state: RedemptionState
+    #: Pending: then it is ended, confirmed or not. Authorized: then it is given back, unless captured.
+    ends_at: datetime
+    #: An authorization: how long it waits to be captured once it is confirmed.
+    capture_until: datetime | None = None
+    unconfirmed: Unconfirmed = Unconfirmed.REFUSE
+
+
+@dataclass(frozen=True)
+class NewRedemption:
+    """A redemption as it is recorded, with what its caller said."""
+
+    redemption: Redemption
+    #: `authorise` or `record`.
+    mode: str
+    caller: Caller
+    #: Whether no side can spend it any more, as it is recorded.
+    confirmed: bool = False
+
+
+@dataclass(frozen=True)
+class RedemptionChange:
+    """One change of a redemption's state or of what it takes off the card."""
+
+    id: str
+    state: RedemptionState
+    amount_minor: int
+    reason: str = ""
+    #: Of an open one: when it ends.
+    ends_at: datetime | None = None
+    #: Whether every side had confirmed it; None: as before.
+    confirmed: bool | None = None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asked for a movement of the hub, in their words; never a number of a card."""
+
+    #: The API token; empty for giftsync itself.
+    token_id: str = ""
+    location: str = ""
+    reference: str = ""
+    #: The request that this answers: its Idempotency-Key. What it makes is made once.
+    key: str | None = None
+
+
+class HubEntryKind(StrEnum):
+    REVERSAL = "reversal"
+    CAPTURE = "capture"
+    VOID = "void"
+    LOAD = "load"
+    ISSUE = "issue"
+    CHANGE = "change"
+
+
+@dataclass(frozen=True)
+class HubEntry:
+    """What a caller of the API did to a card, beside redemptions."""
+
+    id: str
+    kind: HubEntryKind
+    #: Signed change of the hub's balance.
+    amount_minor: int
+    caller: Caller
+    redemption_id: str | None = None
+    words: str = ""
+    #: Of an issue: the card can be used with its CVC only.
+    with_cvc: bool = False
+
+
 @dataclass(frozen=True)
 class Intent:
     """An effect to carry out on a side."""
 
     #: Unique; the side can be searched for it.
     marker: str
+    side: str
     kind: EffectKind
     state: IntentState
     #: Order within the card.
@@ -152,6 +291,8 @@ class Intent:
     refusal: Refusal | None = None
     #: How many read-backs could not tell.
     unclear_reads: int = 0
+    #: How many attempts were not sent.
+    postponed: int = 0
 
     @property
     def due_at(self) -> datetime | None:
@@ -190,20 +331,50 @@ class Presence:
     brand: str | None = None
     #: For the create: words for staff on the other side.
     note: str = ""
+    #: The side takes no payment with the card without its CVC, as it showed last.
+    needs_cvc: bool = False
     #: How the buyer is reached, until they were told of the card.
     contact: Contact | None = None
     id: int | None = None
 
 
-def to_create(side: str, serial: Serial, brand: str | None = None, note: str = "") -> Presence:
-    """A presence that is to be created on the side under this serial."""
+def to_create(side: str, serial: Serial | None, brand: str | None = None, note: str = "") -> Presence:
+    """A presence that is to be created on the side under this serial; None: the side assigns one."""
+    last_chars = "" if serial is None else serial.last_chars
     return Presence(
-        side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False, brand=brand, note=note
+        side, None, serial, last_chars, 0, CardStatus.ACTIVE, None, born=False, brand=brand, note=note
     )
 
 
 #: A card that may be closed on a side: it is closed, or suspended where that is for good.
 _ENDED = frozenset({CardStatus.CLOSED, CardStatus.SUSPENDED})
+
+
+@dataclass(frozen=True)
+class IntentSums:
+    """What all intents of a card come to, ended ones too: their number, amounts, and what landed."""
+
+    count: int = 0
+    amount_minor: int = 0
+    landings: int = 0
+    landed_minor: int = 0
+    #: How many were ever in doubt.
+    doubted: int = 0
+    #: Redemptions of the API, and what these take off the card.
+    redemptions: int = 0
+    redeemed_minor: int = 0
+
+
+@dataclass(frozen=True)
+class ChainEnd:
+    """Where a card's hash chain ends, and the keyed digest of the card as it was loaded or committed."""
+
+    seq: int = 0
+    head: str = ""
+    digest: str = ""
+    #: Rows before it that were gone when the card was rebuilt; less than zero: that others had added.
+    lost: int = 0
+    asked: IntentSums = IntentSums()
 
 
 @dataclass(frozen=True)
@@ -224,8 +395,13 @@ class Card:
     causes: Mapping[str, int] = field(default_factory=dict)
     #: Those that a person does not want to be told of while they stay as they are.
     ignored: frozenset[str] = frozenset()
+    #: Open redemptions of the API, oldest first.
+    redemptions: tuple[Redemption, ...] = ()
+    #: Redemptions that were recorded for it, and not taken off yet, when it was loaded.
+    recorded: int = field(default=0, compare=False)
     version: int = 0
     id: int | None = None
+    chain: ChainEnd = ChainEnd()
 
     def presence(self, side: str) -> Presence:
         return next(p for p in self.presences if p.side == side)
@@ -234,10 +410,12 @@ class Card:
         """The card with one of its open intents as it is now."""
 
         def changed(p: Presence) -> Presence:
+            if all(i.marker != intent.marker for i in p.open_intents):
+                return p
             now = tuple(intent if i.marker == intent.marker else i for i in p.open_intents)
-            return replace(p, open_intents=now)
+            return altered(p, open_intents=now)
 
-        return replace(self, presences=tuple(changed(p) for p in self.presences))
+        return altered(self, presences=tuple(changed(p) for p in self.presences))
 
     @property
     def open_intents(self) -> tuple[Intent, ...]:
@@ -279,6 +457,8 @@ class NewMovement:
 
 @dataclass(frozen=True)
 class NewIntent:
+    """An effect that a decision plans. Amounts in minor units."""
+
     side: str
     kind: EffectKind
     amount_minor: int = 0
@@ -291,6 +471,8 @@ class NewIntent:
     #: An effect of a newer ledger that this one has lost, read back from the side's book: it is recorded as
     #: applied, under the marker that it has there.
     lost: LostEffect | None = None
+    #: Its call follows at once: it is planned and sent with one commit.
+    sends: bool = False
 
 
 @dataclass(frozen=True)
@@ -344,6 +526,7 @@ class IntentChange:
     look_at: datetime | None = None
     refusal: Refusal | None = None
     unclear_reads: int | None = None
+    postponed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -392,6 +575,11 @@ class Decision:
     #: Causes that are gone: their open conflicts close by themselves.
     causes_gone: tuple[str, ...] = ()
     resolution: NewResolution | None = None
+    new_redemptions: tuple[NewRedemption, ...] = ()
+    redemption_changes: tuple[RedemptionChange, ...] = ()
+    entries: tuple[HubEntry, ...] = ()
+    #: Redemptions that were recorded before, and whose movements are among these.
+    entered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -429,6 +617,14 @@ class SideRules:
     suspends_by_date: bool = False
     #: Buyers of new cards are told through this side.
     notifies: bool = False
+    #: Cards that are sold on it are brought to the other sides.
+    shares: bool = True
+    #: The first digits of the numbers that giftsync makes for it; None: only pool numbers are used.
+    serial_prefix: str | None = None
+    #: See `Capabilities.assigns_numbers`.
+    assigns_numbers: bool = False
+    #: Numbers that are too short for it are made longer there, by `mappings.serials.lengthened`.
+    lengthens: bool = False
     #: The most that one card may hold there; None: not known, or no limit.
     card_limit_minor: int | None = None
 
@@ -454,5 +650,28 @@ class InvariantBroken(Exception):
     """The ledger contradicts itself. Work stops; `giftsync audit` tells where."""
 
 
+class AlreadyMade(Exception):
+    """A request of the API has made its movement already, in another attempt."""
+
+
+class Tampered(InvariantBroken):
+    """A card's rows are not as giftsync wrote them: nothing is sent for it, and nothing written over it."""
+
+    def __init__(self, card_id: int) -> None:
+        super().__init__(
+            f"the rows of card {card_id} are not as giftsync wrote them; nothing is done with it. "
+            "`giftsync audit` tells what differs, `giftsync conflicts list` how to go on"
+        )
+        self.card_id = card_id
+
+
 class LeaseLost(Exception):
     """Another worker has the card now; everything this one still holds is stale."""
+
+
+class LinkStopped(Exception):
+    """The link stands still until a person resumes it; nothing was sent. `reasons` are sentences."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__(" ".join(reasons))
+        self.reasons = tuple(reasons)

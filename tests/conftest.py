@@ -91,15 +91,25 @@ def vault() -> Vault:
     return Vault(bytes(range(KEY_BYTES)))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    """A command configures logging for its process, which here is the test run's."""
+    """A command configures logging for its process, which here is the test run's: each test starts as
+    Python does, whatever an earlier one or a fixture of a whole file has left.
+    """
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    _levels_of_python(root)
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
+    _levels_of_python(root)
     structlog.reset_defaults()
+
+
+def _levels_of_python(root: logging.Logger) -> None:
+    root.setLevel(logging.WARNING)
+    for logger in list(root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and logger.level != logging.NOTSET:
+            logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from connectors.api.side import Capabilities
+from connectors.api.capabilities import Capabilities
 from connectors.flow import FlowSettings, FlowSide
 from mappings.brands import Brands
 from sync.ledger.secrets.vault import KEY_BYTES, Vault
@@ -49,6 +49,7 @@ class FlowShop(Shop):
             "api_settlement_debits": True,
             "api_issue_allowed": True,
             "caller_may_choose_number": True,
+            "order_settles_once": True,
         }
         self._flow = FlowSide(
             FlowSettings(**{**known, **settings}),

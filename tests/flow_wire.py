@@ -28,6 +28,7 @@ class Mishap(Enum):
     LOSE_REQUEST = "the request is lost"
     LOSE_ANSWER = "the answer is lost"
     LATE = "the connection breaks, and the request lands in the quiet period"
+    LATER = "the connection breaks, and the request lands at the end of the quiet period"
     GARBLE = "the answer is not readable"
 
 
@@ -46,6 +47,8 @@ class Script:
     struck: list[str] = field(default_factory=list)
     #: Requests that land later.
     late: list[Callable[[], object]] = field(default_factory=list)
+    #: Those among them that land at the end of the quiet period only.
+    later: list[Callable[[], object]] = field(default_factory=list)
     steps_max: int = STEPS_MAX * 3
     #: Called before each step, for what others do at the same time.
     about_to: Callable[[str], None] = lambda step: None
@@ -62,6 +65,13 @@ class Script:
         return mishap
 
     def land(self) -> None:
+        """Let every late request land."""
+        self.late += self.later
+        self.later.clear()
+        self.land_late()
+
+    def land_late(self) -> None:
+        """Let those land that do not take until the end of the quiet period."""
         while self.late:
             self.late.pop(0)()
 
@@ -94,6 +104,8 @@ class Bridge(HTTPAdapter):
                 self.carry(request)
             case Mishap.LATE:
                 self.script.late.append(lambda: self.carry(request))
+            case Mishap.LATER:
+                self.script.later.append(lambda: self.carry(request))
             case Mishap.GARBLE:
                 response = self.carry(request)
                 response._content, response._content_consumed = b"<!", True  # type: ignore[attr-defined]

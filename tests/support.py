@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from config.settings import Settings
+from config.sides import settings_type
+from connectors.flow.section import FlowSection
+from connectors.shopify.section import ShopifySection
 
 STARTED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+#: What `responses` takes the place of in tests.
+TRANSPORT = "connectors.kit.exchange.ExchangeAdapter.send"
 
 #: Runs a command: its exit code, stdout and stderr.
 Giftsync = Callable[..., tuple[int, str, str]]
@@ -26,6 +36,24 @@ class Clock:
         with self._lock:
             self.now += timedelta(seconds=seconds)
             return self.now
+
+
+@dataclass
+class Time:
+    """One clock for a side's emulator and its connector; only waiting moves it on."""
+
+    now: datetime = STARTED_AT
+    pauses: list[float] = field(default_factory=list)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += timedelta(seconds=seconds)
 
 
 class MovesClock(threading.Event):
@@ -49,3 +77,16 @@ def seen_in_time(holds: Callable[[], bool], seconds_max: float = 60.0, pause_sec
 
 class Crashed(BaseException):
     """The process dies here, as far as the code under test can tell."""
+
+
+def link_settings(
+    *, flow: Mapping[str, Any] | None = None, shopify: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings of a link of one store and one shop, which nothing answers for."""
+    store = {"connector": "flow", "tenant": "7", "store": "70", "token": "a-token-of-flow"}
+    shop = {"connector": "shopify", "shop": "example.myshopify.com", "token": "a-token-of-shopify"}
+    made = settings_type({"flow": FlowSection, "shopify": ShopifySection})
+    return made(
+        link={"timezone": "Europe/Oslo"},
+        sides={"flow": {**store, **(flow or {})}, "shopify": {**shop, **(shopify or {})}},
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 from rich.table import Table
@@ -86,6 +86,9 @@ def _proof(totals: Totals, currency: str, live: bool) -> Table:
     )
     made.add_section()
     rows(made, [("The hub's balances", money(totals.hub_minor))])
+    if totals.unverified:
+        words = f"… of which not verified ({plural(totals.unverified, 'card')})"
+        rows(made, [(words, money(totals.unverified_minor))])
     for name, side in sorted(totals.sides.items()):
         rows(made, [(f"{name} shows, as far as is known", money(side.shadow_minor))])
         if side.on_the_way_minor:
@@ -95,30 +98,102 @@ def _proof(totals: Totals, currency: str, live: bool) -> Table:
     return made
 
 
-def _amounts(values: object, currency: str) -> dict[str, object]:
-    """The numbers of a total: amounts as decimal strings, counts as they are."""
-    return {
-        name.removesuffix("_minor"): decimal_from_minor(value, currency) if name.endswith("_minor") else value
-        for name, value in vars(values).items()
-        if isinstance(value, int)
-    }
+class SideTotalsAnswer(TypedDict):
+    """One side's part of the proof. Amounts are decimal strings."""
+
+    cards: int
+    #: What the side shows once everything on the way has landed.
+    shadow: str
+    on_the_way: str
+    #: Live: cards that were read, and what they show together.
+    read: int
+    shown: str
+    #: Live: cards that show something else than expected, and by how much together.
+    moved: int
+    moved_amount: str
+    #: Live: cards that the side does not show, that could not be read, or that were being worked on.
+    absent: int
+    unread: int
+    busy: int
 
 
-def _as_json(found: Audit, findings: list[Finding], live: bool) -> dict[str, object]:
-    return {
-        "clean": found.exit_code == 0,
-        "live": live,
-        "cards": found.cards,
-        "movements": found.movements,
-        "intents": found.intents,
-        "intent_states": found.intent_states,
-        "discrepancies": found.discrepancies,
-        "findings": findings,
-        "totals": {
-            currency: {
-                **_amounts(totals, currency),
-                "sides": {name: _amounts(side, currency) for name, side in totals.sides.items()},
-            }
-            for currency, totals in found.totals.items()
+class TotalsAnswer(TypedDict):
+    """The proof for one currency: `opening` to `closed` come to `hub`. Amounts are decimal strings."""
+
+    cards: int
+    opening: str
+    came_in: str
+    went_out: str
+    written_off: str
+    resolved: str
+    closed: str
+    #: The balances of all cards.
+    hub: str
+    #: Cards that do not verify, and what of `hub` is theirs: it is not owed before it is proved.
+    unverified: int
+    unverified_amount: str
+    sides: dict[str, SideTotalsAnswer]
+
+
+class AuditAnswer(TypedDict):
+    """The ledger recomputed."""
+
+    clean: bool
+    #: Whether the sides were read, too.
+    live: bool
+    cards: int
+    movements: int
+    intents: int
+    intent_states: int
+    discrepancies: int
+    #: The first thousand.
+    findings: list[Finding]
+    #: By currency.
+    totals: dict[str, TotalsAnswer]
+
+
+def _totals_json(totals: Totals, currency: str) -> TotalsAnswer:
+    def text(minor: int) -> str:
+        return decimal_from_minor(minor, currency)
+
+    return TotalsAnswer(
+        cards=totals.cards,
+        opening=text(totals.opening_minor),
+        came_in=text(totals.came_in_minor),
+        went_out=text(totals.went_out_minor),
+        written_off=text(totals.written_off_minor),
+        resolved=text(totals.resolved_minor),
+        closed=text(totals.closed_minor),
+        hub=text(totals.hub_minor),
+        unverified=totals.unverified,
+        unverified_amount=text(totals.unverified_minor),
+        sides={
+            name: SideTotalsAnswer(
+                cards=side.cards,
+                shadow=text(side.shadow_minor),
+                on_the_way=text(side.on_the_way_minor),
+                read=side.read,
+                shown=text(side.shown_minor),
+                moved=side.moved,
+                moved_amount=text(side.moved_minor),
+                absent=side.absent,
+                unread=side.unread,
+                busy=side.busy,
+            )
+            for name, side in totals.sides.items()
         },
-    }
+    )
+
+
+def _as_json(found: Audit, findings: list[Finding], live: bool) -> AuditAnswer:
+    return AuditAnswer(
+        clean=found.exit_code == 0,
+        live=live,
+        cards=found.cards,
+        movements=found.movements,
+        intents=found.intents,
+        intent_states=found.intent_states,
+        discrepancies=found.discrepancies,
+        findings=findings,
+        totals={currency: _totals_json(totals, currency) for currency, totals in found.totals.items()},
+    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import getpass
 import sys
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from cli.build import build_worker, open_ledger
+from cli.commands import issuing
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output
@@ -20,11 +21,13 @@ from cli.statement import ends_of, show_hits, show_statement
 from mappings.money import format_money
 from mappings.serials import Serial, SerialError, mask
 from sync.ledger import views
+from sync.ledger.incoming.origins import BoughtCard
+from sync.model import LinkStopped
 from sync.reconcile.brakes import BrakeTripped
 from sync.support import assign as assigning
 from sync.support import finding
 from sync.support.cases import places_of
-from sync.support.statement import read_out, statement
+from sync.support.statement import Event, read_out, statement
 
 LIMIT = 50
 
@@ -34,6 +37,39 @@ Last4 = Annotated[str | None, typer.Option("--last4", help="Only cards that end 
 OutOfStep = Annotated[bool, typer.Option("--out-of-step", help="Only cards that are not in step.")]
 After = Annotated[int, typer.Option(min=0, help="Go on after the card with this id.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")]
+
+
+class CardsAnswer(TypedDict):
+    """A page of cards."""
+
+    cards: list[views.CardRow]
+    #: Whether there are more: `--after` with the id of the last one.
+    more: bool
+
+
+class AssignedAnswer(TypedDict):
+    """A physical card that was given to an online order."""
+
+    assigned: assigning.Assigned
+
+
+class FoundAnswer(TypedDict):
+    """Cards that the words may mean."""
+
+    found: finding.Search
+
+
+class CardAnswer(TypedDict):
+    """A card's statement."""
+
+    card: views.CardRow
+    #: What happened to it, oldest first.
+    events: tuple[Event, ...]
+    #: Sentences that can be read out to a customer.
+    read_out: tuple[str, ...]
+    movements: list[views.MovementRow]
+    intents: list[views.IntentRow]
+    conflicts: tuple[views.ConflictRow, ...]
 
 
 @app.callback()
@@ -74,7 +110,11 @@ def list_cards(
         output.say("No such cards." if last4 or out_of_step or after else "The ledger has no cards yet.")
     if more:
         output.say(f"There are more: --after {page[-1].id}, or a larger --limit.")
-    output.emit("cards list", {"cards": page, "more": more})
+    output.emit("cards list", CardsAnswer(cards=page, more=more))
+
+
+app.command("issue")(issuing.issue)
+app.command("print")(issuing.print_card)
 
 
 @app.command("assign")
@@ -111,15 +151,15 @@ def assign_card(
             done = assigning.assign(
                 link, card.card_id, number, by or getpass.getuser(), close_old=close_old, preview=preview
             )
-        except (assigning.NotAssigned, BrakeTripped) as error:
+        except (assigning.NotAssigned, BrakeTripped, LinkStopped) as error:
             raise OperatorError(str(error)) from None
     _show_assigned(done, card, number, close_old=close_old, preview=preview, output=output)
     code = ExitCode.IN_STEP if done.finished or preview else ExitCode.FAILED
-    output.emit("cards assign", {"assigned": done}, code)
+    output.emit("cards assign", AssignedAnswer(assigned=done), code)
     return code
 
 
-def _one_of(found: list[assigning.Choice], order: str, last4: str | None) -> assigning.Choice:
+def _one_of(found: list[BoughtCard], order: str, last4: str | None) -> BoughtCard:
     chosen = [one for one in found if last4 is None or one.last_chars[-4:] == last4.lower()]
     if not found:
         raise OperatorError(
@@ -133,7 +173,7 @@ def _one_of(found: list[assigning.Choice], order: str, last4: str | None) -> ass
 
 def _show_assigned(
     done: assigning.Assigned,
-    card: assigning.Choice,
+    card: BoughtCard,
     number: Serial,
     *,
     close_old: bool,
@@ -162,27 +202,35 @@ What = Annotated[
     str | None,
     typer.Argument(
         metavar="[WHAT]",
-        help="The id, last four, order, receipt, buyer's name or number; left out or -, you are asked for "
-        "it, or it "
-        "is read from standard input.",
+        help="The id, last four, order, receipt, buyer's name or mail, or number; left out or -, you are "
+        "asked for it, or it is read from standard input.",
     ),
 ]
 
 
 @app.command("find")
 def find_card(what: What = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
-    """Find a card by its number, last four, order, receipt or its buyer's name."""
+    """Find a card by its number, last four, order, receipt, or its buyer's name or mail address."""
     output = Output(as_json)
     settings = load_settings(config)
     with reading_link(settings) as link:
-        found = finding.find(link, _asked(what))
+        text = _asked(what)
+        found = finding.find(link, text)
     show_hits(found, output)
     if not found.hits and not found.elsewhere and not found.unasked:
-        output.say("There is no card that this can be.")
-        output.say("Shopify finds a card by its code up to a minute after it was made.")
+        output.paragraph(f"There is no card that this can be.{_besides(text)}")
     code = ExitCode.FAILED if found.unasked and not found.hits else ExitCode.IN_STEP
-    output.emit("cards find", {"found": found}, code)
+    output.emit("cards find", FoundAnswer(found=found), code)
     return code
+
+
+def _besides(text: str) -> str:
+    """What else may be tried where nothing was found."""
+    if "@" in text:
+        return " Of a card bought online look for the order or the buyer's name: no side tells its address."
+    if finding.number_of(text) is not None:
+        return " Both sides were asked; a shop finds a card by its code up to a minute after it was made."
+    return ""
 
 
 @app.command()
@@ -216,14 +264,14 @@ def show(
         show_statement(found, zone, output)
     output.emit(
         "cards show",
-        {
-            "card": found.card,
-            "events": found.events,
-            "read_out": sentences,
-            "movements": movements,
-            "intents": intents,
-            "conflicts": found.conflicts,
-        },
+        CardAnswer(
+            card=found.card,
+            events=found.events,
+            read_out=sentences,
+            movements=movements,
+            intents=intents,
+            conflicts=found.conflicts,
+        ),
     )
     return ExitCode.IN_STEP
 
@@ -233,7 +281,8 @@ def _asked(what: str | None) -> str:
     if what is not None and what != "-":
         return what
     if what is None and sys.stdin.isatty():
-        return str(typer.prompt("Number (not shown), last four, order, receipt or name", hide_input=True))
+        question = "Number (not shown), last four, order, receipt, name or mail"
+        return str(typer.prompt(question, hide_input=True))
     return sys.stdin.readline()
 
 

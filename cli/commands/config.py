@@ -7,21 +7,27 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
+from cli.books import check_accounts
 from cli.build import open_sides
 from cli.checkup import ledger_if_any, stranger_to
 from cli.errors import OperatorError, explain
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, rows, table
 from config.load import FILE_DEFAULT, load
+from config.rewrite import OldForm
 from config.settings import Settings
 from config.template import render_toml
-from connectors.api.side import Identity, Side
+from connectors import registry
+from connectors.api.capabilities import Identity
+from connectors.api.plugin import CONTRACT_VERSION
+from connectors.api.side import Side
+from connectors.installed import installed, shipped
 from sync.ledger.database.engine import parse_url
-from sync.ledger.private_files import open_private
+from sync.ledger.database.private_files import open_private
 
 app = typer.Typer(help="Write and check the configuration.", no_args_is_help=True)
 
@@ -33,6 +39,40 @@ class Check:
     what: str
     passed: bool
     words: str
+
+
+class WrittenAnswer(TypedDict):
+    """A configuration that was written."""
+
+    file: Path
+
+
+class ConnectorAnswer(TypedDict):
+    """A type of side that can be linked."""
+
+    connector: str
+    #: The system's name; empty where it cannot be used.
+    title: str
+    #: Where it comes from, in words.
+    origin: str
+    #: Why it cannot be used; empty: it can.
+    problem: str
+
+
+class ConnectorsAnswer(TypedDict):
+    """The connectors that are installed."""
+
+    #: The version of the contract that giftsync speaks.
+    contract: str
+    connectors: list[ConnectorAnswer]
+
+
+class ChecksAnswer(TypedDict):
+    """What was looked at."""
+
+    #: Whether all of it is well.
+    passed: bool
+    checks: list[Check]
 
 
 @app.command()
@@ -53,15 +93,42 @@ def init(
         raise OperatorError(f"{path} cannot be written: {error.strerror}") from None
     output = Output(as_json)
     output.say(f"Wrote {path}. Fill in the empty keys, then run `giftsync config check`.")
-    output.emit("config init", {"file": path})
+    output.emit("config init", WrittenAnswer(file=path))
+
+
+@app.command()
+def connectors(as_json: JsonOption = False) -> None:
+    """List the connectors that are installed: what `connector` of a side may be."""
+    output = Output(as_json)
+    found: list[ConnectorAnswer] = []
+    for name in installed():
+        origin = "giftsync" if name in shipped() else "installed beside giftsync"
+        try:
+            title, problem = registry.connector_type(name).title, ""
+        except registry.ConnectorUnusable as error:
+            title, problem = "", str(error)
+        found.append(ConnectorAnswer(connector=name, title=title, origin=origin, problem=problem))
+    shown = [(one["connector"], one["title"], one["problem"] or one["origin"]) for one in found]
+    output.show(rows(table("Connector", "System", "From"), shown))
+    contract = ".".join(map(str, CONTRACT_VERSION))
+    output.emit("config connectors", ConnectorsAnswer(contract=contract, connectors=found))
 
 
 @app.command()
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
-    """Check the file, the ledger and its key, and ask both sides who they are."""
+    """Check the file, the ledger and its key, and ask every side who it is.
+
+    For a file of an older form it prints what the file has to say now.
+    """
     output = Output(as_json)
-    settings = load(config)
+    try:
+        settings = load(config)
+    except OldForm as old:
+        output.say(old.text)
+        raise
     checks = [_file_check(config or FILE_DEFAULT), _attempt("ledger", lambda: _ledger_words(settings))]
+    if settings.books.standard_accounts is not None:
+        checks.append(_attempt("accounts", lambda: check_accounts(settings)))
     identities: list[Identity] = []
     for name, side in open_sides(settings).items():
         checks.append(_attempt(name, lambda n=name, s=side: _side_words(settings, n, s, identities)))  # type: ignore[misc]
@@ -71,7 +138,7 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     output.show(rows(table("", "What", "Found"), shown))
     passed = all(one.passed for one in checks)
     code = ExitCode.IN_STEP if passed else ExitCode.COULD_NOT_RUN
-    output.emit("config check", {"passed": passed, "checks": checks}, code)
+    output.emit("config check", ChecksAnswer(passed=passed, checks=checks), code)
     return code
 
 

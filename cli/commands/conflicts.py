@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
-from cli.build import FLOW, SHOPIFY, build_worker, now, open_ledger
+from cli.build import build_worker, now, open_ledger
 from cli.cases import follow_up, show_case, show_list, show_resolved
 from cli.conflict_walk import Answers, walk
 from cli.errors import OperatorError
@@ -21,23 +22,98 @@ from cli.output import ExitCode, Output
 from cli.reading import reading_link
 from cli.session import load_settings, opened_sides, report_closed
 from config.settings import Settings
-from connectors.api.side import CardRef
-from connectors.shopify.mapping import card_id
+from connectors.api.card import CardRef
+from connectors.api.side import place_of
 from mappings.money import MoneyError, minor_from_text
 from mappings.serials import Serial, SerialError
 from sync.decisions.resolutions import Action
+from sync.ledger import views
+from sync.ledger.views import IntentRow
 from sync.reconcile.work import Link
 from sync.support import cases
 from sync.support import settle as settling
+from sync.support.explain import Advice
 from sync.worker.passes import PassReport
 
 LIMIT = 50
 
-app = typer.Typer(help="What a person should know or decide.", no_args_is_help=True)
+app = typer.Typer(help="What a person should know or decide.", invoke_without_command=True)
+
+
+class ListedAnswer(TypedDict):
+    """A conflict, and what is known of it now. Amounts in minor units of `currency`."""
+
+    id: int
+    #: Null for a conflict of the whole link.
+    card_id: int | None
+    side: str | None
+    kind: str
+    #: One conflict is open per card and cause.
+    cause: str
+    summary: str
+    #: What was at stake when it was last seen.
+    amount_minor: int
+    currency: str
+    proposal: str
+    evidence: Mapping[str, object]
+    #: How often it was seen.
+    seen: int
+    opened_at: datetime
+    last_seen_at: datetime
+    #: Null while it is open.
+    closed_at: datetime | None
+    #: What was decided; `cause gone` when it closed by itself.
+    resolution: str | None
+    resolved_by: str | None
+    resolved_why: str | None
+    #: The card by its last four.
+    card: str
+    #: What happened, in a few words.
+    what: str
+    #: What is at stake now.
+    at_stake_minor: int
+    #: What to do next, in words.
+    next_step: str
+
+
+class ConflictsAnswer(TypedDict):
+    """The conflicts that wait for a person, or all."""
+
+    conflicts: list[ListedAnswer]
+    #: Whether there are more than `--limit`.
+    more: bool
+
+
+class ConflictAnswer(TypedDict):
+    """One conflict, and what can be decided."""
+
+    conflict: ListedAnswer
+    #: Null for a closed one.
+    advice: Advice | None
+    #: What can be decided, by the names that `conflicts resolve` takes.
+    actions: list[Action]
+    #: What was decided, in words; empty while it is open.
+    decided: str
+    #: What was written to the sides because of it.
+    writes: tuple[IntentRow, ...]
+
+
+class DecidedAnswer(TypedDict):
+    """What came of a decision."""
+
+    resolved: settling.Resolved
+
 
 ConflictId = Annotated[
     int, typer.Argument(metavar="ID", help="The conflict's id, as `conflicts list` shows it.")
 ]
+
+
+@app.callback()
+def conflicts(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """What a person should know or decide."""
+    if context.invoked_subcommand is None:
+        raise typer.Exit(list_conflicts(config, as_json=as_json))
 
 
 @app.command("list")
@@ -53,6 +129,7 @@ def list_conflicts(
         found = cases.list_cases(link, include_closed=everything)
         page = list(islice(found, limit))
         more = next(found, None) is not None
+        waiting = next(views.list_conflicts(link.store.engine), None) is not None
     if page:
         show_list(page, now(), output)
         output.say("`giftsync conflicts show ID` tells more; `giftsync conflicts resolve` walks you through.")
@@ -60,9 +137,10 @@ def list_conflicts(
         output.say("No conflicts.")
     if more:
         output.say("There are more; raise --limit.")
-    waiting = any(one.conflict.closed_at is None for one in page)
     code = ExitCode.CONFLICTS if waiting else ExitCode.IN_STEP
-    output.emit("conflicts list", {"conflicts": [_listed_json(one) for one in page], "more": more}, code)
+    output.emit(
+        "conflicts list", ConflictsAnswer(conflicts=[_listed_json(one) for one in page], more=more), code
+    )
     return code
 
 
@@ -79,13 +157,13 @@ def show(conflict_id: ConflictId, config: ConfigOption = None, as_json: JsonOpti
     advice = found.advice
     output.emit(
         "conflicts show",
-        {
-            "conflict": _listed_json(found.listed),
-            "advice": advice,
-            "actions": [] if advice is None else sorted({option.action for option in advice.options}),
-            "decided": found.decided,
-            "writes": found.writes,
-        },
+        ConflictAnswer(
+            conflict=_listed_json(found.listed),
+            advice=advice,
+            actions=[] if advice is None else sorted({option.action for option in advice.options}),
+            decided=found.decided,
+            writes=found.writes,
+        ),
     )
 
 
@@ -102,7 +180,7 @@ def resolve(
         typer.Argument(help="What you decide; left out, you are asked. `conflicts show` says what fits."),
     ] = None,
     why: Annotated[str, typer.Option(help="Why; it is kept with the conflict. Required.")] = "",
-    side: Annotated[str | None, typer.Option(help="For accept: flow or shopify.")] = None,
+    side: Annotated[str | None, typer.Option(help="For accept: the side that is right.")] = None,
     amount: Annotated[str | None, typer.Option(help="For value: what the card is worth, as 250.00.")] = None,
     card: Annotated[
         str | None,
@@ -110,7 +188,7 @@ def resolve(
     ] = None,
     native_id: Annotated[
         str | None,
-        typer.Option("--id", metavar="ID", help="For link: its id, as its address in Shopify Admin ends."),
+        typer.Option("--id", metavar="ID", help="For link: its id, as its address on that side ends."),
     ] = None,
     by: Annotated[str | None, typer.Option(help="Who decides; your user name if left out.")] = None,
     preview: Annotated[
@@ -129,31 +207,40 @@ def resolve(
                 "say which conflict and what you decide", "`giftsync conflicts list` shows what waits."
             )
         with _writing_link(settings, limits=True) as link:
-            walk(link, settings.link.zone, person, Answers(conflict_id, why), output)
+            walk(link, settings.link.zone, person, Answers(conflict_id, why, preview), output)
         return ExitCode.IN_STEP
-    if action is Action.ACCEPT and side not in (FLOW, SHOPIFY):
-        raise OperatorError("accept needs the side that is right", "Add --side flow or --side shopify.")
+    names = list(settings.sides.by_name())
+    if action is Action.ACCEPT and side not in names:
+        raise OperatorError(
+            "accept needs the side that is right", f"Add {' or '.join(f'--side {name}' for name in names)}."
+        )
     with _writing_link(settings, limits=action in (Action.ACCEPT, Action.VALUE)) as link:
         value = _value(action, amount, link.currency)
-        ref = _card(action, card, native_id)
+        ref = _card(action, card, native_id, link, conflict_id)
         said = settling.Resolution(action, person, why, side, value, ref)
-        places = cases.places_of(link.sides)
-        try:
-            done = settling.resolve(link, conflict_id, said, preview=preview, places=places)
-        except settling.NotResolved as error:
-            raise OperatorError(str(error)) from None
-        goes_on = carried_out_by(link.store.engine, now())
+        done = _settle(link, conflict_id, said, output, preview=preview)
+    output.emit("conflicts resolve", DecidedAnswer(resolved=done))
+    return ExitCode.IN_STEP
+
+
+def _settle(
+    link: Link, conflict_id: int, said: settling.Resolution, output: Output, *, preview: bool
+) -> settling.Resolved:
+    """Carry the decision out, or say what would follow."""
+    places = cases.places_of(link.sides)
+    try:
+        done = settling.resolve(link, conflict_id, said, preview=preview, places=places)
+    except settling.NotResolved as error:
+        raise OperatorError(str(error)) from None
     if done.already_closed:
         output.say(f"Conflict {conflict_id} was closed already; nothing was changed.")
+        return done
+    show_resolved(done, link.currency, places, output)
+    if preview:
+        output.say("Nothing was changed. Say it again without --preview.")
     else:
-        show_resolved(done, link.currency, places, output)
-        output.say(
-            "Nothing was changed. Say it again without --preview."
-            if preview
-            else follow_up(conflict_id, done, goes_on)
-        )
-    output.emit("conflicts resolve", {"resolved": done})
-    return ExitCode.IN_STEP
+        output.say(follow_up(conflict_id, done, carried_out_by(link.store.engine, now())))
+    return done
 
 
 @contextmanager
@@ -172,29 +259,64 @@ def _unknown(conflict_id: int) -> OperatorError:
     )
 
 
-def _listed_json(one: cases.Listed) -> dict[str, object]:
+def _listed_json(one: cases.Listed) -> ListedAnswer:
     """The conflict's row with what is known of it now."""
-    row = {name: getattr(one.conflict, name) for name in one.conflict.__dataclass_fields__}
-    now_known = {
-        "card": one.ends_in,
-        "what": one.what,
-        "at_stake_minor": one.at_stake_minor,
-        "next_step": one.next_step,
-    }
-    return {**row, "currency": one.currency, **now_known}
+    row = one.conflict
+    return ListedAnswer(
+        id=row.id,
+        card_id=row.card_id,
+        side=row.side,
+        kind=row.kind,
+        cause=row.cause,
+        summary=row.summary,
+        amount_minor=row.amount_minor,
+        currency=one.currency,
+        proposal=row.proposal,
+        evidence=row.evidence,
+        seen=row.seen,
+        opened_at=row.opened_at,
+        last_seen_at=row.last_seen_at,
+        closed_at=row.closed_at,
+        resolution=row.resolution,
+        resolved_by=row.resolved_by,
+        resolved_why=row.resolved_why,
+        card=one.ends_in,
+        what=one.what,
+        at_stake_minor=one.at_stake_minor,
+        next_step=one.next_step,
+    )
 
 
-def _card(action: Action, number: str | None, native_id: str | None) -> CardRef | None:
+def _card(
+    action: Action, number: str | None, native_id: str | None, link: Link, conflict_id: int
+) -> CardRef | None:
     if action is not Action.LINK:
         return None
-    if native_id is not None and native_id.isdecimal():
-        return CardRef(card_id(int(native_id)))
+    if native_id is not None:
+        return CardRef(_native_id(native_id, link, conflict_id))
     if number is None:
         raise OperatorError("link needs the card that it is on that side", "Add --card NUMBER, or --id ID.")
     try:
         return CardRef(None, Serial(sys.stdin.readline().strip() if number == "-" else number))
     except SerialError as error:
         raise OperatorError(f"--card: {error}") from None
+
+
+def _native_id(text: str, link: Link, conflict_id: int) -> str:
+    """The side's own id from what people read there: the side of the conflict knows their form."""
+    row = next(
+        (
+            one
+            for one in views.list_conflicts(link.store.engine, include_closed=True)
+            if one.id == conflict_id
+        ),
+        None,
+    )
+    side = None if row is None or row.side is None else link.sides.get(row.side)
+    found = None if side is None else place_of(side).id_of(text)
+    if found is None:
+        raise OperatorError("--id: no card of that side has such an id", "Add --card NUMBER instead.")
+    return found
 
 
 def _value(action: Action, amount: str | None, currency: str) -> int | None:

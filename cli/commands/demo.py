@@ -10,7 +10,6 @@ import typer
 
 from cli.options import JsonOption
 from cli.output import ExitCode, Output, facts, number, plural
-from cli.places import system
 from cli.signals import stop_on_signals
 from config.logging import configure_logging
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from cli.demo.director import Outcome
 
 ERRORS_SHOWN = 5
+#: As `link.quiet_seconds` is by default: the demo's lags are those of a real shop.
+QUIET_SECONDS = 60.0
 
 
 def demo(
@@ -29,10 +30,27 @@ def demo(
     ] = None,
     cards: Annotated[
         int, typer.Option(min=0, max=100_000, help="Cards that are there when it begins.")
-    ] = 500,
+    ] = 100,
     faults: Annotated[
         bool, typer.Option("--faults", help="Lose 10 % of all answers, fail 5 % of all calls, throttle.")
     ] = False,
+    quiet_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.1, max=3600, help="How long a lost request may still land; the default is a real shop's."
+        ),
+    ] = QUIET_SECONDS,
+    sides: Annotated[
+        str,
+        typer.Option(
+            help="The types of systems, such as lightspeed-x,shopify; or how many: with 3, a third side by "
+            "an installed connector's stand-in."
+        ),
+    ] = "flow,shopify",
+    third: Annotated[
+        str | None,
+        typer.Option(help="Which connector a third side is of, if several bring one.", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same cards and people.")] = 0,
     keep: Annotated[
         Path | None,
@@ -40,23 +58,34 @@ def demo(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Try it: both sides emulated, people who buy and spend, the worker, and a proof that it all adds up."""
-    # The emulators take half a second to import, which every other command would pay.
-    from cli.demo.scene import CONFIG_NAME, DemoOptions, scene
-    from cli.demo.view import shown
-
+    """Try it: every side emulated, people who buy and spend, the worker, and a proof that it all adds up."""
     output = Output(as_json)
+    # The emulators take half a second to import, which every other command would pay.
+    from cli.demo.answer import demo_json
+    from cli.demo.scene import CONFIG_NAME, DemoOptions, scene
+    from cli.demo.venue import chosen_sides, sides_words
+    from cli.demo.view import shown
+    from cli.emulators import SIDES_DEFAULT
+
     # A log line in the middle of the live view would tear it apart.
     log = io.StringIO()
     configure_logging(level="ERROR", stream=log)
-    options = DemoOptions(duration, cards, faults, seed, keep)
-    with stop_on_signals(output.note) as stop, shown(output) as show, scene(options, show, stop) as director:
+    kinds = chosen_sides(sides, third)
+    output.note(f"Starting {sides_words(kinds)} on this machine, with {plural(cards, 'card')} in them.")
+    options = DemoOptions(duration, cards, faults, seed, keep, quiet_seconds, kinds)
+    with (
+        stop_on_signals(output.note) as stop,
+        shown(output) as show,
+        scene(options, show, stop, output) as director,
+    ):
         outcome = director.perform(duration)
     errors = log.getvalue().splitlines()
     _show(outcome, errors, output)
-    _show_next(None if keep is None else keep / CONFIG_NAME, outcome, faults=faults, output=output)
+    again = "giftsync demo --duration 60" + (f" --sides {','.join(kinds)}" if kinds != SIDES_DEFAULT else "")
+    kept = None if keep is None else keep / CONFIG_NAME
+    _show_next(kept, outcome, again, faults=faults, output=output)
     code = ExitCode.IN_STEP if outcome.proved else ExitCode.FAILED
-    output.emit("demo", _json(outcome, errors), code)
+    output.emit("demo", demo_json(outcome, errors), code)
     return code
 
 
@@ -75,9 +104,12 @@ def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
                     else "0",
                 ),
                 ("Payments refused", number(outcome.refused)),
-                ("Lag until both sides showed it", lag_words(outcome.lags)),
+                (f"Lag until {_all(outcome)} sides showed it", lag_words(outcome.lags)),
                 ("Conflicts for a person", number(outcome.conflicts)),
-                *((f"{system(name)} API", usage_words(usage)) for name, usage in outcome.usage.items()),
+                *(
+                    (f"{outcome.places.system(name)} API", usage_words(usage))
+                    for name, usage in outcome.usage.items()
+                ),
             ]
         )
     )
@@ -91,16 +123,29 @@ def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
     audit = outcome.audit
     output.say(
         f"Audit: {plural(audit.movements, 'movement')} and {plural(audit.intent_states, 'intent state')} of "
-        f"{plural(audit.cards, 'card')} recomputed and read back from both sides, "
+        f"{plural(audit.cards, 'card')} recomputed and read back from {_all(outcome)} sides, "
         f"{plural(len(outcome.findings), 'discrepancy', 'discrepancies')}."
     )
     if outcome.proved:
-        output.say("Proved: every card is the same on both sides, and nothing was created or lost.")
+        output.say(
+            f"Proved: every card is the same on {_all(outcome)} sides, and nothing was created or lost."
+        )
+    elif outcome.waits_for_people:
+        cards = plural(outcome.proof.different, "card")
+        output.say(
+            f"Not proved yet: {cards} wait for a person. An answer was lost, and a side does not tell what "
+            "became of the write."
+        )
     else:
         output.say("NOT PROVED: the table shows where it does not add up. Please report it.")
 
 
-def _show_next(config: Path | None, outcome: Outcome, *, faults: bool, output: Output) -> None:
+def _all(outcome: Outcome) -> str:
+    """Of the sides."""
+    return "both" if len(outcome.usage) == 2 else f"all {len(outcome.usage)}"
+
+
+def _show_next(config: Path | None, outcome: Outcome, again: str, *, faults: bool, output: Output) -> None:
     """Commands that go on from here, each with what it is for."""
     steps: list[tuple[str, str]] = []
     if config is not None:
@@ -108,13 +153,14 @@ def _show_next(config: Path | None, outcome: Outcome, *, faults: bool, output: O
             (f"giftsync cards --config {config}", "every card, and whether it is in step"),
             (f"giftsync cards show {outcome.busiest_card} --config {config}", "the card that moved most"),
             (f"giftsync audit --config {config}", "the proof again, from the ledger alone"),
+            (f"giftsync liability --config {config}", "what is owed on the cards, and how it came about"),
         ]
         if outcome.conflicts:
             steps.append((f"giftsync conflicts list --config {config}", "what a person should know"))
     if not faults:
-        steps.append(("giftsync demo --duration 60 --faults", "the same while answers get lost"))
+        steps.append((f"{again} --faults", "the same while answers get lost"))
     if config is None:
-        steps.append(("giftsync demo --duration 60 --keep demo", "keep the ledger, to look into it"))
+        steps.append((f"{again} --keep demo", "keep the ledger, to look into it"))
     steps += [
         ("docs/tutorial/first-sync.md", "be the cashier and the shopper yourself"),
         ("giftsync config init", "begin with a shop of your own"),
@@ -124,24 +170,3 @@ def _show_next(config: Path | None, outcome: Outcome, *, faults: bool, output: O
     for command, words in steps:
         output.say(f"  {words}:")
         output.say(f"    {command}")
-
-
-def _json(outcome: Outcome, errors: list[str]) -> dict[str, object]:
-    from cli.demo.proof import proof_json
-
-    return {
-        "proof": proof_json(outcome.proof),
-        "audit": {
-            "cards": outcome.audit.cards,
-            "movements": outcome.audit.movements,
-            "intent_states": outcome.audit.intent_states,
-            "findings": len(outcome.findings),
-        },
-        "lag_seconds": outcome.lags,
-        "movements": outcome.movements,
-        "refused": outcome.refused,
-        "traffic_seconds": round(outcome.traffic_seconds, 3),
-        "conflicts": outcome.conflicts,
-        "usage": outcome.usage,
-        "errors": errors,
-    }

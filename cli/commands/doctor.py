@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from enum import StrEnum
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, TypedDict
 
 import typer
 from rich.markup import escape
@@ -19,6 +18,7 @@ from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, plural
 from cli.session import load_settings, opened_sides
 from config.settings import Settings
+from connectors import registry
 from connectors.api.doctor import Examinable, Finding, Verdict
 from connectors.api.errors import SideError
 from connectors.api.side import Side
@@ -31,22 +31,39 @@ _STYLES = {
     Verdict.MISSING: "bold red",
     Verdict.UNKNOWN: "dim",
 }
-_TITLES = {"flow": "Flow Retail", "shopify": "Shopify", LINK: "Both together"}
+_TOGETHER = "All together"
 _INDENT = " " * 11
 LINE_CHARS_MAX = 256
 _LEFT_OVER = {("probe", Verdict.WARNING)}
 
 
-class SideChoice(StrEnum):
-    FLOW = "flow"
-    SHOPIFY = "shopify"
+class FindingAnswer(TypedDict):
+    """One point that was looked at."""
+
+    side: str
+    #: Stable, for scripts.
+    point: str
+    verdict: Verdict
+    sentence: str
+    #: How to grant or mend it; empty when there is nothing to do.
+    remedy: str
+    evidence: Mapping[str, str | int | bool | None]
+
+
+class DoctorAnswer(TypedDict):
+    """What works, and what is missing."""
+
+    findings: list[FindingAnswer]
+    #: What a probe found.
+    probe: list[FindingAnswer]
+    #: How many points keep the link from running.
+    missing: int
+    warnings: int
 
 
 def doctor(
     config: ConfigOption = None,
-    side: Annotated[
-        SideChoice | None, typer.Option("--side", help="Only this side.", show_default=False)
-    ] = None,
+    side: Annotated[str | None, typer.Option("--side", help="Only this side.", show_default=False)] = None,
     card: Annotated[
         str | None,
         typer.Option(
@@ -61,7 +78,7 @@ def doctor(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before probing.")] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Ask both sides what works, and say what is missing and how to mend it.
+    """Ask every side what works, and say what is missing and how to mend it.
 
     Exit codes: 0 all good, 1 there are warnings, 3 the link cannot run.
     """
@@ -72,16 +89,20 @@ def doctor(
             "--probe needs a test card of your own", "Name it: giftsync doctor --probe --card NUMBER."
         )
     settings, tried = load_settings(config), Diagnosis()
+    sections = settings.sides.by_name()
+    if side is not None and side not in sections:
+        raise OperatorError(f"there is no side {side}", f"There are: {', '.join(sections)}.")
+    titles = _titles(settings)
     with opened_sides(settings) as sides:
         examinables = _examinable(sides, side)
         if try_out and serial is not None:
-            _agree(serial, examinables, output, yes=yes)
-            tried = _probe_all(settings, examinables, serial, output)
+            _agree(serial, [titles[name] for name in examinables], output, yes=yes)
+            tried = _probe_all(settings, examinables, serial, titles, output)
     # Opened anew: what was proved just now is switched on from here on.
     with opened_sides(settings) as sides, ledger_if_any(settings) as ledger:
         examinables = _examinable(sides, side)
         visit = examine(settings, examinables, ledger, serial)
-    return _report(visit, tried, output)
+    return _report(visit, tried, titles, output)
 
 
 def _examinable(sides: Mapping[str, Side], only: str | None) -> dict[str, Examinable]:
@@ -106,12 +127,23 @@ def _line() -> str:
     return sys.stdin.readline(LINE_CHARS_MAX)
 
 
-def _agree(serial: Serial, examinables: Mapping[str, Examinable], output: Output, *, yes: bool) -> None:
+def _titles(settings: Settings) -> dict[str, str]:
+    """What each part of the report is called."""
+    sections = settings.sides.by_name()
+    kinds = [section.connector for section in sections.values()]
+    titles = {LINK: _TOGETHER}
+    for name, section in sections.items():
+        title = registry.connector_type(section.connector).title
+        titles[name] = title if kinds.count(section.connector) == 1 else f"{title} ({name})"
+    return titles
+
+
+def _agree(serial: Serial, titles: Sequence[str], output: Output, *, yes: bool) -> None:
     """Nothing is tried without a yes."""
-    names = " and ".join(_TITLES[name] for name in examinables)
+    names = " and ".join(titles)
     output.note(
         f"The probe moves 1.00 on the card {mask(serial.last_chars)} in {names} and back again. "
-        "The card's list of transactions, and Flow's orders, keep showing it. "
+        "The card's list of transactions, and orders for it, keep showing it. "
         "Use a test card, not a customer's."
     )
     if yes:
@@ -123,7 +155,11 @@ def _agree(serial: Serial, examinables: Mapping[str, Examinable], output: Output
 
 
 def _probe_all(
-    settings: Settings, examinables: Mapping[str, Examinable], serial: Serial, output: Output
+    settings: Settings,
+    examinables: Mapping[str, Examinable],
+    serial: Serial,
+    titles: Mapping[str, str],
+    output: Output,
 ) -> Diagnosis:
     """Probe each side; whatever goes wrong on one is said, and the other is still tried."""
     tried = Diagnosis()
@@ -131,7 +167,7 @@ def _probe_all(
     with open_ledger(settings) as ledger, only_worker(ledger.engine):
         for name, examinable in examinables.items():
             output.say("")
-            output.say(f"Probe of {_TITLES[name]}")
+            output.say(f"Probe of {titles[name]}")
             try:
                 for finding in probe(settings, name, examinable, ledger, serial):
                     tried.add(name, finding)
@@ -148,10 +184,10 @@ def _probe_all(
     return tried
 
 
-def _report(visit: Diagnosis, tried: Diagnosis, output: Output) -> int:
+def _report(visit: Diagnosis, tried: Diagnosis, titles: Mapping[str, str], output: Output) -> int:
     for name, findings in visit.findings.items():
         output.say("")
-        output.say(_TITLES[name])
+        output.say(titles[name])
         for finding in findings:
             _show(finding, output)
     missing = visit.count(Verdict.MISSING)
@@ -172,20 +208,22 @@ def _report(visit: Diagnosis, tried: Diagnosis, output: Output) -> int:
         output.say("All is well.")
     output.emit(
         "doctor",
-        {
-            "findings": _rows(visit),
-            "probe": _rows(tried),
-            "missing": missing,
-            "warnings": warnings,
-        },
+        DoctorAnswer(findings=_rows(visit), probe=_rows(tried), missing=missing, warnings=warnings),
         code,
     )
     return code
 
 
-def _rows(visit: Diagnosis) -> list[dict[str, object]]:
+def _rows(visit: Diagnosis) -> list[FindingAnswer]:
     return [
-        {"side": name, **{key: getattr(one, key) for key in one.__dataclass_fields__}}
+        FindingAnswer(
+            side=name,
+            point=one.point,
+            verdict=one.verdict,
+            sentence=one.sentence,
+            remedy=one.remedy,
+            evidence=one.evidence,
+        )
         for name, findings in visit.findings.items()
         for one in findings
     ]

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import typer
 
 from cli.build import open_ledger
 from cli.options import ConfigOption, JsonOption
 from cli.output import Output, rows, table, when
 from cli.session import load_settings
-from sync.support.privacy import answers
+from sync.ledger.support.privacy_requests import Answer, answers
 
-app = typer.Typer(help="Privacy requests that Shopify passed on.", no_args_is_help=True)
+app = typer.Typer(help="Privacy requests that sides passed on.", no_args_is_help=True)
+
+
+class PrivacyAnswer(TypedDict):
+    """Privacy requests that were answered."""
+
+    answers: list[Answer]
 
 
 @app.command("list")
@@ -27,9 +35,9 @@ def list_answers(config: ConfigOption = None, as_json: JsonOption = False) -> No
         output.show(rows(head, shown))
     else:
         output.say("No privacy requests came.")
-    output.emit("privacy list", {"answers": found})
+    output.emit("privacy list", PrivacyAnswer(answers=found))
 
 
 @app.callback()
 def _group() -> None:
-    """Privacy requests that Shopify passed on."""
+    """Privacy requests that sides passed on."""

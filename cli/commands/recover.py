@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
-from sqlalchemy import Engine, func, select
 
-from cli.build import SIDES, build_worker, generation_file, now, open_ledger
+from cli.build import build_worker, generation_file, now, open_ledger
 from cli.dry_run import doubt_of, dry_run
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
@@ -20,18 +19,48 @@ from config.settings import Settings
 from mappings.money import MoneyError, format_money, minor_from_decimal
 from mappings.serials import mask
 from sync.decisions.resolutions import Action
-from sync.ledger.cards.append import READ_BACK
+from sync.ledger.cards.undecided import count_behind, count_read_back
 from sync.ledger.database.backup import back_up
-from sync.ledger.database.engine import only_worker, reading
+from sync.ledger.database.engine import only_worker
 from sync.ledger.database.generation import Generation
-from sync.ledger.database.tables import intent_states
-from sync.reconcile.behind import count_behind
 from sync.support import recovery, settle
 from sync.support.audit import audit as begin_audit
 from sync.support.recovery import Undecided
+from sync.support.settle import Resolved
 
 SHOWN_MAX = 50
 ASKED_FOR = "`giftsync recover --all` was asked for"
+
+
+class BackupAnswer(TypedDict):
+    """A copy of the ledger."""
+
+    file: str
+    bytes: int
+
+
+class RecoverAnswer(TypedDict):
+    """What was read back after a restore."""
+
+    #: Why the ledger may not be the newest; null: it is, as far as is known.
+    why: str | None
+    #: Effects of giftsync's own that were read back from the sides.
+    read_back: int
+    #: Cards whose books are still to be read.
+    behind: int
+    #: Cards that wait for a person.
+    undecided: list[Undecided]
+    #: What the audit with both sides found.
+    audit: list[str]
+
+
+class CardRecoveredAnswer(TypedDict):
+    """A card whose history was lost, settled by a person."""
+
+    card_id: int
+    settled: Resolved
+    #: True: nothing was changed.
+    preview: bool
 
 
 def backup(
@@ -45,7 +74,7 @@ def backup(
     with open_ledger(settings, create=False) as ledger:
         size = back_up(ledger.engine, file, now())
     output.say(f"The ledger is in {file} ({size:,} bytes). Keep the key file, too, and apart from it.")
-    output.emit("backup", {"file": str(file), "bytes": size})
+    output.emit("backup", BackupAnswer(file=str(file), bytes=size))
     return ExitCode.IN_STEP
 
 
@@ -78,18 +107,18 @@ def recover(
         with stop_on_signals(output.note) as stop:
             doubt = doubt_of(settings) or (ASKED_FOR if everything else None)
             output.say(f"Why: {doubt}." if doubt else "The ledger is the newest one, as far as is known.")
-            return dry_run(settings, output, stop, name="recover --preview", doubt=doubt)
+            return dry_run(settings, output, stop, doubt=doubt)
     with stop_on_signals(output.note) as stop, opened_worker(settings, stop) as (worker, ledger):
         with only_worker(ledger.engine):
             doubt = Generation(ledger.engine, generation_file(settings, ledger.engine)).doubt()
             check_sides(worker)
-            before = _read_back(ledger.engine)
+            before = count_read_back(ledger.engine)
             if everything and doubt is None:
                 worker.read_books_again(ASKED_FOR)
             report = worker.sync_once(stop=stop)
             if not stop.is_set() and not worker.is_stopped() and worker.work_on_behind():
                 report = worker.sync_once(sweep=False, stop=stop)
-            read_back = _read_back(ledger.engine) - before
+            read_back = count_read_back(ledger.engine) - before
         left = recovery.undecided(worker.link, SHOWN_MAX)
         behind = count_behind(ledger.engine)
         proof = begin_audit(ledger.engine, ledger.vault, now, worker.link.sides)
@@ -103,16 +132,9 @@ def recover(
         output.say(f"The audit with both sides is clean: {plural(proof.cards, 'card')}.")
     failed = bool(report.errors or report.unfinished or proof.exit_code)
     code = ExitCode.FAILED if failed else ExitCode.CONFLICTS if left else ExitCode.IN_STEP
-    result = {"why": doubt, "read_back": read_back, "behind": behind, "undecided": left, "audit": wrong}
+    result = RecoverAnswer(why=doubt, read_back=read_back, behind=behind, undecided=left, audit=wrong)
     output.emit("recover", result, code)
     return code
-
-
-def _read_back(engine: Engine) -> int:
-    """How many effects of lost ledgers this one has taken in."""
-    query = select(func.count()).where(intent_states.c.reason.startswith(READ_BACK))
-    with reading(engine) as connection:
-        return connection.execute(query).scalar_one()
 
 
 def _show(left: list[Undecided], output: Output) -> None:
@@ -139,7 +161,7 @@ def _show(left: list[Undecided], output: Output) -> None:
         )
     )
     output.say("The books do not say what these cards are worth. For each: giftsync recover --card ID")
-    output.say('  --accept flow | --accept shopify | --value AMOUNT, and --why "...".')
+    output.say('  --accept SIDE | --value AMOUNT, and --why "...".')
 
 
 def _settle(
@@ -152,10 +174,10 @@ def _settle(
     *,
     preview: bool,
 ) -> int:
-    if (accept is None) == (value is None) or (accept is not None and accept not in SIDES):
-        raise OperatorError(
-            "say what the card is worth", "Add --accept flow, --accept shopify or --value AMOUNT."
-        )
+    names = list(settings.sides.by_name())
+    if (accept is None) == (value is None) or (accept is not None and accept not in names):
+        ways = ", ".join(f"--accept {name}" for name in names)
+        raise OperatorError("say what the card is worth", f"Add {ways} or --value AMOUNT.")
     if not why and not preview:
         raise OperatorError("say why; it is kept with the movement", 'Add --why "...".')
     with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
@@ -175,5 +197,5 @@ def _settle(
         amount = format_money(intent.amount_minor, link.currency)
         output.say(f"{intent.kind.replace('_', ' ')} {amount} on {intent.side} follows.")
     output.say(f"Card {card_id} {'would be' if preview else 'is'} worth {worth}.")
-    output.emit("recover --card", {"card_id": card_id, "settled": settled, "preview": preview})
+    output.emit("recover card", CardRecoveredAnswer(card_id=card_id, settled=settled, preview=preview))
     return ExitCode.IN_STEP

@@ -1,25 +1,19 @@
-"""`giftsync status` and `giftsync resume`."""
+"""`giftsync status`, `giftsync pause` and `giftsync resume`."""
 
 from __future__ import annotations
 
-import getpass
 import threading
 from typing import Annotated
 
 import typer
 
-from cli.build import build_worker, now, open_ledger
-from cli.errors import OperatorError
-from cli.follow_up import carried_out_by
+from cli.build import now, open_ledger
 from cli.options import ConfigOption, JsonOption
-from cli.output import ExitCode, Output, facts, plural
-from cli.session import load_settings, opened_sides, report_closed
+from cli.output import ExitCode, Output, facts
+from cli.pausing import PauseAnswer, ResumeAnswer, pause_link, resume_link
+from cli.session import load_settings, opened_sides
 from cli.show import exit_code_of
 from cli.status_report import StatusReport, read_report, report_json, report_lines
-from sync.decisions.resolutions import Action
-from sync.ledger import views
-from sync.reconcile.brakes import STOPPING
-from sync.support import settle
 
 #: Between two looks without a terminal.
 WATCH_SECONDS = 1.0
@@ -47,6 +41,8 @@ def status(
             found = report()
             for words in found.stopped_by:
                 output.say(f"STOPPED: {words}")
+            for outage in found.outages:
+                output.paragraph(outage.words)
             output.say(found.summary)
             output.show(facts(report_lines(found, settings, now())))
             output.emit("status", report_json(found, settings), _code(found))
@@ -62,9 +58,8 @@ def status(
                 shown = report_json(found, settings)
                 if _news(found) != last:
                     last = _news(found)
-                    output.say(
-                        "; ".join((*(f"STOPPED: {words}" for words in found.stopped_by), found.summary))
-                    )
+                    stopped = (f"STOPPED: {words}" for words in found.stopped_by)
+                    output.say(" ".join((*stopped, *(one.words for one in found.outages), found.summary)))
                     output.emit("status", shown, _code(found))
                 threading.Event().wait(WATCH_SECONDS)
         except KeyboardInterrupt:
@@ -77,41 +72,38 @@ def _news(report: StatusReport) -> object:
     return (
         report.summary,
         report.stopped_by,
+        [(one.side, one.since, one.reason) for one in report.outages],
         counts.intents,
         counts.due,
         counts.balance_minor,
+        counts.unverified,
         report.worker_runs,
     )
 
 
 def _code(report: StatusReport) -> ExitCode:
-    return exit_code_of(report.counts, failed=report.counts.last_run_outcome == "failed")
+    return exit_code_of(
+        report.counts, failed=bool(report.outages) or report.counts.last_run_outcome == "failed"
+    )
+
+
+def pause(
+    why: Annotated[str, typer.Option(help="Shown to whoever asks for the link's standing.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write nothing more to any side until `giftsync resume`. What happens there is still read and kept."""
+    output = Output(as_json)
+    stopped = pause_link(load_settings(config), why, output, "`giftsync resume`")
+    output.emit("pause", PauseAnswer(stopped_by=stopped))
 
 
 def resume(
     why: Annotated[str, typer.Option(help="What you found; it is kept with the conflict.")],
     config: ConfigOption = None,
     as_json: JsonOption = False,
-) -> int:
-    """Let a link that a brake has stopped go on."""
+) -> None:
+    """Let a link go on that a brake has stopped or a person has paused."""
     output = Output(as_json)
-    settings = load_settings(config)
-    with open_ledger(settings, create=False) as ledger, opened_sides(settings) as sides:
-        brakes = [
-            one for one in views.list_conflicts(ledger.engine) if one.kind in STOPPING and one.card_id is None
-        ]
-        if brakes:
-            link = build_worker(settings, ledger, sides, report_closed).link
-            said = settle.Resolution(Action.RESUME, getpass.getuser(), why)
-            try:
-                for one in brakes:
-                    settle.resolve(link, one.id, said)
-            except settle.NotResolved as error:
-                raise OperatorError(str(error)) from None
-        goes_on = carried_out_by(ledger.engine, now(), "the work")
-    if brakes:
-        output.say(f"Resumed: {plural(len(brakes), 'brake')} released. {goes_on}")
-    else:
-        output.say("The link was not stopped.")
-    output.emit("resume", {"released": len(brakes)})
-    return ExitCode.IN_STEP
+    released = resume_link(load_settings(config), why, output)
+    output.emit("resume", ResumeAnswer(released=released))

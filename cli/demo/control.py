@@ -24,7 +24,7 @@ class TrueCard:
     """Ground truth of one card on one side."""
 
     id: str
-    #: The number in Flow, the code in Shopify.
+    #: The number or the code.
     serial: str = field(repr=False)
     balance_minor: int
     #: False: generated in advance and never sold.

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cli.background import Background
-from cli.build import FLOW, SHOPIFY, Ledger, now
-from cli.demo.people import Cashier, Person, Shopper, Stage
+from cli.build import Ledger, now
+from cli.demo.people import Person, Stage
 from cli.demo.proof import Proof, prove
 from cli.demo.view import LAGS_SHOWN, Phase, Show, Snapshot
 from cli.demo.watch import Lags
+from cli.live.link_view import travel_of
 from cli.live.picture import TRAVELS_SHOWN, Travel
-from connectors.api.side import Usage
+from cli.places import Places
+from connectors.api.capabilities import Usage
 from sync.ledger import views
-from sync.ledger.journeys import busiest_card
+from sync.ledger.journeys import busiest_card, newest_journeys
+from sync.model import ConflictKind
 from sync.support.audit import Audit, Finding, audit
-from sync.worker.worker import Worker
+from sync.worker.service import Service
 
-PEOPLE: Sequence[type[Person]] = (Cashier, Cashier, Shopper, Shopper)
 SNAPSHOT_SECONDS = 0.5
+#: So many of the newest movements have some among them that have arrived.
+BROUGHT_READ = 60
 GATHER_SECONDS_MAX = 600.0
+IN_DOUBT = ConflictKind.IN_DOUBT.value
 SETTLE_SECONDS_MAX = 180.0
 
 
@@ -40,8 +45,11 @@ class Outcome:
     traffic_seconds: float
     #: Waiting for a person.
     conflicts: int
+    #: Of these, cards on which a side does not tell what became of a write.
+    asked: int
     usage: dict[str, Usage]
-    #: The ledger recomputed and every card read back from both sides, with what came of it.
+    places: Places
+    #: The ledger recomputed and every card read back from all sides, with what came of it.
     audit: Audit
     findings: tuple[Finding, ...]
     #: The card with the most movements.
@@ -49,15 +57,20 @@ class Outcome:
 
     @property
     def proved(self) -> bool:
-        """The people's account agrees with both sides, and the ledger with itself and with them."""
+        """The people's account agrees with all sides, and the ledger with itself and with them."""
         return self.proof.holds and self.audit.exit_code == 0 and not self.findings
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether every card that differs waits for a person, and nothing else is wrong."""
+        return 0 < self.proof.different <= self.asked and self.audit.exit_code != 2 and not self.findings
 
 
 @dataclass
 class Director:
     """One performance."""
 
-    worker: Worker
+    service: Service
     ledger: Ledger
     stage: Stage
     currency: str
@@ -72,7 +85,7 @@ class Director:
     def perform(self, duration_seconds: float | None) -> Outcome:
         """Gather, act, settle, prove. Raises whatever a thread could not cope with."""
         with ExitStack() as stack:
-            for name, target in (("worker", self.worker.run), ("watch", self.stage.watch.run)):
+            for name, target in (("worker", self.service.run), ("watch", self.stage.watch.run)):
                 self._backgrounds.append(stack.enter_context(Background(name, target)))
             self._until(Phase.GATHERING, GATHER_SECONDS_MAX, self._is_settled)
             self._act(duration_seconds)
@@ -80,21 +93,25 @@ class Director:
             self._until(Phase.SETTLING, SETTLE_SECONDS_MAX, self._is_settled, stop=threading.Event())
         truth = self.stage.watch.look()
         tally = self.stage.tally
-        sides = self.worker.link.sides
+        sides = self.service.worker.link.sides
         usage = {name: side.usage() for name, side in sides.items()}
         # The trouble is over: a side that does not answer would leave the audit without its proof.
-        for control in (self.stage.flow, self.stage.shopify):
-            control.fail((), self.seed)
+        for venue in self.stage.venues:
+            venue.calls.fail((), self.seed)
         audited = audit(self.ledger.engine, self.ledger.vault, now, sides)
         findings = tuple(audited)
         return Outcome(
-            proof=prove(truth, tally, self.ledger.engine, self.currency),
+            proof=prove(truth, tally, self.ledger.engine, self.currency, self.stage.venues),
             lags=self.stage.watch.lags(),
             movements=tally.movements,
             refused=tally.refused,
             traffic_seconds=self._acted_seconds,
             conflicts=sum(views.status(self.ledger.engine, now()).conflicts.values()),
+            asked=len(
+                {one.card_id for one in views.list_conflicts(self.ledger.engine) if one.kind == IN_DOUBT}
+            ),
             usage=usage,
+            places=Places.of(sides),
             audit=audited,
             findings=findings,
             busiest_card=busiest_card(self.ledger.engine),
@@ -104,9 +121,10 @@ class Director:
         """Let the people act for the time asked for, or until stopped."""
         self._acting_since = time.monotonic()
         with ExitStack() as stack:
-            for number, kind in enumerate(PEOPLE):
-                person = kind(self.stage, f"{self.seed} {number}")
-                name = f"{kind.__name__.lower()} {number}"
+            people = [venue for venue in self.stage.venues for _ in range(venue.people.count)]
+            for number, venue in enumerate(people):
+                person = Person(self.stage, venue, f"{self.seed} {number}")
+                name = f"{venue.people.who} {number}"
                 self._backgrounds.append(stack.enter_context(Background(name, person.run)))
             self._until(Phase.ACTING, duration_seconds, lambda: False)
         self._acted_seconds = time.monotonic() - self._acting_since
@@ -135,13 +153,13 @@ class Director:
             background.check()
 
     def _is_settled(self) -> bool:
-        """Both sides agree on every card, and nothing waits to be matched or carried out.
+        """All sides agree on every card, and nothing waits to be matched or carried out.
 
         A card that is merely due does not count: every hint makes one due to be looked at.
         """
         watch, status = self.stage.watch, views.status(self.ledger.engine, now())
         idle = not (status.arrivals or status.intents)
-        return idle and bool(watch.truth.pairs) and watch.truth.in_step and not watch.lags().waiting
+        return idle and bool(watch.truth.groups) and watch.truth.in_step and not watch.lags().waiting
 
     def _snapshot(self, phase: Phase, seconds: float, seconds_max: float | None) -> Snapshot:
         status = views.status(self.ledger.engine, now())
@@ -151,12 +169,12 @@ class Director:
             phase=phase,
             seconds=seconds,
             seconds_max=seconds_max,
-            cards=len(truth.pairs),
+            cards=len(truth.groups),
             cards_in_step=truth.agreeing,
             currency=self.currency,
-            totals_minor={FLOW: truth.flow_minor, SHOPIFY: truth.shopify_minor},
+            totals_minor=truth.totals_minor,
             apart_minor=tuple(self.stage.watch.apart_minor),
-            travels=self._travels(),
+            travels=self._brought() if phase is Phase.GATHERING else self._travels(),
             newest_lags=self.stage.watch.newest_lags(LAGS_SHOWN),
             movements=tally.movements,
             movements_per_minute=60 * tally.movements / acted if acted else 0.0,
@@ -165,11 +183,22 @@ class Director:
             open_intents=sum(status.intents.values()),
             in_doubt=status.intents.get("in_doubt", 0),
             conflicts=sum(status.conflicts.values()),
-            usage={name: side.usage() for name, side in self.worker.link.sides.items()},
+            usage={name: side.usage() for name, side in self.service.worker.link.sides.items()},
+            places=Places.of(self.service.worker.link.sides),
         )
 
+    def _brought(self) -> list[Travel]:
+        """The cards that are brought to the other sides: nobody has moved money yet.
+
+        At most half of them are on their way, so that there are always some that have arrived.
+        """
+        found = [travel_of(one) for one in newest_journeys(self.ledger.engine, BROUGHT_READ)]
+        on_their_way = [one for one in found if one.seconds is None][: TRAVELS_SHOWN // 2]
+        arrived = [one for one in found if one.seconds is not None][: TRAVELS_SHOWN - len(on_their_way)]
+        return sorted([*on_their_way, *arrived], key=lambda one: one.at, reverse=True)
+
     def _travels(self) -> list[Travel]:
-        """What the people did last, and whether the other side shows it."""
+        """What the people did last, and whether the other sides show it."""
         at, monotonic = now(), self.stage.watch.monotonic()
         return [
             Travel(
@@ -177,7 +206,7 @@ class Director:
                 act.serial[-4:],
                 act.amount_minor,
                 act.origin,
-                (SHOPIFY if act.origin == FLOW else FLOW,),
+                tuple(name for name in self.service.worker.link.sides if name != act.origin),
                 lag,
             )
             for act, lag in self.stage.watch.newest(TRAVELS_SHOWN)

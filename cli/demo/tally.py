@@ -5,29 +5,32 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+from sandbox.emulated import Act, Deed
 
 
-class Entry(StrEnum):
+@dataclass(frozen=True)
+class Entry:
     """A line of the account."""
 
-    OPENING = "opening"
-    SOLD_IN_STORE = "sold in the store"
-    SOLD_ONLINE = "sold online"
-    LOADED = "loaded in the store"
-    REFUNDED = "refunded online"
-    SPENT_IN_STORE = "spent in the store"
-    SPENT_ONLINE = "spent online"
+    words: str
+    #: 1: it put money on cards; -1: it took money off them.
+    sign: int = 1
 
-    @property
-    def sign(self) -> int:
-        return -1 if self in (Entry.SPENT_IN_STORE, Entry.SPENT_ONLINE) else 1
+    @staticmethod
+    def of(act: Act) -> Entry:
+        return Entry(act.words, -1 if act.deed is Deed.SPEND else 1)
+
+
+OPENING = Entry("opening")
 
 
 @dataclass
 class Tally:
     """Amounts in minor units, all positive; `expected_minor` knows their signs. Thread-safe."""
 
+    #: The lines of the account, in the order in which they are shown.
+    entries: tuple[Entry, ...] = (OPENING,)
     _minor: Counter[Entry] = field(default_factory=Counter, init=False)
     _count: Counter[Entry] = field(default_factory=Counter, init=False)
     _refused: int = field(default=0, init=False)
@@ -59,7 +62,7 @@ class Tally:
     def movements(self) -> int:
         """How often the people moved money."""
         with self._lock:
-            return sum(count for entry, count in self._count.items() if entry is not Entry.OPENING)
+            return sum(count for entry, count in self._count.items() if entry != OPENING)
 
     @property
     def expected_minor(self) -> int:

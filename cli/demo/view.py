@@ -13,8 +13,8 @@ from rich.live import Live
 from cli.demo.watch import Lags
 from cli.live.picture import PLOT_WIDTH_MAX, Picture, Travel
 from cli.output import Output, number, plural
-from cli.places import system
-from connectors.api.side import Usage
+from cli.places import Places
+from connectors.api.capabilities import Usage
 
 LINE_EVERY_SECONDS = 10.0
 REFRESHES_PER_SECOND = 4
@@ -54,6 +54,7 @@ class Snapshot:
     in_doubt: int
     conflicts: int
     usage: Mapping[str, Usage]
+    places: Places
 
 
 Show = Callable[[Snapshot], None]
@@ -93,11 +94,18 @@ def picture(snapshot: Snapshot) -> Picture:
     """The demo as the live view draws it."""
     doubt = f" ({number(snapshot.in_doubt)} in doubt)" if snapshot.in_doubt else ""
     pace = number(round(snapshot.movements_per_minute))
+    people = (
+        f"{plural(snapshot.movements, 'movement')} ({pace} a minute), {snapshot.refused} payments refused"
+    )
+    if snapshot.phase is Phase.GATHERING:
+        people = "People begin to buy and spend as soon as every card is the same."
     lines = [
-        f"{plural(snapshot.movements, 'movement')} ({pace} a minute), {snapshot.refused} payments refused",
+        people,
         f"{plural(snapshot.open_intents, 'open intent')}{doubt}, {plural(snapshot.conflicts, 'conflict')}",
     ]
-    lines += [f"{system(name)} API: {usage_words(usage)}" for name, usage in snapshot.usage.items()]
+    lines += [
+        f"{snapshot.places.system(name)} API: {usage_words(usage)}" for name, usage in snapshot.usage.items()
+    ]
     return Picture(
         headline=_headline(snapshot),
         well=snapshot.cards_in_step == snapshot.cards,
@@ -110,15 +118,21 @@ def picture(snapshot: Snapshot) -> Picture:
         lags=snapshot.newest_lags,
         lag_words=lag_words(snapshot.lags),
         lines=lines,
+        places=snapshot.places,
     )
 
 
 def _headline(snapshot: Snapshot) -> str:
     if not snapshot.cards:
         return "Looking for cards."
+    same, cards = f"are the same on {_all(snapshot)} sides.", plural(snapshot.cards, "card")
     if snapshot.cards_in_step == snapshot.cards:
-        return f"All {plural(snapshot.cards, 'card')} are the same on both sides."
-    return f"{number(snapshot.cards_in_step)} of {plural(snapshot.cards, 'card')} are the same on both sides."
+        return f"All {cards} {same}"
+    return f"{number(snapshot.cards_in_step)} of {cards} {same}"
+
+
+def _all(snapshot: Snapshot) -> str:
+    return "both" if len(snapshot.totals_minor) == 2 else f"all {len(snapshot.totals_minor)}"
 
 
 def _clock(snapshot: Snapshot) -> str:

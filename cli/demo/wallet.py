@@ -1,9 +1,10 @@
-"""The cards in people's hands: what each needs to be used in the store and online."""
+"""The cards in people's hands: what each needs to be used on every side."""
 
 from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PICKS_MAX = 20
@@ -11,10 +12,10 @@ PICKS_MAX = 20
 
 @dataclass
 class Held:
-    """One card. Its number works in the store and its code online, each once the card exists there."""
+    """One card."""
 
-    number: str | None = field(default=None, repr=False)
-    code: str | None = field(default=None, repr=False)
+    #: Its number by side: it works there once the card exists there.
+    serials: dict[str, str] = field(default_factory=dict, repr=False)
     #: What its owner believes to be on it.
     balance_minor: int = 0
 
@@ -24,35 +25,33 @@ class Wallet:
 
     def __init__(self) -> None:
         self._held: list[Held] = []
-        self._by_number: dict[str, Held] = {}
-        self._by_code: dict[str, Held] = {}
+        self._by_serial: dict[tuple[str, str], Held] = {}
         self._lock = threading.Lock()
 
-    def hold(self, *, number: str | None, code: str | None, balance_minor: int = 0) -> Held:
-        """The card with this number or code: the one that is held already, or a new one."""
+    def hold(self, serials: Mapping[str, str], balance_minor: int = 0) -> Held:
+        """The card with these numbers, by side: the one that is held already, or a new one."""
         with self._lock:
-            by_number, by_code = self._by_number.get(number or ""), self._by_code.get(code or "")
-            card = by_code or by_number
-            if by_number is not None and by_number is not card:
-                # A card bought online was seen in the store before it was known to be the same.
-                self._held.remove(by_number)
-            if card is None:
-                card = Held()
+            known = [self._by_serial[end] for end in serials.items() if end in self._by_serial]
+            card = known[0] if known else Held()
+            if not known:
                 self._held.append(card)
-            card.number, card.code = number or card.number, code or card.code
+            for other in known:
+                if other is not card and other in self._held:
+                    # A card bought online was seen in the store before it was known to be the same.
+                    self._held.remove(other)
+                    card.serials |= other.serials
+            card.serials |= serials
             card.balance_minor = balance_minor
-            if number is not None:
-                self._by_number[number] = card
-            if code is not None:
-                self._by_code[code] = card
+            self._by_serial |= dict.fromkeys(card.serials.items(), card)
         return card
 
-    def pick(self, chance: random.Random, *, online: bool, minimum_minor: int) -> Held | None:
-        """Any card that works there and is thought to hold so much; None after a few tries."""
+    def pick(self, chance: random.Random, *, side: str, minimum_minor: int) -> tuple[Held, str] | None:
+        """Any card that works there and is thought to hold so much, with its number; None after a few
+        tries."""
         with self._lock:
             for _ in range(PICKS_MAX if self._held else 0):
                 card = chance.choice(self._held)
-                works = card.code if online else card.number
-                if works is not None and card.balance_minor >= minimum_minor:
-                    return card
+                serial = card.serials.get(side)
+                if serial is not None and card.balance_minor >= minimum_minor:
+                    return card, serial
         return None

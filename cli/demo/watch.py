@@ -1,6 +1,6 @@
-"""Watches the truth on both sides, and measures how long each action takes to be seen on the other one.
+"""Watches the truth on every side, and measures how long each action takes to be seen on the others.
 
-An action's lag ends when both sides show the same balance for its card. So it is never too short: actions
+An action's lag ends when all sides show the same balance for its card. So it is never too short: actions
 that follow each other on one card all end with the last, and the pause between two looks counts.
 """
 
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import quantiles
 
 from sqlalchemy import Engine
 
-from cli.demo.control import Control
-from cli.demo.truth import Pair, Truth, links_of, read_truth
+from cli.demo.truth import Group, Truth, links_of, read_truth
+from cli.demo.venue import Calls
 from cli.demo.wallet import Wallet
 from sync.ledger.views import list_cards
 
@@ -28,7 +28,7 @@ LOOK_PAUSE_FACTOR = 4.0
 
 @dataclass(frozen=True)
 class Lags:
-    """How long actions took to be seen on the other side, in seconds."""
+    """How long actions took to be seen on the other sides, in seconds."""
 
     count: int = 0
     p50: float | None = None
@@ -54,19 +54,19 @@ class Act:
 
 @dataclass
 class Watch:
-    """Looks at both sandboxes again and again. Thread-safe."""
+    """Looks at every side again and again. Thread-safe."""
 
-    flow: Control
-    shopify: Control
+    #: By side.
+    calls: Mapping[str, Calls]
     engine: Engine
     wallet: Wallet
     #: Seconds that only grow.
     monotonic: Callable[[], float]
     truth: Truth = field(default_factory=Truth, init=False)
-    #: How far both sides' totals were apart at each look, oldest first.
+    #: How far the sides' totals were apart at each look, oldest first.
     apart_minor: deque[int] = field(default_factory=lambda: deque(maxlen=APART_KEPT), init=False)
     _waiting: list[Act] = field(default_factory=list, init=False)
-    #: Acts that are seen on both sides, with their lags in seconds.
+    #: Acts that are seen on all sides, with their lags in seconds.
     _seen: deque[tuple[Act, float]] = field(default_factory=lambda: deque(maxlen=LAGS_KEPT), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -78,9 +78,10 @@ class Watch:
     def look(self) -> Truth:
         """Read the truth; actions from before, whose card agrees by now, have their lag."""
         began = self.monotonic()
-        truth = read_truth(self.flow, self.shopify, links_of(list_cards(self.engine)))
+        cards = list(list_cards(self.engine))
+        truth = read_truth(self.calls, links_of(cards))
         ended = self.monotonic()
-        agreeing = {one.serial for pair in truth.pairs if pair.agrees for one in pair.cards}
+        agreeing = {one.serial for group in truth.groups if group.agrees for one in group.cards.values()}
         with self._lock:
             still = []
             for act in self._waiting:
@@ -89,18 +90,18 @@ class Watch:
                 else:
                     still.append(act)
             self._waiting = still
-        for pair in truth.pairs:
-            self._tell_owner(pair)
-        self.apart_minor.append(abs(truth.flow_minor - truth.shopify_minor))
+        for group in truth.groups:
+            self._tell_owner(group)
+        totals = truth.totals_minor.values()
+        self.apart_minor.append(max(totals) - min(totals))
         self.truth = truth
         return truth
 
-    def _tell_owner(self, pair: Pair) -> None:
+    def _tell_owner(self, group: Group) -> None:
         """Whoever holds the card now knows where it works and what is on it."""
         self.wallet.hold(
-            number=pair.flow.serial if pair.flow else None,
-            code=pair.shopify.serial if pair.shopify else None,
-            balance_minor=min(one.balance_minor for one in pair.cards),
+            {side: card.serial for side, card in group.cards.items()},
+            min(card.balance_minor for card in group.cards.values()),
         )
 
     def run(self, stop: threading.Event) -> None:

@@ -18,11 +18,10 @@ from sqlalchemy import Engine
 
 from cli.live.picture import PLOT_WIDTH_MAX, TRAVELS_SHOWN, Picture, Travel
 from cli.output import plural, when
-from cli.places import system
 from cli.status_report import StatusReport, read_report
 from config.settings import Settings
 from connectors.api.side import Side
-from sync.ledger.journeys import Journey, newest_journeys, totals_shown
+from sync.ledger.journeys import Journey, newest_journeys
 
 #: Between two looks at the ledger; a large one is looked at less often.
 LOOK_SECONDS = 0.5
@@ -44,22 +43,27 @@ class LinkView:
         now = self.clock()
         report = read_report(self.settings, self.engine, self.sides, now)
         journeys = newest_journeys(self.engine, PLOT_WIDTH_MAX)
-        totals = totals_shown(self.engine)
+        totals = report.totals.shown_minor
         self._apart_minor.append(max(totals.values(), default=0) - min(totals.values(), default=0))
         lags = [one.seconds for one in reversed(journeys) if one.seconds is not None]
         zone = self.settings.link.zone
+        wrong = [
+            *(f"STOPPED: {words}" for words in report.stopped_by),
+            *(one.words for one in report.outages),
+        ]
         return Picture(
-            headline=f"STOPPED: {report.stopped_by[0]}" if report.stopped_by else report.summary,
-            well=not report.stopped_by and not report.counts.conflicts and not report.one_sided,
+            headline=" ".join(wrong) or report.summary,
+            well=not wrong and not report.counts.conflicts and not report.one_sided,
             corner=f"{'worker runs' if report.worker_runs else 'no worker runs'}, {when(now, zone)[11:]}",
             currency=report.currency or self.settings.link.currency or "XXX",
             zone=zone,
             totals_minor=totals,
             apart_minor=tuple(self._apart_minor),
-            travels=[_travel(one) for one in journeys[:TRAVELS_SHOWN]],
+            travels=[travel_of(one) for one in journeys[:TRAVELS_SHOWN]],
             lags=lags,
             lag_words=_lag_words(lags),
-            lines=_lines(report, now),
+            lines=[*((report.summary,) if wrong else ()), *_lines(report, now)],
+            places=report.places,
         )
 
     def show(self, console: Console, stop: threading.Event) -> None:
@@ -90,7 +94,8 @@ class LinesAbove(StringIO):
         return len(text)
 
 
-def _travel(journey: Journey) -> Travel:
+def travel_of(journey: Journey) -> Travel:
+    """A movement as the ledger knows it."""
     to = tuple(one.side for one in journey.carried)
     return Travel(journey.at, journey.last_chars, journey.amount_minor, journey.side, to, journey.seconds)
 
@@ -114,7 +119,7 @@ def _lines(report: StatusReport, now: datetime) -> list[str]:
     for (side, _), at in counts.feeds.items():
         newest[side] = max(at, newest.get(side, at))
     read = (
-        f"{system(side)} {max(0, round((now - at).total_seconds()))} s ago"
+        f"{report.places.system(side)} {max(0, round((now - at).total_seconds()))} s ago"
         for side, at in sorted(newest.items())
     )
     return [*lines, f"Last read: {', '.join(read) or 'nothing yet'}"]

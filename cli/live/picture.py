@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from cli.live.plot import bar, sparkline
-from cli.places import place
+from cli.places import Places
 from mappings.money import format_money
 from mappings.serials import mask
 
@@ -54,6 +54,8 @@ class Picture:
     lag_words: str
     #: What else is worth a line.
     lines: Sequence[str]
+    #: What the sides are called.
+    places: Places = field(default_factory=Places)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
@@ -73,7 +75,7 @@ class Picture:
         plot = sparkline(self.lags, min(PLOT_WIDTH_MAX, width - 7 - len(self.lag_words) - 2))
         yield Text.assemble((plot, "cyan"), "  " if plot else "", self.lag_words)
         for line in self.lines:
-            yield Text(line, overflow="fold")
+            yield Text(line)
 
     def _totals(self, width: int) -> RenderResult:
         amounts = {side: format_money(minor, self.currency) for side, minor in self.totals_minor.items()}
@@ -85,7 +87,10 @@ class Picture:
         for side, minor in self.totals_minor.items():
             drawn = bar(minor / top if top > 0 else 0.0, left)
             yield Text.assemble(
-                (f"{place(side).capitalize():<8}", "bold"), amounts[side].rjust(column), "  ", (drawn, "blue")
+                (f"{self.places.where(side).capitalize():<8}", "bold"),
+                amounts[side].rjust(column),
+                "  ",
+                (drawn, "blue"),
             )
         plot = sparkline(self.apart_minor, min(PLOT_WIDTH_MAX, left))
         yield Text.assemble(("Apart   ", "bold"), shown["apart"].rjust(column), "  ", (plot, "magenta"))
@@ -98,9 +103,9 @@ class Picture:
         for one in self.travels[:TRAVELS_SHOWN]:
             at = one.at.astimezone(self.zone).strftime("%H:%M:%S")
             way = (
-                " → ".join((place(one.origin), ", ".join(map(place, one.to))))
+                " → ".join((self.places.where(one.origin), ", ".join(map(self.places.where, one.to))))
                 if one.to
-                else place(one.origin)
+                else self.places.where(one.origin)
             )
             row = Text(f"{at}  {mask(one.last_chars)}  {_signed(one, self.currency):>{column}}  {way:<15}  ")
             row.append(*_arrival(one))

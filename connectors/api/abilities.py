@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from connectors.api.bulk import Catalogue, Limited, Lister, MassCreator, PackCreator
+from connectors.api.capabilities import Place
 from connectors.api.doctor import Examinable
-from connectors.api.side import Listener, Place, Subscriber, Tracer
+from connectors.api.feed import Tracer
+from connectors.api.webhooks import Listener, PrivacyReader, Subscriber
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Abilities:
     listener: Listener | None = None
     #: Switches its webhooks on and off.
     subscriber: Subscriber | None = None
+    #: Reads the requests about people's data that it passes on.
+    privacy: PrivacyReader | None = None
     #: Shows in its feed what giftsync did, where it lists no entries.
     tracer: Tracer | None = None
     #: Tells the most that one card may hold.

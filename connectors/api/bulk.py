@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from connectors.api.card import Seen
+from connectors.api.effect import Applied, Effect
 from connectors.api.errors import SideError
-from connectors.api.side import Applied, Effect, Seen
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,51 @@ class Lister(Limited, Protocol):
         ...
 
 
+class ListedLine(NamedTuple):
+    """One card of a list, as plain values."""
+
+    native_id: str
+    balance_minor: int
+    currency: str
+    #: The value of a `CardStatus`.
+    status: str
+    #: ISO 8601.
+    expires_on: str | None
+    last_chars: str
+    #: The giftsync marker in the card's note.
+    created_by: str | None
+    #: Whether an order bought it.
+    bought: bool
+
+
+@dataclass(frozen=True)
+class ListedCards:
+    """The next cards of a list, a column each: a sweep compares whole columns, and makes no object for a card
+    that shows what the ledger holds.
+    """
+
+    native_ids: Sequence[str]
+    balances_minor: Sequence[int]
+    currencies: Sequence[str]
+    #: Values of `CardStatus`.
+    statuses: Sequence[str]
+    #: ISO 8601.
+    expires_on: Sequence[str | None]
+    #: All that the list says of one of them, by its place here.
+    line: Callable[[int], ListedLine]
+
+    @classmethod
+    def of(cls, lines: Sequence[ListedLine]) -> ListedCards:
+        return cls(
+            [one.native_id for one in lines],
+            [one.balance_minor for one in lines],
+            [one.currency for one in lines],
+            [one.status for one in lines],
+            [one.expires_on for one in lines],
+            lines.__getitem__,
+        )
+
+
 class ListState(StrEnum):
     """How far an ordered list is."""
 
@@ -94,8 +140,9 @@ class Catalogue(Protocol):
 
     def list_state(self, operation: str) -> ListState: ...
 
-    def read_list(self, operation: str, skip: int = 0) -> Iterator[Listed]:
-        """The cards of a list that is ready, without the first `skip`; the order is the same each time.
+    def read_list(self, operation: str, skip: int = 0) -> Iterator[ListedCards]:
+        """The cards of a list that is ready, without the first `skip`, some thousand at a time; the order is
+        the same each time.
 
         Raises InDoubt for a list that is not ready.
         """

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from connectors.api.side import Identity
+from connectors.api.capabilities import Identity
 from mappings.serials import Serial
 
 
@@ -110,7 +110,7 @@ class Examinable(Protocol):
         """Everything that can be told by reading. Changes nothing; raises nothing of SideError."""
         ...
 
-    def probe(self, bench: ProbeContext) -> Iterator[Finding]:
+    def probe(self, context: ProbeContext) -> Iterator[Finding]:
         """Try on a test card what reading cannot tell, and put the card back as it was.
 
         Findings come as soon as they are sure, and are worth keeping. What could not be put back is the last

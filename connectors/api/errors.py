@@ -1,6 +1,6 @@
 """Every error that a side gives, sorted by what may be done next (design.md, step 4).
 
-A connector raises exactly these; code that cannot say which one it is raises InDoubt.
+A connector raises exactly the leaves; code that cannot say which one it is raises InDoubt.
 """
 
 from __future__ import annotations
@@ -22,11 +22,19 @@ class SideError(Exception):
         super().__init__(said(message))
 
 
-class NotSent(SideError):
+class NoAnswer(SideError):
+    """Base of NotSent, Throttled and InDoubt. For a read: ask again later, nothing is known."""
+
+
+class NotSent(NoAnswer):
     """Surely nothing reached the side: no connection could be made. Try again later."""
 
 
-class Throttled(SideError):
+class Stopping(NotSent):
+    """Surely nothing reached the side: giftsync is stopping. Says nothing about the side."""
+
+
+class Throttled(NoAnswer):
     """Surely nothing happened: the side said "too fast". Try again after `wait_seconds`."""
 
     def __init__(self, message: str, wait_seconds: float) -> None:
@@ -34,7 +42,7 @@ class Throttled(SideError):
         self.wait_seconds = wait_seconds
 
 
-class InDoubt(SideError):
+class InDoubt(NoAnswer):
     """The effect may or may not have happened. Never repeated blindly: read back first.
 
     For a read, simply: no answer that can be believed.
@@ -65,6 +73,8 @@ class Refusal(StrEnum):
     #: What the side shows of the card, or of the order for it, cannot be believed.
     UNREADABLE = "unreadable"
     OTHER = "other"
+    #: No side's word: the hub took its promise back while it was in doubt.
+    TAKEN_BACK = "taken_back"
 
 
 class Refused(SideError):

@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from connectors.api.effect import Applied, CannotTell, Effect, EffectKind, FindResult, Found, NotFound, Save
 from connectors.api.errors import Refusal, Refused
-from connectors.api.side import (
-    Applied,
-    CannotTell,
-    Effect,
-    EffectKind,
-    FindResult,
-    Found,
-    NotFound,
-    Save,
-)
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.doubt import before_money
 from connectors.flow.mapping import expiry_date, expiry_instant, instant_text, status_change

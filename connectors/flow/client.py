@@ -15,24 +15,29 @@ from urllib.parse import quote
 
 import requests
 
+from connectors.api.budget import Budget
+from connectors.api.capabilities import Usage
 from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed, Throttled
-from connectors.api.side import Usage
 from connectors.flow.mapping import instant_text
 from connectors.flow.model import (
     FlowCard,
+    FlowItem,
     FlowOrder,
+    FlowSettlement,
     JsonObject,
     Misread,
     Page,
     as_object,
     parse_card,
+    parse_item,
     parse_order,
     parse_page,
+    settlement_in,
 )
 from connectors.flow.pace import Pace
 from connectors.flow.settings import UID_PATTERN, FlowSettings
 from connectors.kit.http import HttpClient, retried, retry_after_seconds
-from connectors.strict_json import NotJson, read_json
+from connectors.kit.strict_json import NotJson, read_json
 from mappings.serials import Serial
 
 #: Short lists (methods, extensions, countries) end before this many pages.
@@ -80,11 +85,12 @@ class FlowClient:
         clock: Callable[[], datetime],
         pause: Callable[[float], None],
         monotonic: Callable[[], float] = time.monotonic,
+        budget: Budget | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._pause = pause
-        self._pace = Pace(settings.calls_per_second, pause, monotonic)
+        self._pace = Pace(settings.calls_per_second, pause, monotonic, budget)
         self._http = HttpClient(
             settings.base_url,
             {"Authorization": f"Bearer {settings.token}", "Accept": "application/json"},
@@ -162,13 +168,21 @@ class FlowClient:
             raise Misread("Flow answered for another order than the one asked for")
         return order
 
-    def add_item(self, order_uid: str, item: JsonObject) -> None:
-        """Put one item on an order; its price and quantity are x100. Moves no money."""
-        self._send("an order item", "POST", f"{self._order_path(order_uid)}/items", json=item)
+    def add_item(self, order_uid: str, item: JsonObject) -> FlowItem | None:
+        """Put one item on an order; its price and quantity are x100. Moves no money.
 
-    def settle(self, order_uid: str, settlement: JsonObject) -> None:
-        """Post a settlement: the money step. Its answer is not believed; read the order back."""
-        self._send("a settlement", "POST", f"{self._order_path(order_uid)}/settlements", json=settlement)
+        Returns the item as the answer shows it; None where it shows none (its shape is inferred).
+        """
+        payload = self._send("an order item", "POST", f"{self._order_path(order_uid)}/items", json=item)
+        return parse_item(payload) if isinstance(payload, dict) else None
+
+    def settle(self, order_uid: str, settlement: JsonObject) -> FlowSettlement | None:
+        """Post a settlement: the money step.
+
+        Returns the settlement as the answer shows it; None where it shows none (its shape is inferred).
+        """
+        path = f"{self._order_path(order_uid)}/settlements"
+        return settlement_in(self._send("a settlement", "POST", path, json=settlement))
 
     def park_order(self, order_uid: str) -> None:
         """Set an order aside that will not be settled."""
@@ -261,7 +275,7 @@ class FlowClient:
         status = response.status_code
         if status == 429:
             wait_seconds = retry_after_seconds(response, self._clock())
-            self._pace.hold(wait_seconds)
+            self._pace.refused(wait_seconds)
             self._http.count(throttled=1)
             raise Throttled(f"Flow was asked too fast and did nothing with {what}", wait_seconds)
         if 200 <= status < 300:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from connectors.api.capabilities import Capabilities
 from connectors.api.doctor import Expectations, Finding, Verdict
-from connectors.api.side import Capabilities
 from connectors.flow.inferred import Inferred, missing_needs
 from connectors.flow.settings import FlowSettings
+from mappings.sentences import both, marked, say
 
-_REMEDY_PROBE: Final = "`giftsync doctor --probe --card NUMBER` tries it on a test card."
-_ASK_FLOW: Final = "Ask Flow's support; once it is sure, set `{setting} = true` in [flow]."
+_REMEDY_PROBE: Final = say("`giftsync doctor --probe --card NUMBER` tries it on a test card.")
+_ASK_FLOW: Final = marked("Ask Flow's support; once it is sure, set `{setting} = true` in the side's table.")
 
 
 def inferred(one: Inferred, settings: FlowSettings, wanted: Expectations) -> Finding:
@@ -19,41 +20,56 @@ def inferred(one: Inferred, settings: FlowSettings, wanted: Expectations) -> Fin
     on, missing = getattr(settings, one.setting), missing_needs(settings, one)
     proved = known is not None and known.verdict is Verdict.OK
     if known is not None and known.verdict is Verdict.WARNING:
-        verdict, words = (
-            Verdict.WARNING,
-            f"The probe of {known.at.date()} showed otherwise: {known.sentence}",
-        )
-        remedy = f"Set `{one.setting} = false` in [flow], and ask Flow." if on else ""
-        return Finding(point, verdict, words, remedy, {"on": on, "proved": False})
+        words = say("The probe of {day} showed otherwise: {what}", day=known.at.date(), what=known.sentence)
+        disable = say("Set `{setting} = false` in the side's table, and ask Flow.", setting=one.setting)
+        return Finding(point, Verdict.WARNING, words, disable if on else "", {"on": on, "proved": False})
     evidence = {"on": on, "proved": proved}
     if on:
-        why = f"proved on {known.at.date()}" if proved and known is not None else "vouched for in [flow]"
+        why = (
+            say("proved on {day}", day=known.at.date())
+            if proved and known is not None
+            else say("vouched for in the side's table")
+        )
         return Finding(
-            point, Verdict.OK, f"On, {why}: {one.claim}. So giftsync can {one.allows}.", "", evidence
+            point,
+            Verdict.OK,
+            say("On, {why}: {claim}. So giftsync can {allows}.", why=why, claim=one.claim, allows=one.allows),
+            "",
+            evidence,
         )
     if one.setting == "empty_answer_means_absent":
         # Most tenants answer 404, and then nothing is lost.
-        return Finding(point, Verdict.OK, f"Off, which does no harm: that {one.claim}.", "", evidence)
-    remedy = _REMEDY_PROBE if one.provable else _ASK_FLOW.format(setting=one.setting)
+        return Finding(
+            point, Verdict.OK, say("Off, which does no harm: that {claim}.", claim=one.claim), "", evidence
+        )
+    remedy = _REMEDY_PROBE if one.provable else say(_ASK_FLOW, setting=one.setting)
     if missing:
-        remedy = f"Set {' and '.join(f'`{name}`' for name in missing)} in [flow] first. {remedy}"
+        remedy = say(
+            "Set {settings} in the side's table first. {then}",
+            settings=both(f"`{name}`" for name in missing),
+            then=remedy,
+        )
     return Finding(
         point,
         Verdict.WARNING,
-        f"Off: nobody has shown that {one.claim}. Until then giftsync cannot {one.allows}.",
+        say(
+            "Off: nobody has shown that {claim}. Until then giftsync cannot {allows}.",
+            claim=one.claim,
+            allows=one.allows,
+        ),
         remedy,
         evidence,
     )
 
 
 def directions(can: Capabilities) -> Finding:
-    """What the link can do in Flow, all in all."""
+    """Summary of the writes that the link may make in Flow."""
     able = [
         words
         for is_on, words in (
-            (can.debits, "debit"),
-            (can.credits, "credit"),
-            (can.creates, "create"),
+            (can.debits, say("debit")),
+            (can.credits, say("credit")),
+            (can.creates, say("create")),
         )
         if is_on
     ]
@@ -62,21 +78,29 @@ def directions(can: Capabilities) -> Finding:
         return Finding(
             "directions",
             Verdict.WARNING,
-            "Until then the link runs Shopify-ward only: what happens in the store reaches Shopify, and what "
-            "happens online does not reach the store.",
-            "Prove or vouch for the behaviours above.",
+            say(
+                "Until then the link runs Shopify-ward only: what happens in the store reaches Shopify, and "
+                "what happens online does not reach the store."
+            ),
+            say("Prove or vouch for the behaviours above."),
             evidence,
         )
     if len(able) < 3:
-        lacking = [word for word in ("debit", "credit", "create") if word not in able]
+        lacking = [word for word in (say("debit"), say("credit"), say("create")) if word not in able]
         return Finding(
             "directions",
             Verdict.WARNING,
-            f"In Flow the link can {' and '.join(able)} cards, but not {' or '.join(lacking)} them.",
-            "Prove or vouch for the behaviours above.",
+            say(
+                "In Flow the link can {able} cards, and cannot {lacking} them.",
+                able=both(able),
+                lacking=lacking[0]
+                if len(lacking) == 1
+                else say("{first} or {second}", first=lacking[0], second=lacking[1]),
+            ),
+            say("Prove or vouch for the behaviours above."),
             evidence,
         )
-    return Finding("directions", Verdict.OK, "The link runs both ways.", evidence=evidence)
+    return Finding("directions", Verdict.OK, say("The link runs both ways."), evidence=evidence)
 
 
 def sentence(error: Exception) -> str:

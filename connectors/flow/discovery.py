@@ -91,7 +91,7 @@ class Discovery:
             if rejected.hint.startswith(("STORE", "TENANT")):
                 raise SideClosed(
                     f"Flow knows no store {self._settings.store} in the tenant {self._settings.tenant}",
-                    "Correct `store` or `tenant` in [flow].",
+                    "Correct `store` or `tenant` in the side's table.",
                 ) from None
 
     def currency(self) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from connectors.api.capabilities import Capabilities, Identity
 from connectors.api.doctor import ExaminationReport, Expectations, Finding, Verdict
 from connectors.api.errors import InDoubt, SideClosed, SideError
-from connectors.api.side import Capabilities, Identity
 from connectors.flow.client import FlowClient, Forbidden, Rejected, TokenRefused
 from connectors.flow.diagnosis import directions, inferred, sentence
 from connectors.flow.discovery import Discovery
@@ -18,11 +18,12 @@ from connectors.flow.inferred import INFERRED
 from connectors.flow.model import loose_text, parse_card, parse_method, parse_receipt
 from connectors.flow.receipts import ReceiptFeed
 from connectors.flow.settings import FlowSettings
+from mappings.sentences import say
 from mappings.serials import Serial
 
 #: How many receipts are looked through for a card.
 RECEIPTS_LOOKED_AT: Final = 10
-_REMEDY_NETWORK: Final = "Check the network, and `url` in [flow]."
+_REMEDY_NETWORK: Final = say("Check the network, and `url` in the side's table.")
 
 
 class FlowDoctor:
@@ -78,9 +79,16 @@ class FlowDoctor:
         except SideClosed as error:
             return [_missing(point, error, error.remedy)]
         except Rejected as error:
-            return [Finding(point, Verdict.UNKNOWN, f"Not answered: {sentence(error)}")]
+            return [Finding(point, Verdict.UNKNOWN, say("Not answered: {error}", error=sentence(error)))]
         except SideError as error:
-            return [Finding(point, Verdict.UNKNOWN, f"Not answered: {sentence(error)}", "Try again.")]
+            return [
+                Finding(
+                    point,
+                    Verdict.UNKNOWN,
+                    say("Not answered: {error}", error=sentence(error)),
+                    say("Try again."),
+                )
+            ]
 
     def _extension(self) -> Iterable[Finding]:
         code = self._settings.extension_code
@@ -92,7 +100,10 @@ class FlowDoctor:
             if code not in str(error):
                 raise
             return [_token_ok(), _missing("extension", error, error.remedy)]
-        return [_token_ok(), Finding("extension", Verdict.OK, f"Flow's extension {code} is active.")]
+        return [
+            _token_ok(),
+            Finding("extension", Verdict.OK, say("Flow's extension {code} is active.", code=code)),
+        ]
 
     def _store(self) -> Iterable[Finding]:
         """The documentation only hints at this read (flow.md §9), so a refusal of it proves nothing."""
@@ -102,7 +113,7 @@ class FlowDoctor:
             name = loose_text(self._client.store(), "storeName")
         except Rejected:
             return
-        yield Finding("store", Verdict.OK, f"The home store is {name or uid}.")
+        yield Finding("store", Verdict.OK, say("The home store is {uid}.", uid=name or uid))
 
     def _currency(self, wanted: Expectations, found: list[str]) -> Iterable[Finding]:
         currency = self._discovery.currency()
@@ -110,19 +121,28 @@ class FlowDoctor:
         yield Finding(
             "currency",
             Verdict.OK,
-            f"The store trades in {currency}.",
+            say("The store trades in {currency}.", currency=currency),
             evidence={"currency": currency},
         )
 
     def _method(self) -> Iterable[Finding]:
         candidates = [parse_method(one) for one in self._client.payment_methods()]
         method = self._discovery.method()
-        cvc = f", the CVC as {method.cvc_key}" if method.cvc_key else ""
         yield Finding(
             "payment_method",
             Verdict.OK,
-            f"Gift cards are settled with {method.settlement_code}; "
-            f"the number goes as {method.number_key}{cvc}.",
+            say(
+                "Gift cards are settled with {method}; the number goes as {number}, the CVC as {cvc}.",
+                method=method.settlement_code,
+                number=method.number_key,
+                cvc=method.cvc_key,
+            )
+            if method.cvc_key
+            else say(
+                "Gift cards are settled with {method}; the number goes as {number}.",
+                method=method.settlement_code,
+                number=method.number_key,
+            ),
             evidence={
                 "settlement_code": method.settlement_code,
                 "number_key": method.number_key,
@@ -134,18 +154,19 @@ class FlowDoctor:
             yield Finding(
                 "cvc",
                 Verdict.WARNING,
-                "Flow wants a card's CVC for every payment; giftsync knows none and can debit no card.",
-                "Ask Flow to make the CVC optional for payments by API.",
+                say("Flow wants a card's CVC for every payment; giftsync knows none and can debit no card."),
+                say("Ask Flow to make the CVC optional for payments by API."),
             )
-        allowed = [
-            word for word, is_on in (("sales", method.allow_sale), ("returns", method.allow_refund)) if is_on
-        ]
-        if len(allowed) < 2:
+        if not (method.allow_sale and method.allow_refund):
             yield Finding(
                 "payment_method_use",
                 Verdict.WARNING,
-                f"The gift-card payment method may settle {' and '.join(allowed) or 'nothing'} only.",
-                "Allow sales and returns for the payment method in Flow Admin.",
+                say("The gift-card payment method may settle sales only.")
+                if method.allow_sale
+                else say("The gift-card payment method may settle returns only.")
+                if method.allow_refund
+                else say("The gift-card payment method may settle nothing."),
+                say("Allow sales and returns for the payment method in Flow Admin."),
             )
 
     def _uids(self) -> Iterable[Finding]:
@@ -159,11 +180,12 @@ class FlowDoctor:
             except SideClosed as error:
                 yield Finding(f"payment_method_uid.{setting}", Verdict.WARNING, sentence(error), error.remedy)
             else:
-                words = setting.removesuffix("_payment_method_uid").replace("_", "-")
                 yield Finding(
                     f"payment_method_uid.{setting}",
                     Verdict.OK,
-                    f"The uid of the {words} payment method in the store is known.",
+                    say("The uid of the payment method for gift cards in the store is known.")
+                    if setting == "gift_card_payment_method_uid"
+                    else say("The uid of the payment method for external payments in the store is known."),
                 )
 
     def _receipt_search(self) -> Iterable[Finding]:
@@ -171,16 +193,18 @@ class FlowDoctor:
         yield Finding(
             "receipts",
             Verdict.OK,
-            f"Receipts can be searched: {page.total if page.total is not None else 'some'} so far.",
+            say("Receipts can be searched.")
+            if page.total is None
+            else say("Receipts can be searched: {total} so far.", total=page.total),
             evidence={"receipts": page.total},
         )
         kept = len(page.items) <= 1
         yield Finding(
             "paging",
             Verdict.OK if kept else Verdict.WARNING,
-            f"Lists come in pages, the first of which is page {page.number}."
+            say("Lists come in pages, the first of which is page {number}.", number=page.number)
             if kept
-            else "Flow does not keep to the page size that is asked for; lists take longer.",
+            else say("Flow does not keep to the page size that is asked for; lists take longer."),
             evidence={"first_page": page.number},
         )
 
@@ -192,34 +216,41 @@ class FlowDoctor:
                 Finding(
                     "card_format",
                     Verdict.UNKNOWN,
-                    "No gift card was found among the first receipts to look at.",
-                    "Name one: `giftsync doctor --card NUMBER`.",
+                    say("No gift card was found among the first receipts to look at."),
+                    say("Name one: `giftsync doctor --card NUMBER`."),
                 )
             ]
         payload = self._client.card_payload(serial)
         if payload is None or payload == {}:
-            return [Finding("card_format", Verdict.UNKNOWN, "Flow shows no such card.", "Name another card.")]
+            return [
+                Finding(
+                    "card_format", Verdict.UNKNOWN, say("Flow shows no such card."), say("Name another card.")
+                )
+            ]
         try:
             card = parse_card(payload)
         except InDoubt as error:
-            remedy = "Ask the makers of giftsync; until then such cards are left alone."
+            remedy = say("Ask the makers of giftsync; until then such cards are left alone.")
             return [Finding("card_format", Verdict.WARNING, sentence(error), remedy)]
         if card.status_text is None:
-            edition = (
+            edition, shown = (
                 "older",
-                "has only an active flag; cards can be neither closed nor told apart from closed",
+                say(
+                    "A card is shown in the older form: it has only an active flag; cards can be neither "
+                    "closed nor told apart from closed."
+                ),
             )
         else:
-            edition = "newer", "has a status"
+            edition, shown = "newer", say("A card is shown in the newer form: it has a status.")
         return [
             Finding(
                 "card_format",
                 Verdict.OK if card.status_text is not None else Verdict.WARNING,
-                f"A card is shown in the {edition[0]} form: it {edition[1]}.",
+                shown,
                 ""
                 if card.status_text is not None
-                else "Ask Flow for the newer edition of the gift-card API.",
-                {"edition": edition[0], "cvc_required": card.cvc_required},
+                else say("Ask Flow for the newer edition of the gift-card API."),
+                {"edition": edition, "cvc_required": card.cvc_required},
             )
         ]
 
@@ -238,20 +269,25 @@ class FlowDoctor:
     def _webhooks(self) -> Iterable[Finding]:
         if self._settings.webhook_token:
             return [
-                Finding("webhooks", Verdict.OK, "Webhooks of Flow are believed when they carry the token.")
+                Finding(
+                    "webhooks", Verdict.OK, say("Webhooks of Flow are believed when they carry the token.")
+                )
             ]
         return [
             Finding(
                 "webhooks",
                 Verdict.OK,
-                "No webhook token is set: giftsync finds sales by searching receipts, "
-                f"every {self._settings.receipts_interval_seconds:.0f} seconds.",
+                say(
+                    "No webhook token is set: giftsync finds sales by searching receipts, every {seconds} "
+                    "seconds.",
+                    seconds=round(self._settings.receipts_interval_seconds),
+                ),
             )
         ]
 
 
 def _token_ok() -> Finding:
-    return Finding("token", Verdict.OK, "Flow accepts the integration token.")
+    return Finding("token", Verdict.OK, say("Flow accepts the integration token."))
 
 
 def _missing(point: str, error: SideError, remedy: str) -> Finding:

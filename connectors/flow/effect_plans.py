@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from connectors.api.effect import Effect, EffectKind
 from connectors.api.errors import Refusal, Refused, SideClosed
-from connectors.api.side import Effect, EffectKind
 from connectors.flow.discovery import Discovery
 from connectors.flow.mapping import marker_of_order, x100_from_minor
 from connectors.flow.model import FlowCard, FlowOrder, JsonObject
@@ -125,10 +125,12 @@ class EffectPlanner:
                 "Allow it for the payment method in Flow Admin, or switch that way off in the settings.",
             )
         parameters = [{"key": method.number_key, "value": draft.serial.written}]
-        if method.cvc_required or (card is not None and card.cvc_required):
-            cvc = self._settings.cvc(draft.serial)
-            if cvc is None or method.cvc_key is None:
-                raise Refused("the card needs a CVC that giftsync does not have", Refusal.MISSING_DETAIL)
+        cvc = self._settings.cvc(draft.serial)
+        is_needed = method.cvc_required or (card is not None and card.cvc_required)
+        if is_needed and (cvc is None or method.cvc_key is None):
+            raise Refused("the card needs a CVC that giftsync does not have", Refusal.MISSING_DETAIL)
+        # The older edition does not say which card needs one (flow.md §3).
+        if cvc is not None and method.cvc_key is not None:
             parameters.append({"key": method.cvc_key, "value": cvc})
         if draft.way is Way.REFUND and self._settings.refund_amounts_negative:
             body["amount"] = -draft.amount_x100

@@ -128,7 +128,7 @@ def expiry_instant(expires_on: date, zone: tzinfo) -> datetime:
 
 def instant_text(instant: datetime) -> str:
     """`2025-10-30T21:24:19.803Z`, as Flow writes instants."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def marker_in(text: str) -> str | None:

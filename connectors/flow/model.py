@@ -25,6 +25,10 @@ class Misread(InDoubt):
     answered = True
 
 
+class BalanceHidden(Misread):
+    """The card is shown without its balance, since it needs a CVC (flow.md §8)."""
+
+
 @dataclass(frozen=True)
 class FlowCard:
     """One gift card as either edition shows it."""
@@ -178,8 +182,9 @@ def parse_card(payload: object) -> FlowCard:
 def _balance(card: JsonObject) -> int:
     if card.get("balance") is None:
         # Flow may hide the balance of a card that needs a CVC (flow.md §8).
-        hidden = " (the card needs a CVC)" if card.get("cvcRequired") is True else ""
-        raise Misread(f"the gift card shows no balance{hidden}")
+        if card.get("cvcRequired") is True:
+            raise BalanceHidden("the gift card shows no balance (the card needs a CVC)")
+        raise Misread("the gift card shows no balance")
     balance = _integer(card, "balance")
     if balance < 0:
         raise Misread("the balance is below zero")
@@ -208,7 +213,7 @@ def parse_order(payload: object) -> FlowOrder:
         uid=_text(order, "orderUid"),
         number=loose_text(order, "orderNumber"),
         external_number=loose_text(order, "externalOrderNumber"),
-        items=tuple(_parse_item(item) for item in _objects(order, "items")),
+        items=tuple(parse_item(item) for item in _objects(order, "items")),
         settlements=tuple(_parse_settlement(one) for one in _objects(order, "settlements")),
         contact=_parse_contact(order.get("customerAddress")),
         kind=loose_text(order, "type"),
@@ -225,13 +230,22 @@ def _parse_contact(address: object) -> Contact | None:
     return contact_of(loose_text(address, "email"), loose_text(address, "mobile"))
 
 
-def _parse_item(item: JsonObject) -> FlowItem:
+def parse_item(item: JsonObject) -> FlowItem:
+    """Read an order's item; what it does not show stays open."""
     price = item.get("itemPrice", item.get("unitPrice"))
     return FlowItem(
         product_uid=loose_text(item, "productUid"),
         price_x100=price if isinstance(price, int) and not isinstance(price, bool) else None,
         raw=item,
     )
+
+
+def settlement_in(payload: object) -> FlowSettlement | None:
+    """Read the answer to a new settlement; None where it is none that can be believed."""
+    try:
+        return _parse_settlement(as_object(payload, "the settlement"))
+    except Misread:
+        return None
 
 
 def _parse_settlement(settlement: JsonObject) -> FlowSettlement:

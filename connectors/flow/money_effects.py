@@ -1,21 +1,25 @@
 """Moves money on a Flow card: the order, its one item, its one settlement (flow.md §5, all of it inferred).
 
-1. read the card                    4. put the item on the order, read the order back
+1. read the card                    4. put the item on the order; read it back unless the answer shows it
 2. make an order with the marker    5. post the settlement with the marker: **the money step**
-3. save the order's uid             6. read order and card back: final, declined or in doubt
+3. save the order's uid             6. read the card back, and the order unless the answer shows it settled
 
-Until step 5 nothing has moved, so a doubt there is NotSent and the next attempt goes on with the saved order.
-One intent settles one order, and Flow settles an order once: that is what keeps a repeated step 5 from paying
-twice.
+Until step 5 nothing has moved, so a doubt there is resolved at once: the order is read, and if the item is
+not there, another order takes its place, on which nothing can be on its way. What cannot be resolved so is
+NotSent. One intent settles one order, and Flow settles an order once: that is what keeps a repeated step 5
+from paying twice. Where a probe has shown that (`order_settles_once`), a settlement that is not on its order
+is sent again at once, without the wait for the quiet period.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
+from connectors.api.effect import Applied, CannotTell, Effect, FindResult, Found, NotFound, Save
 from connectors.api.errors import (
     InDoubt,
     NotSent,
@@ -25,19 +29,11 @@ from connectors.api.errors import (
     SideError,
     Throttled,
 )
-from connectors.api.side import (
-    Applied,
-    CannotTell,
-    Effect,
-    FindResult,
-    Found,
-    NotFound,
-    Save,
-)
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
 from connectors.flow.doubt import after_money, before_money
 from connectors.flow.effect_plans import WAY, EffectPlan, EffectPlanner, Way
+from connectors.flow.made_orders import MadeOrders
 from connectors.flow.mapping import (
     SettlementFate,
     expiry_date,
@@ -48,10 +44,10 @@ from connectors.flow.mapping import (
     order_number,
     x100_from_minor,
 )
-from connectors.flow.model import FlowCard, FlowOrder, JsonObject, loose_instant
+from connectors.flow.model import FlowCard, FlowOrder, FlowSettlement, JsonObject, loose_instant
 from connectors.flow.refusals import refusal_of_card, refusal_of_hint, refusal_of_new
 from connectors.flow.settings import NUMBER_DIGITS, FlowSettings
-from connectors.flow.settlement_reading import SettlementReading, judge
+from connectors.flow.settlement_reading import SettlementReading, confirms, judge
 from connectors.kit.http import retried
 from mappings.money import MoneyError
 
@@ -59,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 # What an attempt saves; the names are in the ledger.
 ORDER_UID: Final = "order_uid"
-#: When the item was sent last.
+#: When the item was sent; empty when it surely was not.
 ITEM: Final = "item"
 #: That the settlement was sent, and when.
 SETTLEMENT: Final = "settlement"
@@ -74,12 +70,14 @@ CONFIRM_PAUSE_SECONDS: Final = 0.2
 PENDING_MAX: Final = timedelta(minutes=10)
 #: How long a card's balance may stay behind its settled order.
 BALANCE_FOLLOWS_WITHIN: Final = timedelta(seconds=10)
-#: Orders that one attempt tries to make, when their number is taken.
+#: Orders that one attempt tries to make, when their number is taken or an answer is lost.
 ORDERS_MAX: Final = 5
+#: For so long an attempt goes on after an answer that was lost before the money step; each call has seconds.
+DOUBTS_WITHIN: Final = timedelta(seconds=5)
 
 
 class MoneyEffects:
-    """Carries out create, credit and debit, and finds them again. Keeps nothing between calls."""
+    """Carries out create, credit and debit, and finds them again."""
 
     def __init__(
         self,
@@ -88,8 +86,11 @@ class MoneyEffects:
         discovery: Discovery,
         clock: Callable[[], datetime],
         pause: Callable[[float], None],
+        made: MadeOrders | None = None,
     ) -> None:
+        """`made` is told of every order."""
         self._client = client
+        self._made = made or MadeOrders()
         self._settings = settings
         self._drafts = EffectPlanner(settings, discovery)
         self._clock = clock
@@ -114,8 +115,7 @@ class MoneyEffects:
                     self._park(order.uid)
                 raise refusal
             settlement = self._drafts.settlement(draft, card)
-            order_uid = order.uid if order is not None else self._open(draft, save)
-            self._fill(draft, order_uid, order, save)
+            order_uid = self._filled(draft, order, save)
         self._settle(draft, order_uid, settlement, card, save)
         after = self._moved(draft, card, save)
         return self._finish(draft, order_uid, after)
@@ -167,6 +167,25 @@ class MoneyEffects:
         sent_at = loose_instant(effect.progress.get(SETTLEMENT))
         return sent_at is not None and self._clock() - sent_at < BALANCE_FOLLOWS_WITHIN
 
+    def settle_again(self, effect: Effect) -> int | None:
+        """Post the settlement of a settled order once more; how often it has landed then.
+
+        For a probe: it tells what becomes of one that arrives late. None: the card has not enough left to
+        tell. Raises SideError.
+        """
+        draft = self._drafts.draft(effect)
+        before = self._client.card(draft.serial)
+        if _balance_x100(before) < draft.amount_x100:
+            return None
+        order_uid = effect.progress[ORDER_UID]
+        with suppress(Rejected):
+            self._client.settle(order_uid, self._drafts.settlement(draft, before))
+        landings = self._judge(draft, self._client.order(order_uid)).landings
+        after = self._client.card(draft.serial)
+        # Whatever the order shows, the card tells whether money has moved.
+        moved = abs(_balance_x100(after) - _balance_x100(before)) // draft.amount_x100
+        return max(landings, 1 + moved)
+
     # Before the money step.
 
     def _refusal(self, draft: EffectPlan, card: FlowCard | None) -> Refused | None:
@@ -201,7 +220,35 @@ class MoneyEffects:
         except Rejected as rejected:
             raise refusal_of_hint(rejected.hint, rejected.what) from None
 
-    def _open(self, draft: EffectPlan, save: Save) -> str:
+    def _filled(self, draft: EffectPlan, order: FlowOrder | None, save: Save) -> str:
+        """The uid of an order that holds exactly our item. Raises Refused when it cannot be settled."""
+        give_up_at = self._clock() + DOUBTS_WITHIN
+        progress = draft.effect.progress
+        # An order that a settlement was sent to is never left for another one.
+        can_be_left = SETTLEMENT not in progress
+        may_get_item = bool(progress.get(ITEM))
+        for _ in range(ORDERS_MAX):
+            if order is not None and not order.items and may_get_item and can_be_left:
+                # An item that is on its way moves no money there; on an order that is settled it would be a
+                # second one.
+                self._park(order.uid)
+                order = None
+            is_fresh = order is None
+            uid = self._open(draft, save, give_up_at) if order is None else order.uid
+            if order is None or not order.items:
+                order = self._put_item(draft, uid, save, give_up_at, is_fresh=is_fresh)
+                may_get_item = True
+            if order.items:
+                break
+        else:
+            raise NotSent("the order in Flow does not get its item; no money has moved")
+        problem = self._drafts.misfit(draft, order)
+        if problem is not None:
+            self._park(order.uid)
+            raise Refused(f"the order in Flow is not what was sent: {problem}")
+        return order.uid
+
+    def _open(self, draft: EffectPlan, save: Save, give_up_at: datetime) -> str:
         """Make the order and save its uid."""
         for attempt in range(1, ORDERS_MAX + 1):
             try:
@@ -215,42 +262,42 @@ class MoneyEffects:
                 # never learnt has it already. Nothing is settled there; the settlement carries the plain
                 # marker.
                 continue
+            except InDoubt as error:
+                # The order may have been made. Nobody can find it, and nothing is owed for an empty one.
+                if error.answered or attempt == ORDERS_MAX or self._clock() >= give_up_at:
+                    raise
+                self._pause(CONFIRM_PAUSE_SECONDS)
+                continue
+            self._made.add(order_uid, draft.marker)
             # A crash before this line leaves an empty order behind, which nobody owes anything for. Its item
             # is sent next.
             save({ORDER_UID: order_uid, WAY: draft.way.value, ITEM: instant_text(self._clock())})
             return order_uid
         raise Refused("Flow refuses every number for a new order")
 
-    def _fill(self, draft: EffectPlan, order_uid: str, order: FlowOrder | None, save: Save) -> None:
-        """Make sure that the order holds exactly our item. Raises Refused when it cannot be settled."""
-        if order is None or not order.items:
-            if order is not None:
-                self._check_no_item_on_its_way(draft)
-                save({ITEM: instant_text(self._clock())})
-            try:
-                self._client.add_item(order_uid, draft.item)
-            except Rejected as rejected:
-                self._park(order_uid)
-                raise refusal_of_hint(rejected.hint, rejected.what) from None
-            order = self._client.order(order_uid)
-        problem = self._drafts.misfit(draft, order)
-        if problem is not None:
+    def _put_item(
+        self, draft: EffectPlan, order_uid: str, save: Save, give_up_at: datetime, *, is_fresh: bool
+    ) -> FlowOrder:
+        """Send the item, once, and return the order as it is then; without items when it did not arrive."""
+        try:
+            shown = self._client.add_item(order_uid, draft.item)
+        except Rejected as rejected:
             self._park(order_uid)
-            raise Refused(f"the order in Flow is not what was sent: {problem}")
-
-    def _check_no_item_on_its_way(self, draft: EffectPlan) -> None:
-        """Raise Throttled while an item whose answer was lost may still arrive.
-
-        Two items would move no money, but the order could not be settled any more.
-        """
-        sent_at = loose_instant(draft.effect.progress.get(ITEM))
-        if sent_at is None:
-            return
-        # A clock that was set back makes the wait no longer than it is.
-        waited_seconds = max((self._clock() - sent_at).total_seconds(), 0.0)
-        wait_seconds = self._settings.item_quiet_seconds - waited_seconds
-        if wait_seconds > 0:
-            raise Throttled("an item of the order in Flow may still be on its way", wait_seconds)
+            raise refusal_of_hint(rejected.hint, rejected.what) from None
+        except (NotSent, Throttled, SideClosed):
+            # The next attempt can use the order: no item is on its way to it.
+            save({ITEM: ""})
+            raise
+        except InDoubt as error:
+            if error.answered or self._clock() >= give_up_at:
+                raise
+            self._pause(CONFIRM_PAUSE_SECONDS)
+            return self._client.order(order_uid)
+        if is_fresh and draft.way is not Way.LOAD and shown is not None and shown.price_x100 is not None:
+            # Nobody else knows the order, and Flow has just shown what it holds. Which card a sold item loads
+            # is read back always.
+            return FlowOrder(order_uid, "", "", (shown,), ())
+        return self._client.order(order_uid)
 
     # The money step and what follows.
 
@@ -262,15 +309,21 @@ class MoneyEffects:
         before: FlowCard | None,
         save: Save,
     ) -> None:
-        """Post the settlement, once, and return when Flow shows it as final."""
+        """Post the settlement, once, and return when Flow shows it as final.
+
+        Mostly the answer does; otherwise the order is read back.
+        """
         save({SETTLEMENT: instant_text(self._clock()), BEFORE: str(_balance_x100(before))})
         refused = ""
         try:
-            self._client.settle(order_uid, settlement)
+            shown = self._client.settle(order_uid, settlement)
         except Rejected as rejected:
             # This request did nothing. But one of an earlier attempt may have landed just now, and then that
             # is the very reason for the refusal; so the order is read back either way.
             refused = rejected.hint or "REJECTED"
+        else:
+            if shown is not None and self._is_confirmed(draft, shown):
+                return
         for attempt in range(CONFIRM_ATTEMPTS_MAX):
             with after_money():
                 order = self._client.order(order_uid)
@@ -300,6 +353,9 @@ class MoneyEffects:
 
     def _judge(self, draft: EffectPlan, order: FlowOrder) -> SettlementReading:
         return judge(order, draft.marker, draft.amount_x100, self._settings.settlement_words)
+
+    def _is_confirmed(self, draft: EffectPlan, shown: FlowSettlement) -> bool:
+        return confirms(shown, draft.marker, draft.amount_x100, self._settings.settlement_words)
 
     def _explained(self, draft: EffectPlan, hint: str) -> Refused:
         """Why Flow refused the money step: the card's own state first, the body's code second."""

@@ -1,7 +1,8 @@
 """Tries on a test card what reading cannot tell (flow.md §5, §9): notes, debits, refunds and loads of 1.00.
 
-In this order, so that as little as possible can be left over: the note; 1.00 off the card; 1.00 back by a
-return; then, where products are configured, 1.00 on by a sale and off again.
+In this order, so that as little as possible can be left over: the note; 1.00 off the card; that payment once
+more, which a settled order should refuse; 1.00 back by a return; then, where products are configured, 1.00 on
+by a sale and off again.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from connectors.api.card import CardRef
 from connectors.api.doctor import Finding, ProbeContext, Verdict
+from connectors.api.effect import Effect, EffectKind
 from connectors.api.errors import InDoubt, SideError
-from connectors.api.side import CardRef, EffectKind
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
 from connectors.flow.inferred import INFERRED, missing_needs
 from connectors.flow.mapping import instant_text, minor_from_x100
 from connectors.flow.model import FlowCard
-from connectors.flow.money_effects import BALANCE, MoneyEffects
+from connectors.flow.money_effects import BALANCE, ORDER_UID, MoneyEffects
 from connectors.flow.refusals import refusal_of_card
 from connectors.flow.settings import NUMBER_DIGITS, FlowSettings
-from connectors.kit.probing import EffectPort, Move, Trial, revived
+from connectors.kit.probing import EffectPort, Move, Trial, not_probed, put_back_earlier
 from mappings.money import MoneyError, currency_exponent
 from mappings.serials import Serial, mask
 
@@ -48,28 +50,35 @@ class FlowProbe:
         self._currency = ""
         self._failed: set[str] = set()
 
-    def run(self, bench: ProbeContext) -> Iterator[Finding]:
-        """See `Patient.probe`."""
+    def run(self, context: ProbeContext) -> Iterator[Finding]:
+        """See `Examinable.probe`."""
         yield self._unknown_number()
-        name = f"the card {mask(bench.card.last_chars)}"
+        name = f"the card {mask(context.card.last_chars)}"
         try:
-            card = self._client.card(bench.card)
+            card = self._client.card(context.card)
         except Rejected as error:
-            yield _not_probed(f"{error}.", "Name a card that needs no CVC.")
+            yield not_probed(f"{error}.", "Name a card that needs no CVC.")
             return
         if card is None:
-            yield _not_probed(f"Flow shows no such card as {name}.", "Name a card by its whole number.")
+            yield not_probed(f"Flow shows no such card as {name}.", "Name a card by its whole number.")
             return
         self._currency = Discovery(self._client, self._settings).currency()
-        card = yield from self._after_earlier(card, bench)
-        if card is None:
-            return
+        notes = context.journal.load()
+        if notes is not None:
+            ref = CardRef(card.native_id, context.card)
+            hindrance = put_back_earlier(notes, ref, context, self._pause, self._port(), self._end)
+            if hindrance is not None:
+                yield hindrance
+                return
+            card = self._client.card(context.card)
+            if card is None:
+                return
         unit_minor = 10 ** currency_exponent(self._currency)
         refusal = refusal_of_card(card, self._clock(), 100)
         if refusal is not None:
-            yield _not_probed(f"{refusal}.", "Name an active card with at least 1.00 on it.")
+            yield not_probed(f"{refusal}.", "Name an active card with at least 1.00 on it.")
             return
-        trial = self._trial(card, bench)
+        trial = self._trial(card, context)
         trial.extra = {"note": card.note, "valid_to": card.valid_to and instant_text(card.valid_to)}
         trial.note()
         try:
@@ -78,27 +87,6 @@ class FlowProbe:
         finally:
             ending = self._end(trial)
         yield ending
-
-    def _after_earlier(
-        self, card: FlowCard, bench: ProbeContext
-    ) -> Generator[Finding, None, FlowCard | None]:
-        """Put back what an earlier probe left. Gives the card as it then is; None: go no further."""
-        notes = bench.journal.load()
-        if notes is None:
-            return card
-        ref = CardRef(card.native_id, bench.card)
-        old = revived(notes, ref, bench, self._pause, self._hand())
-        if old is None:
-            yield _not_probed(
-                f"An earlier probe, of the card {mask(str(notes['last_chars']))}, was cut short.",
-                "Probe that card once more first, so that it is put back.",
-            )
-            return None
-        ending = self._end(old)
-        if ending.verdict is not Verdict.OK:
-            yield ending
-            return None
-        return self._client.card(bench.card)
 
     # What is tried.
 
@@ -142,6 +130,7 @@ class FlowProbe:
     def _moves(self, trial: Trial, unit_minor: int) -> Iterator[Finding]:
         debits = yield from self._try(trial, "api_settlement_debits", EffectKind.DEBIT, unit_minor)
         if debits:
+            yield self._settles_once(trial)
             yield from self._try(trial, "refund_settlement_credits", EffectKind.CREDIT, unit_minor)
             # Only what can surely be taken off again is put on.
             yield from self._try(trial, "api_issue_allowed", EffectKind.CREDIT, unit_minor)
@@ -154,16 +143,43 @@ class FlowProbe:
         if missing:
             names = " and ".join(f"`{name}`" for name in missing)
             yield Finding(
-                setting, Verdict.UNKNOWN, f"Not tried: it needs {names}.", f"Set {names} in [flow]."
+                setting, Verdict.UNKNOWN, f"Not tried: it needs {names}.", f"Set {names} in the side's table."
             )
             return False
-        move = trial.move(self._hand(setting), kind, unit_minor)
+        move = trial.move(self._port(setting), kind, unit_minor)
         if not move.landed:
             self._failed.add(setting)
         yield _judged(setting, move)
         return move.landed
 
-    def _hand(self, setting: str | None = None) -> EffectPort:
+    def _settles_once(self, trial: Trial) -> Finding:
+        """Whether the order that has just been settled takes its settlement again."""
+        point, move = "order_settles_once", trial.moves[-1]
+        claim = _NEEDS[point].claim
+        effect = Effect(
+            move.marker,
+            move.kind,
+            trial.card,
+            trial.currency,
+            amount_minor=move.amount_minor,
+            progress=move.progress,
+        )
+        try:
+            landings = self._port("api_settlement_debits").settle_again(effect)
+        except SideError as error:
+            return Finding(point, Verdict.UNKNOWN, f"It was sent twice, and then {error}.", "Try again.")
+        if landings is None:
+            needs = "Name a card with 2.00 on it."
+            return Finding(point, Verdict.UNKNOWN, "Not tried: nothing is left on the card.", needs)
+        # What landed again is to be put back as well.
+        trial.moves += [move] * (landings - 1)
+        trial.note()
+        evidence = {"marker": move.marker, "order": move.progress.get(ORDER_UID), "landings": landings}
+        if landings == 1:
+            return Finding(point, Verdict.OK, f"Proved: {claim}.", evidence=evidence)
+        return Finding(point, Verdict.WARNING, f"Not so: that {claim}.", "", evidence)
+
+    def _port(self, setting: str | None = None) -> MoneyEffects:
         """What moves money in one inferred way, and in no other."""
         loads = setting == "api_issue_allowed"
         settings = replace(
@@ -178,41 +194,41 @@ class FlowProbe:
 
     # Putting back.
 
-    def _trial(self, card: FlowCard, bench: ProbeContext) -> Trial:
+    def _trial(self, card: FlowCard, context: ProbeContext) -> Trial:
         return Trial(
-            CardRef(card.native_id, bench.card),
+            CardRef(card.native_id, context.card),
             card.number.last_chars,
             self._currency,
             minor_from_x100(card.balance_x100, self._currency),
-            bench,
+            context,
             self._pause,
         )
 
     def _end(self, trial: Trial) -> Finding:
         """Put the card back, and say how it is."""
-        hands = {
-            EffectKind.DEBIT: self._hands("api_settlement_debits"),
-            EffectKind.CREDIT: self._hands("refund_settlement_credits", "api_issue_allowed"),
+        ports = {
+            EffectKind.DEBIT: self._ports("api_settlement_debits"),
+            EffectKind.CREDIT: self._ports("refund_settlement_credits", "api_issue_allowed"),
         }
         try:
             card = self._shown(trial)
-            trial.put_back(hands, minor_from_x100(card.balance_x100, self._currency))
+            trial.put_back(ports, minor_from_x100(card.balance_x100, self._currency))
             card = self._shown(trial)
             also = self._rest(card, trial)
             return trial.ending(minor_from_x100(card.balance_x100, self._currency), also=also)
         except (SideError, MoneyError) as error:
             return trial.unread(error)
 
-    def _hands(self, *settings: str) -> list[EffectPort]:
+    def _ports(self, *settings: str) -> list[EffectPort]:
         """The ways that can be used; one that has just failed would only leave another stray order."""
         return [
-            self._hand(name)
+            self._port(name)
             for name in settings
             if name not in self._failed and not missing_needs(self._settings, _NEEDS[name])
         ]
 
     def _shown(self, trial: Trial) -> FlowCard:
-        card = self._client.card(trial.bench.card)
+        card = self._client.card(trial.context.card)
         if card is None:
             raise InDoubt("Flow no longer shows the test card")
         return card
@@ -245,7 +261,3 @@ def _judged(setting: str, move: Move) -> Finding:
             evidence,
         )
     return Finding(setting, Verdict.WARNING, f"Not shown: that {claim}. {move.reason}.", "", evidence)
-
-
-def _not_probed(sentence: str, remedy: str) -> Finding:
-    return Finding("probe", Verdict.WARNING, f"Nothing was tried: {sentence}", remedy)

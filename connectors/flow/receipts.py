@@ -2,7 +2,9 @@
 
 Flow lists neither cards nor their movements, so this is the only way to learn of a card that was sold in a
 store. The first read therefore goes through all history, page by page, and may be interrupted at every page.
-A page's orders are read a few at a time; its cursor is told only once every one of them was read.
+A page's orders are read a few at a time, and after the first pass what they tell is told as they are read: a
+customer's payment does not wait for the rest of the page. The cursor passes the page only once every one of
+them was read.
 
 The moment of a receipt is that of a till's clock, which may be hours fast, and a till without a connection
 uploads its receipts hours later. So the cursor never passes our own time, and now and then a pass goes
@@ -18,13 +20,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
+from connectors.api.card import CardRef
 from connectors.api.errors import InDoubt, SideClosed
-from connectors.api.side import CardRef, Hint, HintPage, ReceiptLine, Trace, Traced
+from connectors.api.feed import Hint, HintPage, ReceiptLine, Trace, Traced
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
+from connectors.flow.made_orders import MadeOrders
 from connectors.flow.mapping import (
     SettlementFate,
-    instant_text,
     is_ours,
     marker_of_order,
     minor_from_x100,
@@ -76,23 +81,20 @@ class Cursor:
     late_at: datetime | None = None
 
     def dump(self) -> str:
-        def instants(of: Mapping[str, datetime]) -> dict[str, str]:
-            return {uid: instant_text(at) for uid, at in of.items()}
-
-        return json.dumps(
+        # Made for each page, and a busy store has thousands of receipts in it.
+        return msgspec.json.encode(
             {
                 "v": _CURSOR_VERSION,
-                "since": instant_text(self.since) if self.since else None,
-                "high": instant_text(self.high) if self.high else None,
-                "known": instants(self.known),
-                "edge": instants(self.edge),
+                "since": self.since,
+                "high": self.high,
+                "known": self.known,
+                "edge": self.edge,
                 "page": self.page,
                 "count": self.count,
                 "page_size": self.page_size,
-                "late_at": instant_text(self.late_at) if self.late_at else None,
-            },
-            separators=(",", ":"),
-        )
+                "late_at": self.late_at,
+            }
+        ).decode()
 
     @staticmethod
     def load(text: str | None) -> Cursor:
@@ -132,14 +134,11 @@ class Cursor:
             from_ = max(from_, min(self.known.values()))
         return replace(self, since=min(self.since, from_), late_at=now)
 
-    def after_page(
-        self, page: int | None, count: int, seen: Mapping[str, datetime], now: datetime, window: Window
-    ) -> Cursor:
-        """The cursor once a page has been read; `seen` tells when its receipts settled."""
+    def after_some(self, seen: Mapping[str, datetime], now: datetime, window: Window) -> Cursor:
+        """The cursor once some receipts of a page have been read; `seen` tells when they settled."""
         moments = [*seen.values(), *([self.high] if self.high else [])]
         high = min(max(moments), now) if moments else None
-        edge = _recent({**self.edge, **seen}, high, now, window)
-        return replace(self, high=high, edge=edge, page=page, count=self.count + count)
+        return replace(self, high=high, edge=_recent({**self.edge, **seen}, high, now, window))
 
     def after_pass(self, now: datetime, window: Window) -> Cursor:
         """The cursor at the end: the next pass begins `overlap` before the last receipt."""
@@ -170,7 +169,7 @@ def _recent(
 
 
 class ReceiptFeed:
-    """Reads receipts and says which cards they concern. Keeps nothing between calls."""
+    """Reads receipts and says which cards they concern."""
 
     def __init__(
         self,
@@ -178,11 +177,14 @@ class ReceiptFeed:
         settings: FlowSettings,
         discovery: Discovery,
         clock: Callable[[], datetime],
+        made: MadeOrders | None = None,
     ) -> None:
+        """The orders in `made` are our own, whatever their receipts show."""
         self._client = client
         self._settings = settings
         self._discovery = discovery
         self._clock = clock
+        self._made = made or MadeOrders()
         self._window = Window(
             timedelta(seconds=settings.receipts_overlap_seconds),
             timedelta(seconds=settings.receipts_late_seconds),
@@ -206,15 +208,41 @@ class ReceiptFeed:
             if uids and uids == previous:
                 raise InDoubt("Flow answers the same page of receipts again")
             previous = uids
-            news = [one for one in receipts if one.uid not in cursor.known]
-            found, seen = self._read_orders(news, first_pass=cursor.since is None)
+            # What this pass has told of is known as well: new receipts push older ones onto the next page.
+            told = cursor.known.keys() | cursor.edge.keys()
+            news = [one for one in receipts if one.uid not in told]
+            first_pass = cursor.since is None
+            # History is older than what a cursor remembers, so only whole pages of it count.
+            *parts, rest = [news] if first_pass else self._parts(news)
+            for part in parts:
+                found, seen = self._read_orders(part, first_pass=first_pass)
+                cursor = cursor.after_some(seen, self._clock(), self._window)
+                yield replace(found, cursor=cursor.dump())
+            found, seen = self._read_orders(rest, first_pass=first_pass)
+            cursor = cursor.after_some(seen, self._clock(), self._window)
             number = page.number if page.number is not None else (cursor.page or 1)
-            cursor = cursor.after_page(number + 1, len(receipts), seen, self._clock(), self._window)
+            cursor = replace(cursor, page=number + 1, count=cursor.count + len(receipts))
             if not receipts or (page.total is not None and cursor.count >= page.total):
                 yield replace(found, cursor=cursor.after_pass(self._clock(), self._window).dump())
                 return
             yield replace(found, cursor=cursor.dump())
         raise InDoubt("Flow's receipts do not end")
+
+    def _parts(self, receipts: Sequence[FlowReceipt]) -> list[list[FlowReceipt]]:
+        """The receipts in parts whose orders are read together; those that need no read go along."""
+        parts: list[list[FlowReceipt]] = [[]]
+        reads = 0
+        for one in receipts:
+            if reads == READS_AT_ONCE:
+                parts.append([])
+                reads = 0
+            parts[-1].append(one)
+            reads += self._marker_of(one) is None
+        return parts
+
+    def _marker_of(self, receipt: FlowReceipt) -> str | None:
+        """Our marker, as far as it is known without a read of the order."""
+        return self._made.marker(receipt.order_uid) or marker_of_order(receipt.external_number)
 
     def _search(self, cursor: Cursor) -> Page:
         try:
@@ -233,7 +261,7 @@ class ReceiptFeed:
         Orders of our own are no news, and are traces only. But the first pass tells of them as well: it may
         be the first one of a new ledger, and then another ledger made them.
         """
-        told = [one for one in receipts if first_pass or not is_ours(one.external_number)]
+        told = [one for one in receipts if first_pass or self._marker_of(one) is None]
         uids = list(dict.fromkeys(one.order_uid for one in told))
         orders = dict(zip(uids, in_order(self._order, uids, READS_AT_ONCE), strict=True))
         hints: list[Hint] = []
@@ -246,7 +274,7 @@ class ReceiptFeed:
             settled_at = receipt.settled_at or _settled_at(order)
             if settled_at is not None:
                 seen[receipt.uid] = settled_at
-            marker = marker_of_order(receipt.external_number if order is None else order.external_number)
+            marker = self._marker_of(receipt) if order is None else marker_of_order(order.external_number)
             if marker is not None:
                 traces[receipt.order_uid] = Trace(marker, receipt.order_uid)
             if order is None or order.uid in hinted or (marker is not None and not first_pass):
@@ -327,7 +355,6 @@ class ReceiptFeed:
                         last_chars=serial.last_chars,
                         at=paid_at,
                         created_by=marker,
-                        details={"order": order.number},
                         line=self._line(order, f"paid:{number}", "payment", -settlement.amount_x100, paid_at),
                     )
                 )

@@ -15,7 +15,6 @@ from mappings.money import MoneyError, currency_exponent
 from mappings.serials import Serial
 
 BASE_URL_PRODUCTION: Final = "https://api.flowretail.com/v2"
-BASE_URL_STAGE: Final = "https://api.stage.flowretail.com/v2"
 
 #: Flow's card numbers (flow.md §2); a legacy number may look different.
 NUMBER_DIGITS: Final = 16
@@ -96,6 +95,8 @@ class FlowSettings:
     caller_may_choose_number: bool = False
     #: A return order settled with the gift-card method puts money on the card.
     refund_settlement_credits: bool = False
+    #: An order that is settled takes no second settlement, so that one without an answer may be sent again.
+    order_settles_once: bool = False
     #: Amounts that settle a return order are negative.
     refund_amounts_negative: bool = False
     return_order_type: str = "RETURN"
@@ -117,8 +118,6 @@ class FlowSettings:
     receipts_late_every_seconds: float = 900.0
     receipts_page_size: int = 50
     receipts_interval_seconds: float = 15.0
-    #: How long an order item whose answer was lost is given to arrive before it is sent again.
-    item_quiet_seconds: float = 5.0
     connect_seconds: float = CONNECT_SECONDS
     read_seconds: float = READ_SECONDS
 

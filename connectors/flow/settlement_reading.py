@@ -36,6 +36,11 @@ def judge(order: FlowOrder, marker: str, amount_x100: int, words: SettlementWord
     return SettlementReading(SettlementFate.DECLINED if ours else None)
 
 
+def confirms(shown: FlowSettlement, marker: str, amount_x100: int, words: SettlementWords) -> bool:
+    """Whether the answer to a settlement shows it as the order would: ours, whole and final."""
+    return shown.carries(marker) and _fate(shown, amount_x100, words) is SettlementFate.FINAL
+
+
 def _fate(settlement: FlowSettlement, amount_x100: int, words: SettlementWords) -> SettlementFate:
     fate = settlement_fate(settlement.state, settlement.status, words)
     if fate is SettlementFate.FINAL and abs(settlement.amount_x100) != amount_x100:

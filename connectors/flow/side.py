@@ -6,42 +6,34 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from connectors.api.abilities import Abilities
+from connectors.api.budget import Budget
+from connectors.api.capabilities import Capabilities, Identity, Place, Usage
+from connectors.api.card import Absent, CardRef, Observation, Seen, Unreadable
 from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
-from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideError
-from connectors.api.side import (
-    Absent,
+from connectors.api.effect import (
+    MOVES_MONEY,
     Applied,
-    Capabilities,
-    CardRef,
-    Delivery,
-    DeliveryAnswer,
     Effect,
     EffectKind,
-    Feed,
     FindResult,
-    Hint,
-    HintPage,
-    Identity,
     NotFound,
-    Observation,
-    Place,
     Save,
-    Seen,
-    Trace,
-    Traced,
-    Unreadable,
-    Usage,
 )
+from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideError
+from connectors.api.feed import Feed, Hint, HintPage, Trace, Traced
+from connectors.api.webhooks import Delivery, DeliveryAnswer
 from connectors.flow import webhooks
 from connectors.flow.changes import Changes
 from connectors.flow.client import FlowClient, Rejected
 from connectors.flow.discovery import Discovery
 from connectors.flow.doctor import FlowDoctor
+from connectors.flow.made_orders import MadeOrders
 from connectors.flow.mapping import expiry_date, is_ours, marker_in, minor_from_x100
-from connectors.flow.model import FlowCard
+from connectors.flow.model import BalanceHidden, FlowCard
 from connectors.flow.money_effects import MoneyEffects
 from connectors.flow.probe import FlowProbe
 from connectors.flow.receipts import FEED, ReceiptFeed
@@ -49,12 +41,13 @@ from connectors.flow.refusals import status_of
 from connectors.flow.settings import NUMBER_DIGITS, READS_AT_ONCE, FlowSettings
 from connectors.kit.parallel import in_order
 from mappings.money import MoneyError
+from mappings.sentences import say
 from mappings.serials import Serial
 
 logger = logging.getLogger(__name__)
 
 #: A till shows a card by its number; Flow Admin is where its status and expiry are changed.
-_PLACE = Place("Flow", "Flow Admin")
+_PLACE = Place("Flow", "Flow Admin", where="store", at=say("in the store"))
 
 #: After so many doubtful reads in a row it is not the cards: the read as a whole has failed.
 DOUBTS_MAX = 3
@@ -80,18 +73,27 @@ class FlowSide:
         clock: Callable[[], datetime] = _now,
         pause: Callable[[float], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        budget: Budget | None = None,
     ) -> None:
         self._name = name
+        # Of several stores each is called by its own name.
+        self._place = (
+            _PLACE
+            if name == "flow"
+            else replace(_PLACE, name=f"Flow ({name})", where=name, at=f"in the store {name}")
+        )
         self._settings = settings
         self._clock = clock
         self._closed = threading.Event()
         pause = pause if pause is not None else self._wait
         self._pause = pause
-        self._client = FlowClient(settings, clock, pause, monotonic)
+        self._client = FlowClient(settings, clock, pause, monotonic, budget)
         self._discovery = Discovery(self._client, settings)
-        self._movements = MoneyEffects(self._client, settings, self._discovery, clock, pause)
+        made = MadeOrders()
+        self._movements = MoneyEffects(self._client, settings, self._discovery, clock, pause, made)
         self._changes = Changes(self._client, settings, clock)
-        self._receipts = ReceiptFeed(self._client, settings, self._discovery, clock)
+        self._receipts = ReceiptFeed(self._client, settings, self._discovery, clock, made)
+        self._made = made
 
     def __repr__(self) -> str:
         return f"FlowSide({self._name!r}, tenant {self._settings.tenant}, store {self._settings.store})"
@@ -102,7 +104,7 @@ class FlowSide:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(listener=self, tracer=self, examinable=self, place=_PLACE)
+        return Abilities(listener=self, tracer=self, examinable=self, place=self._place)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -122,12 +124,22 @@ class FlowSide:
             serial_length_min=NUMBER_DIGITS,
             serial_length_max=NUMBER_DIGITS,
             serial_digits_only=True,
+            lands_once=MOVES_MONEY if settings.order_settles_once else frozenset(),
+            why_no_creates="has not been proved to take a number",
         )
 
     @property
     def feeds(self) -> Sequence[Feed]:
         """One feed: what was settled at the tills."""
-        return (Feed(FEED, self._settings.receipts_interval_seconds),)
+        settings = self._settings
+        return (
+            Feed(
+                FEED,
+                settings.receipts_interval_seconds,
+                late_seconds=settings.receipts_late_seconds,
+                late_within_seconds=settings.receipts_late_every_seconds,
+            ),
+        )
 
     def identify(self) -> Identity:
         """Check token, extension, store, currency and payment method anew (flow.md §5).
@@ -201,6 +213,8 @@ class FlowSide:
 
         An order of our own tells nothing that its intent does not know.
         """
+        if self._made.marker(order_uid) is not None:
+            return []
         try:
             order = self._client.order(order_uid)
         except Rejected:
@@ -213,11 +227,11 @@ class FlowSide:
             self._settings.tenant, self._settings.webhook_token, headers, body, minute
         )
 
-    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[DeliveryAnswer | SideError]:
+    def resolve(self, deliveries: Sequence[Delivery]) -> Sequence[DeliveryAnswer | SideError]:
         """One read for each order, a few at a time."""
-        return list(in_order(self._hear, deliveries, READS_AT_ONCE))
+        return list(in_order(self._resolve, deliveries, READS_AT_ONCE))
 
-    def _hear(self, delivery: Delivery) -> DeliveryAnswer | SideError:
+    def _resolve(self, delivery: Delivery) -> DeliveryAnswer | SideError:
         try:
             return DeliveryAnswer(self.hints_of_order(delivery.subject))
         except SideError as error:
@@ -228,14 +242,14 @@ class FlowSide:
         return self._settings.identity
 
     def examine(self, wanted: Expectations) -> ExaminationReport:
-        """See `Patient.examine`."""
+        """See `Examinable.examine`."""
         return FlowDoctor(
             self._client, self._settings, self._discovery, self._receipts, self.capabilities
         ).examine(wanted)
 
-    def probe(self, bench: ProbeContext) -> Iterator[Finding]:
-        """See `Patient.probe`."""
-        return FlowProbe(self._client, self._settings, self._clock, self._pause).run(bench)
+    def probe(self, context: ProbeContext) -> Iterator[Finding]:
+        """See `Examinable.probe`."""
+        return FlowProbe(self._client, self._settings, self._clock, self._pause).run(context)
 
     def usage(self) -> Usage:
         return self._client.usage
@@ -262,7 +276,9 @@ class FlowSide:
         try:
             card = self._client.card(ref.serial)
         except Rejected as rejected:
-            return Unreadable(f"{rejected}; it may need a CVC", self._clock())
+            return Unreadable(f"{rejected}; it may need a CVC", self._clock(), wants_cvc=True)
+        except BalanceHidden as hidden:
+            return Unreadable(str(hidden), self._clock(), wants_cvc=True)
         if card is None:
             return Absent(self._clock())
         if ref.native_id is not None and ref.native_id != card.native_id:
@@ -289,4 +305,5 @@ class FlowSide:
             brand=card.brand_name,
             note=card.note,
             created_by=marker_in(card.note),
+            needs_cvc=card.cvc_required,
         )

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from connectors.api.side import Delivery, InvalidSignature
-from connectors.strict_json import NotJson, read_json
+from connectors.api.webhooks import Delivery, InvalidSignature
+from connectors.kit.strict_json import NotJson, read_json
 
 #: The actions that tell of money; there is none for gift cards.
 ORDER_ACTIONS: Final = frozenset({"ORDER_SETTLED", "ORDER_RECEIPT_SETTLED"})
@@ -38,8 +38,8 @@ def read_delivery(
     """Prove and read one delivery; None for an action that means nothing to giftsync.
 
     Flow gives a delivery no id, and an order may be settled more than once, so the key is the action, the
-    order and `received`, the minute: a retry in the same minute is a duplicate, a later one is heard again.
-    Raises Unproved.
+    order and `received`, the minute: a retry in the same minute is a duplicate, a later one counts again.
+    Raises InvalidSignature.
     """
     if not is_authorized(token, headers.get("authorization", "")):
         raise InvalidSignature("the authorization is missing or wrong")

@@ -14,20 +14,22 @@ import requests
 import urllib3.exceptions as urllib3_errors
 
 from connectors.api.errors import InDoubt, NotSent, SideError
+from connectors.kit.exchange import WIRE_BYTES_MAX
 from connectors.kit.http import (
     CONNECT_SECONDS,
     READ_ATTEMPTS_MAX,
     READ_SECONDS,
-    WIRE_BYTES_MAX,
     classify_transport_error,
     retried,
     send_once,
 )
-from connectors.wire import Budget, WireAdapter, limited
+from connectors.kit.wire import Budget, WireAdapter, limited
 
 #: A result line is a few hundred bytes.
 LINE_BYTES_MAX: Final = 1_000_000
 _CHUNK_BYTES: Final = 65_536
+#: Whole lines are handed on so many bytes at a time.
+_BLOCK_BYTES: Final = 1_048_576
 #: A file of a million lines has some 500 MB.
 FILE_BYTES_MAX: Final = 4_000_000_000
 #: What one read of a file may wait for the store, all its pieces together, without what the reader does with
@@ -65,18 +67,27 @@ class FileStore:
             raise InDoubt(f"the file store answered the upload with HTTP {response.status_code}")
 
     def lines(self, url: str) -> Iterator[bytes]:
-        """The file's lines, without their ends. A broken connection is taken up where it broke.
+        """The file's lines, without their ends. See `blocks`."""
+        for block in self.blocks(url):
+            yield from block.removesuffix(b"\n").split(b"\n")
 
-        Raises SideError when the file cannot be had.
+    def blocks(self, url: str) -> Iterator[bytes]:
+        """The file, about a megabyte of whole lines at a time; only its last line may lack its end.
+
+        A broken connection is taken up where it broke. Raises SideError when the file cannot be had.
         """
         self._check(url)
         done = attempts = 0
         while True:
             try:
-                for position, line in enumerate(self._read(url)):
-                    if position >= done:
-                        done, attempts = position + 1, 0
-                        yield line
+                position = 0
+                for block in self._read(url):
+                    position += len(block)
+                    # Another reading may come in other pieces.
+                    fresh = block[max(0, len(block) - max(0, position - done)) :]
+                    if fresh:
+                        done, attempts = position, 0
+                        yield fresh
                 return
             except (NotSent, InDoubt):
                 attempts += 1
@@ -86,7 +97,7 @@ class FileStore:
 
     def _read(self, url: str) -> Iterator[bytes]:
         with _session() as session:
-            yield from _lines_of(self._pieces(session, url))
+            yield from _whole_lines(self._pieces(session, url))
 
     def _pieces(self, session: requests.Session, url: str) -> Iterator[bytes]:
         """The file piece by piece: each within the time of a call, all within FILE_SECONDS_MAX."""
@@ -133,12 +144,19 @@ def _session() -> requests.Session:
     return session
 
 
-def _lines_of(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
-        if len(rest) > LINE_BYTES_MAX:
-            raise SideError("a line of the side's file is longer than any card's")
-    if rest:
-        yield rest
+def _whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    parts: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        parts.append(piece)
+        size += len(piece)
+        if size >= _BLOCK_BYTES:
+            text = b"".join(parts)
+            end = text.rfind(b"\n") + 1
+            if end:
+                yield text[:end]
+            parts, size = [text[end:]], len(text) - end
+            if size > LINE_BYTES_MAX:
+                raise SideError("a line of the side's file is longer than any card's")
+    if size:
+        yield b"".join(parts)

@@ -14,19 +14,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from json import dumps
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import msgspec
 import requests
 import tenacity
 import urllib3.exceptions as urllib3_errors
 from requests.structures import CaseInsensitiveDict
 from requests.utils import default_headers
 
-from connectors.api.errors import InDoubt, NotSent, Throttled
-from connectors.api.side import Usage
-from connectors.wire import Budget, WireAdapter, limited
+from connectors.api.capabilities import Usage
+from connectors.api.errors import InDoubt, NoAnswer, NotSent, Throttled
+from connectors.kit.exchange import BODY_BYTES_MAX, WIRE_BYTES_MAX, ExchangeAdapter, Headers
+from connectors.kit.strict_json import NotJson, read_json
+from connectors.kit.wire import Budget, limited
 
 T = TypeVar("T")
 
@@ -34,12 +37,7 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 #: One call as a whole: from looking up the host to the last byte of the answer.
 CALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
-#: The largest answer, as it comes over the wire and as it is once it is decompressed. A page of 250 cards has
-#: some 200 KB.
-WIRE_BYTES_MAX = 16_000_000
-BODY_BYTES_MAX = 16_000_000
 _CHUNK_BYTES = 65_536
-POOL_SIZE = 32
 RETRY_AFTER_SECONDS_DEFAULT = 2.0
 RETRY_AFTER_SECONDS_MAX = 300.0
 READ_ATTEMPTS_MAX = 4
@@ -48,9 +46,16 @@ READ_RETRY_SECONDS = 30.0
 #: The longest that a read takes, whatever the side does: the last attempt begins within READ_RETRY_SECONDS.
 READ_TOTAL_SECONDS = READ_RETRY_SECONDS + CALL_SECONDS
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-#: As every request of the library has them: it asks for compressed answers.
-_HEADERS = {name: str(value) for name, value in default_headers().items()}
+#: As every request of the library has them, and the one way of compressing answers that is read here.
+_HEADERS = {name: str(value) for name, value in default_headers().items()} | {"Accept-Encoding": "gzip"}
+_NO_URL = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
 _WITH_BODY = frozenset({"POST", "PUT"})
+#: How many sets of headers are put together once only.
+HEADERS_KEPT = 512
 
 # urllib3 writes each path that it asks for, and a path can hold a serial: nothing of it reaches a log.
 logging.getLogger("urllib3.connectionpool").addFilter(lambda _: False)
@@ -72,7 +77,7 @@ class HttpClient:
     _usage: Usage = field(default_factory=Usage, init=False)
 
     def __post_init__(self) -> None:
-        adapter = WireAdapter(pool_connections=1, pool_maxsize=POOL_SIZE, max_retries=0)
+        adapter = ExchangeAdapter()
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         # Proxies and .netrc of the machine must not see or replace the side's token.
@@ -86,16 +91,23 @@ class HttpClient:
         params: Mapping[str, str | int] | None = None,
         json: object | None = None,
         form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """Send one request, once, and return whatever HTTP answer comes.
 
+        `content` goes as it is; its `Content-Type` is the caller's.
+
         Raises NotSent when no connection could be made and InDoubt for every other transport failure.
         """
         self.count(calls=1)
-        prepared = self._prepared(method, path, params, json, form, headers or {})
+        prepared = self._prepared(method, path, params, json, form, content, headers or {})
         timeout = (self.connect_seconds, self.read_seconds)
-        return send_once(self._session, prepared, timeout)
+        # By way of the session's own `send` every call would cost a third more.
+        try:
+            return self._session.get_adapter(str(prepared.url)).send(prepared, timeout=timeout)
+        except requests.RequestException as error:
+            raise classify_transport_error(error) from None
 
     def _prepared(
         self,
@@ -104,22 +116,20 @@ class HttpClient:
         params: Mapping[str, str | int] | None,
         json: object | None,
         form: Mapping[str, str] | None,
+        content: bytes | None,
         headers: Mapping[str, str],
     ) -> requests.PreparedRequest:
         """The request as it goes out. By way of `Session.request` every call would cost a quarter more."""
         request = requests.PreparedRequest()
         request.method = method
         request.url = self.base_url.rstrip("/") + path + (f"?{urlencode(params)}" if params else "")
-        request.headers = CaseInsensitiveDict({**_HEADERS, **self.headers, **headers})
-        request.body = None
+        request.body, kind = content, None
         if json is not None:
-            request.body = dumps(json, allow_nan=False).encode()
-            request.headers["Content-Type"] = "application/json"
+            request.body, kind = msgspec.json.encode(json), "application/json"
         elif form:
-            request.body = urlencode(form)
-            request.headers["Content-Type"] = "application/x-www-form-urlencoded"
-        if request.body is not None or method in _WITH_BODY:
-            request.headers["Content-Length"] = str(len(request.body or b""))
+            request.body, kind = urlencode(form), "application/x-www-form-urlencoded"
+        length = len(request.body or b"") if request.body is not None or method in _WITH_BODY else None
+        request.headers = _headers(tuple(self.headers.items()), tuple(headers.items()), kind, length)
         return request
 
     def count(self, *, calls: int = 0, points: int = 0, throttled: int = 0) -> None:
@@ -133,6 +143,22 @@ class HttpClient:
 
     def close(self) -> None:
         self._session.close()
+
+
+@lru_cache(HEADERS_KEPT)
+def _headers(
+    of_client: tuple[tuple[str, str], ...],
+    of_request: tuple[tuple[str, str], ...],
+    kind: str | None,
+    length: int | None,
+) -> Headers:
+    """All headers of a request: hardly one has any that none had before."""
+    headers = CaseInsensitiveDict({**_HEADERS, **dict(of_client), **dict(of_request)})
+    if kind is not None:
+        headers["Content-Type"] = kind
+    if length is not None:
+        headers["Content-Length"] = str(length)
+    return Headers(headers)
 
 
 def send_once(
@@ -174,7 +200,7 @@ def classify_transport_error(error: requests.RequestException) -> NotSent | InDo
     """
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return NotSent("the host did not accept a connection in time")
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+    if isinstance(error, _NO_URL):
         return NotSent("the address is not a URL")
     for cause in _causes(error):
         # Any other TLS failure can also strike while the answer is read, and is in doubt.
@@ -217,6 +243,17 @@ def retry_after_seconds(response: requests.Response, now: datetime) -> float:
     return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
 
 
+def object_in(answer: requests.Response, whose: str) -> dict[str, Any]:
+    """The JSON object of an answer; `whose` it is stands in errors. Raises InDoubt."""
+    try:
+        said = read_json(answer.content)
+    except NotJson as error:
+        raise InDoubt(f"{whose} answer cannot be read: {error}") from None
+    if not isinstance(said, dict):
+        raise InDoubt(f"{whose} answer is no object")
+    return said
+
+
 def retried(read: Callable[[], T], pause: Callable[[float], None]) -> T:
     """Repeat a read that was not sent, throttled or got no believable answer; never for writes.
 
@@ -228,12 +265,23 @@ def retried(read: Callable[[], T], pause: Callable[[float], None]) -> T:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, Throttled):
             return error.wait_seconds
-        return float(tenacity.wait_exponential_jitter(multiplier=0.2, max=5.0)(state))
+        return float(tenacity.wait_exponential_jitter(multiplier=0.2, max=5.0, jitter=0.2)(state))
+
+    try:
+        # Nearly every read succeeds at once, and the machinery costs as much as the read.
+        return read()
+    except NoAnswer as error:
+        failed: list[Exception] = [error]
+
+    def again() -> T:
+        if failed:
+            raise failed.pop()
+        return read()
 
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((NotSent, Throttled, InDoubt)),
+        retry=tenacity.retry_if_exception_type(NoAnswer),
         stop=tenacity.stop_after_attempt(READ_ATTEMPTS_MAX) | tenacity.stop_before_delay(READ_RETRY_SECONDS),
         wait=wait,
         sleep=pause,
         reraise=True,
-    )(read)
+    )(again)

@@ -12,7 +12,9 @@ from enum import StrEnum
 from itertools import combinations
 from typing import Any, Final, Protocol
 
+from connectors.api.card import CardRef
 from connectors.api.doctor import Finding, ProbeContext, Verdict
+from connectors.api.effect import Applied, CannotTell, Effect, EffectKind, FindResult, Found, Save
 from connectors.api.errors import (
     InDoubt,
     NotSent,
@@ -20,16 +22,6 @@ from connectors.api.errors import (
     SideClosed,
     SideError,
     Throttled,
-)
-from connectors.api.side import (
-    Applied,
-    CannotTell,
-    CardRef,
-    Effect,
-    EffectKind,
-    FindResult,
-    Found,
-    Save,
 )
 from mappings.money import format_money
 from mappings.serials import mask
@@ -86,19 +78,19 @@ class Trial:
     last_chars: str
     currency: str
     before_minor: int
-    bench: ProbeContext
+    context: ProbeContext
     pause: Callable[[float], None]
     moves: list[Move] = field(default_factory=list)
     #: What else is to be put back, in the connector's own words.
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def move(self, hand: EffectPort, kind: EffectKind, amount_minor: int) -> Move:
+    def move(self, port: EffectPort, kind: EffectKind, amount_minor: int) -> Move:
         """Carry one effect out and find out for sure what became of it, if that can be found out."""
-        move = Move(self.bench.new_marker(), kind, amount_minor)
+        move = Move(self.context.new_marker(), kind, amount_minor)
         self.moves.append(move)
         self.note()
         for _ in range(ATTEMPTS_MAX):
-            if self._try(hand, move):
+            if self._try(port, move):
                 break
         else:
             # Each attempt was surely not carried out.
@@ -108,7 +100,7 @@ class Trial:
 
     def note(self) -> None:
         """Write down where the probe is."""
-        self.bench.journal.save(
+        self.context.journal.save(
             {
                 "card": self.card.native_id,
                 "last_chars": self.last_chars,
@@ -119,10 +111,10 @@ class Trial:
             }
         )
 
-    def _try(self, hand: EffectPort, move: Move) -> bool:
+    def _try(self, port: EffectPort, move: Move) -> bool:
         """One attempt; True once the outcome is sure, or surely cannot be told."""
         try:
-            hand.apply(self._effect(move), lambda progress: self._keep(move, progress))
+            port.apply(self._effect(move), lambda progress: self._keep(move, progress))
         except (Refused, SideClosed) as error:
             move.outcome, move.reason = Outcome.REFUSED, str(error)
             return True
@@ -132,16 +124,16 @@ class Trial:
             return False
         except InDoubt as error:
             move.reason = str(error)
-            return self.look(hand, move)
+            return self.look(port, move)
         move.outcome, move.reason = Outcome.LANDED, ""
         return True
 
-    def look(self, hand: EffectPort, move: Move) -> bool:
+    def look(self, port: EffectPort, move: Move) -> bool:
         """Find out what became of a move whose answer was lost; False: it may be sent again."""
         for _ in range(ATTEMPTS_MAX):
-            self.pause(self.bench.quiet_seconds)
+            self.pause(self.context.quiet_seconds)
             try:
-                found = hand.find(self._effect(move))
+                found = port.find(self._effect(move))
             except SideError as error:
                 move.reason = str(error)
                 continue
@@ -197,15 +189,15 @@ class Trial:
         }
         return left if left in sums else None
 
-    def put_back(self, hands: Mapping[EffectKind, Sequence[EffectPort]], balance_minor: int) -> None:
+    def put_back(self, ports: Mapping[EffectKind, Sequence[EffectPort]], balance_minor: int) -> None:
         """Undo what is left of the moves, as far as it can be told and done."""
         left = self.left_minor(balance_minor)
         if not left:
             return
         kind = EffectKind.DEBIT if left > 0 else EffectKind.CREDIT
-        for hand in hands.get(kind, ()):
+        for port in ports.get(kind, ()):
             # Another way is tried only when this one surely did nothing.
-            if self.move(hand, kind, abs(left)).outcome is not Outcome.REFUSED:
+            if self.move(port, kind, abs(left)).outcome is not Outcome.REFUSED:
                 return
 
     def ending(self, balance_minor: int, *, also: str = "") -> Finding:
@@ -214,11 +206,11 @@ class Trial:
         markers = ",".join(move.marker for move in self.moves if move.landed)
         evidence = {"left_minor": left, "landed": markers}
         if left == 0 and not also:
-            self.bench.journal.clear()
+            self.context.journal.clear()
             return Finding("probe", Verdict.OK, self._as_before(name, balance_minor), evidence=evidence)
         if left is None:
             # Trying again would tell no more.
-            self.bench.journal.clear()
+            self.context.journal.clear()
             remedy = "Look at the card's movements: what carries a mark of giftsync is of the probe."
             sentence = f"What the probe has left on {name} cannot be told: it now holds "
             sentence += f"{self._money(balance_minor)}, and {self._money(self.before_minor)} before."
@@ -254,12 +246,37 @@ class Trial:
         return format_money(minor, self.currency)
 
 
-def revived(
+def not_probed(sentence: str, remedy: str) -> Finding:
+    """The only finding of a probe that did not begin."""
+    return Finding("probe", Verdict.WARNING, f"Nothing was tried: {sentence}", remedy)
+
+
+def put_back_earlier(
     notes: Mapping[str, Any],
     card: CardRef,
-    bench: ProbeContext,
+    context: ProbeContext,
     pause: Callable[[float], None],
-    hand: EffectPort,
+    port: EffectPort,
+    end: Callable[[Trial], Finding],
+) -> Finding | None:
+    """Put back what the earlier probe of these notes left, by `end`. What keeps another one from beginning;
+    None: nothing."""
+    earlier = _revived(notes, card, context, pause, port)
+    if earlier is None:
+        return not_probed(
+            f"An earlier probe, of the card {mask(str(notes['last_chars']))}, was cut short.",
+            "Probe that card once more first, so that it is put back.",
+        )
+    ending = end(earlier)
+    return None if ending.verdict is Verdict.OK else ending
+
+
+def _revived(
+    notes: Mapping[str, Any],
+    card: CardRef,
+    context: ProbeContext,
+    pause: Callable[[float], None],
+    port: EffectPort,
 ) -> Trial | None:
     """An earlier probe that was cut short on this card, with each of its moves cleared up.
 
@@ -272,13 +289,13 @@ def revived(
         str(notes["last_chars"]),
         str(notes["currency"]),
         int(notes["before_minor"]),
-        bench,
+        context,
         pause,
         [_move_of(one) for one in notes["moves"]],
         dict(notes["extra"]),
     )
     for move in trial.moves:
-        if move.outcome in (Outcome.OPEN, Outcome.UNCLEAR) and not trial.look(hand, move):
+        if move.outcome in (Outcome.OPEN, Outcome.UNCLEAR) and not trial.look(port, move):
             move.outcome = Outcome.REFUSED
     trial.note()
     return trial

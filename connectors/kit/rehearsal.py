@@ -6,20 +6,11 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from connectors.api.abilities import Abilities
-from connectors.api.side import (
-    Applied,
-    Capabilities,
-    CardRef,
-    Effect,
-    Feed,
-    FindResult,
-    HintPage,
-    Identity,
-    Observation,
-    Save,
-    Side,
-    Usage,
-)
+from connectors.api.capabilities import Capabilities, Identity, Usage
+from connectors.api.card import CardRef, Observation
+from connectors.api.effect import Applied, Effect, FindResult, Save
+from connectors.api.feed import Feed, HintPage
+from connectors.api.side import Side
 from mappings.serials import Serial
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from connectors.api.budget import Budget
 from connectors.api.errors import Throttled
 
 #: The smallest plan's bucket and refill, until the first answer tells the real ones (shopify.md §6).
@@ -130,10 +131,10 @@ class CostBucket:
             used = reservation.points if used_points is None else used_points
             self._available += reservation.points - used
             if status is not None:
-                self._take_over(reservation, status)
+                self._believe(reservation, status)
             self._available = min(self._available, self._maximum)
 
-    def _take_over(self, reservation: Reservation, status: ThrottleStatus) -> None:
+    def _believe(self, reservation: Reservation, status: ThrottleStatus) -> None:
         self._maximum = status.maximum_points
         self._restore_per_second = max(1.0, status.restore_points_per_second)
         # The answer may not know the requests that other threads have on the way.
@@ -163,6 +164,62 @@ class CostBucket:
         self._available = min(self._maximum, self._available + elapsed * self._restore_per_second)
 
 
+class SharedBucket(CostBucket):
+    """The bucket where several processes spend from it: what is left is kept where all see it.
+
+    What an answer shows may only lower it: a request of another process may have been paid for and be on its
+    way. What that costs too much, the refill gives back.
+    """
+
+    def __init__(
+        self, monotonic: Callable[[], float], pause: Callable[[float], None], budget: Budget
+    ) -> None:
+        super().__init__(monotonic, pause)
+        self._budget = budget
+
+    def reserve(self, points: float, priority: Priority = Priority.CARD) -> Reservation:
+        if priority is Priority.SWEEP:
+            return self._reserve_for_sweep(points)
+        _, left = self._budget.draw(points, self._restore_per_second, self._maximum)
+        reservation = self._counted(points)
+        if left < 0:
+            try:
+                self._pause(min(-left / self._restore_per_second, PAUSE_SECONDS_MAX))
+            except BaseException:
+                self.settle(reservation, used_points=0)
+                raise
+        return reservation
+
+    def _reserve_for_sweep(self, points: float) -> Reservation:
+        seconds = 0.0
+        for _ in range(YIELDS_MAX):
+            # The bucket never holds more than its maximum, so no more can be asked of it.
+            reserve = min(RESERVE_SECONDS * self._restore_per_second, self._maximum - points)
+            keep = reserve - POINTS_TOLERANCE
+            taken, left = self._budget.draw(points, self._restore_per_second, self._maximum, keep)
+            if taken:
+                return self._counted(points)
+            seconds = (points + reserve - left) / self._restore_per_second
+            self._pause(min(seconds, PAUSE_SECONDS_MAX))
+        raise Throttled("work on single cards needs all that Shopify allows", seconds)
+
+    def _counted(self, points: float) -> Reservation:
+        with self._lock:
+            return self._take(points)
+
+    def settle(
+        self, reservation: Reservation, used_points: float | None, status: ThrottleStatus | None = None
+    ) -> None:
+        super().settle(reservation, used_points, status)
+        used = reservation.points if used_points is None else used_points
+        shown = None if status is None else status.available_points
+        self._budget.correct(reservation.points - used, shown, self._restore_per_second, self._maximum)
+
+    @property
+    def available_points(self) -> float:
+        return self._budget.draw(0.0, self._restore_per_second, self._maximum)[1]
+
+
 class CostBook:
     """The cost of each operation, as last charged; the request that comes next will cost about the same."""
 
@@ -171,6 +228,10 @@ class CostBook:
 
     def estimate(self, operation: str, guess: float) -> float:
         return self._points.get(operation, guess)
+
+    def charged(self, operation: str) -> float | None:
+        """What it cost the last time; None: that was never told."""
+        return self._points.get(operation)
 
     def learn(self, operation: str, requested_points: float) -> None:
         self._points[operation] = requested_points

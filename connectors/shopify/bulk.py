@@ -6,18 +6,19 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final
 
-from connectors.api.bulk import LineOutcome, Listed, ListState, MassState, Pace
+from connectors.api.bulk import LineOutcome, Listed, ListedCards, ListState, MassState, Pace
+from connectors.api.effect import Applied, Effect
 from connectors.api.errors import InDoubt, SideClosed, SideError, Throttled
-from connectors.api.side import Applied, Effect
 from connectors.kit.files import FileStore
+from connectors.kit.strict_json import NotJson, read_json
 from connectors.shopify import operations
 from connectors.shopify.answers import error_of_body
 from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.feeds import NEW_CARDS, card_hint
+from connectors.shopify.list_lines import listed_cards
 from connectors.shopify.mapping import create_input, is_card_id, marker_of, money_of, seen_of
 from connectors.shopify.operations import Operation
 from connectors.shopify.refusals import refusal_of, user_errors
@@ -32,7 +33,6 @@ from connectors.shopify.shape import (
     optional_text,
     text_of,
 )
-from connectors.strict_json import NotJson, read_json
 from mappings.money import MoneyError
 
 #: Far below the 100 MB that a file may have, and a batch whose outcome comes back within minutes.
@@ -71,7 +71,7 @@ class ShopifyBulk:
         """Every gift card of the shop. Raises InDoubt when Shopify does not finish or answers nonsense."""
         operation = self.order_list(_ALL)
         self._wait(operation, on_progress)
-        return self.read_list(operation)
+        return self._listed(self._list_url(operation))
 
     def order_list(self, tag: str) -> str:
         """See `Catalogue.order_list`."""
@@ -87,17 +87,21 @@ class ShopifyBulk:
             return ListState.GATHERING
         return ListState.READY if status == "COMPLETED" else ListState.LOST
 
-    def read_list(self, operation: str, skip: int = 0) -> Iterator[Listed]:
+    def read_list(self, operation: str, skip: int = 0) -> Iterator[ListedCards]:
         """See `Catalogue.read_list`."""
+        url = self._list_url(operation)
+        return map(listed_cards, _without(self._files.blocks(url), skip)) if url else iter(())
+
+    def _list_url(self, operation: str) -> str | None:
+        """Where the list is; None: it is empty. Raises InDoubt when there is none."""
         over = self._read(operation)
         if text_of(over, "status") != "COMPLETED":
             raise InDoubt(f"Shopify's list of cards ended as {text_of(over, 'status')}; run it again")
-        url = optional_text(over, "url")
-        return self._listed(url, skip) if url else iter(())
+        return optional_text(over, "url")
 
-    def _listed(self, url: str, skip: int) -> Iterator[Listed]:
+    def _listed(self, url: str | None) -> Iterator[Listed]:
         at = self._clock()
-        for line in islice(self._files.lines(url), skip, None):
+        for line in self._files.lines(url) if url else ():
             node = _json(line)
             try:
                 yield Listed(seen_of(node, at), optional_object(node, "order") is not None)
@@ -212,6 +216,19 @@ class ShopifyBulk:
             self._pause(seconds)
             seconds = min(seconds * 1.5, POLL_SECONDS_MAX)
         raise InDoubt("Shopify does not finish the list of cards")
+
+
+def _without(blocks: Iterator[bytes], skip: int) -> Iterator[bytes]:
+    """Blocks of whole lines without the first lines."""
+    for block in blocks:
+        lines = block.count(b"\n") if skip else 0
+        if skip and skip >= lines:
+            skip -= lines
+        elif skip:
+            yield b"\n".join(block.split(b"\n", skip)[skip:])
+            skip = 0
+        else:
+            yield block
 
 
 def _upload_input() -> dict[str, str]:

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from connectors.api.errors import InDoubt, NotSent, SideClosed, SideError, Throttled
 from connectors.kit.http import HttpClient, retried, retry_after_seconds
+from connectors.kit.renewal import TokenSource
+from connectors.kit.strict_json import NotJson, read_json
 from connectors.shopify.answers import (
     REMEDY_UPDATE,
     Cost,
@@ -18,11 +20,9 @@ from connectors.shopify.answers import (
     error_of_status,
     parts_of,
 )
-from connectors.shopify.auth import TokenSource
 from connectors.shopify.bucket import CostBook, CostBucket, Priority, Reservation, ThrottleStatus
 from connectors.shopify.operations import Operation
 from connectors.shopify.shape import Json, Misshapen, as_object, object_of
-from connectors.strict_json import NotJson, read_json
 from mappings.redaction import said
 
 VERSION_HEADER: Final = "X-Shopify-API-Version"
@@ -112,6 +112,10 @@ class ShopifyClient:
     def change_seconds(self) -> float:
         """How long a change takes from request to answer, of late; 0 before the first."""
         return self._change_seconds
+
+    def points_of(self, operation: Operation) -> float | None:
+        """What Shopify asked for the operation the last time; None before its first answer."""
+        return self._book.charged(operation.name)
 
     @property
     def token_kind(self) -> str:

@@ -7,17 +7,18 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
+from connectors.api.capabilities import Identity
 from connectors.api.doctor import Expectations, Finding, Verdict
-from connectors.api.side import Identity
 from connectors.shopify.shape import Json, flag_of, object_of, text_of
 from connectors.shopify.subscriptions import Subscription
 from connectors.shopify.topics import WANTED
+from mappings.sentences import in_a_row, say
 
 #: What only a probe can tell.
 PROBED: Final = {
-    "updated_at_on_credit": "whether Shopify marks a card as updated when it is credited",
-    "updated_at_on_debit": "whether Shopify marks a card as updated when it is debited",
-    "transaction_notes": "whether giftsync can read its own marks on a card's transactions",
+    "updated_at_on_credit": say("whether Shopify marks a card as updated when it is credited"),
+    "updated_at_on_debit": say("whether Shopify marks a card as updated when it is debited"),
+    "transaction_notes": say("whether giftsync can read its own marks on a card's transactions"),
 }
 
 
@@ -29,17 +30,19 @@ def plan(shop: Json) -> Iterable[Finding]:
     yield Finding(
         "plan",
         Verdict.OK,
-        f"The shop's plan is {name}{', on a development store' if development else ''}.",
+        say("The shop's plan is {name}, on a development store.", name=name)
+        if development
+        else say("The shop's plan is {name}.", name=name),
         evidence={"plan": name, "development_store": development},
     )
     if flag_of(object_of(shop, "features"), "giftCards"):
-        yield Finding("gift_cards", Verdict.OK, "The plan has gift cards.")
+        yield Finding("gift_cards", Verdict.OK, say("The plan has gift cards."))
     else:
         yield Finding(
             "gift_cards",
             Verdict.MISSING,
-            f"The plan {name} has no gift cards.",
-            "Choose a plan with gift cards in Shopify Admin under Settings, Plan.",
+            say("The plan {name} has no gift cards.", name=name),
+            say("Choose a plan with gift cards in Shopify Admin under Settings, Plan."),
         )
 
 
@@ -48,14 +51,18 @@ def currency(identity: Identity, wanted: Expectations) -> Finding:
         return Finding(
             "currency",
             Verdict.OK,
-            f"The shop keeps its cards in {identity.currency}.",
+            say("The shop keeps its cards in {currency}.", currency=identity.currency),
             evidence={"currency": identity.currency},
         )
     return Finding(
         "currency",
         Verdict.MISSING,
-        f"The shop keeps its cards in {identity.currency}, the link in {wanted.currency}.",
-        "Link sides of one currency only, or correct `currency` in [link]; giftsync never converts.",
+        say(
+            "The shop keeps its cards in {currency}, the link in {other}.",
+            currency=identity.currency,
+            other=wanted.currency,
+        ),
+        say("Link sides of one currency only, or correct `currency` in [link]; giftsync never converts."),
         {"currency": identity.currency},
     )
 
@@ -63,14 +70,23 @@ def currency(identity: Identity, wanted: Expectations) -> Finding:
 def time_zone(identity: Identity, wanted: Expectations) -> Finding:
     if identity.timezone == wanted.timezone:
         return Finding(
-            "time_zone", Verdict.OK, f"The shop's time zone is {identity.timezone}, as the link's."
+            "time_zone",
+            Verdict.OK,
+            say("The shop's time zone is {timezone}, as the link's.", timezone=identity.timezone),
         )
     return Finding(
         "time_zone",
         Verdict.WARNING,
-        f"The shop's time zone is {identity.timezone}, the link's {wanted.timezone}: "
-        "a card may expire on one side some hours before the other.",
-        f'Set `timezone = "{identity.timezone}"` in [link], unless the store keeps another time.',
+        say(
+            "The shop's time zone is {timezone}, the link's {other}: a card may expire on one side some "
+            "hours before the other.",
+            timezone=identity.timezone,
+            other=wanted.timezone,
+        ),
+        say(
+            'Set `timezone = "{timezone}"` in [link], unless the store keeps another time.',
+            timezone=identity.timezone,
+        ),
     )
 
 
@@ -78,15 +94,15 @@ def updates_in_order(updated: Sequence[datetime]) -> Finding:
     point = "updated_at_order"
     if len(set(updated)) < 2:
         return Finding(
-            point, Verdict.UNKNOWN, "There are too few cards to see whether updates come in order."
+            point, Verdict.UNKNOWN, say("There are too few cards to see whether updates come in order.")
         )
     if all(above >= below for above, below in pairwise(updated)):
-        return Finding(point, Verdict.OK, "Shopify lists the cards that were updated last first.")
+        return Finding(point, Verdict.OK, say("Shopify lists the cards that were updated last first."))
     return Finding(
         point,
         Verdict.WARNING,
-        "Shopify does not list cards by their last update; changes are then found by the slower sweep.",
-        "Tell Shopify's support that sortKey UPDATED_AT of giftCards is out of order.",
+        say("Shopify does not list cards by their last update; changes are then found by the slower sweep."),
+        say("Tell Shopify's support that sortKey UPDATED_AT of giftCards is out of order."),
     )
 
 
@@ -100,19 +116,36 @@ def other_apps(cards: int, strange_cards: int, moves: int, strange_moves: int, t
     }
     if not strange_cards and not strange_moves:
         return Finding(
-            "other_apps", Verdict.OK, "No other app seems to make or change gift cards.", evidence=evidence
+            "other_apps",
+            Verdict.OK,
+            say("No other app seems to make or change gift cards."),
+            evidence=evidence,
         )
     seen = []
     if strange_cards:
-        seen.append(f"{strange_cards} of the newest {cards} cards that an app made lack giftsync's mark")
+        seen.append(
+            say(
+                "{strange} of the newest {count} cards that an app made lack giftsync's mark",
+                strange=strange_cards,
+                count=cards,
+            )
+        )
     if strange_moves:
-        seen.append(f"{strange_moves} of {moves} recent transactions have a note that is not giftsync's")
+        seen.append(
+            say(
+                "{strange} of {count} recent transactions have a note that is not giftsync's",
+                strange=strange_moves,
+                count=moves,
+            )
+        )
     return Finding(
         "other_apps",
         Verdict.WARNING,
-        f"Another app seems to make or change gift cards: {'; '.join(seen)}.",
-        "Switch it off, or make sure that it leaves alone what giftsync keeps in step: two apps that correct "
-        "the same cards undo each other's work.",
+        say("Another app seems to make or change gift cards: {seen}.", seen=in_a_row(seen, "; ")),
+        say(
+            "Switch it off, or make sure that it leaves alone what giftsync keeps in step: two apps that "
+            "correct the same cards undo each other's work."
+        ),
         evidence,
     )
 
@@ -130,24 +163,33 @@ def webhooks(subscribed: Collection[Subscription], url: str | None, *, has_secre
         return Finding(
             "webhooks",
             Verdict.WARNING,
-            f"Shopify does not tell giftsync at once of {', '.join(missing.values())}; "
-            "giftsync sees them when it looks, every few seconds to minutes.",
-            "Set `public_url` in [console]: `giftsync run` then subscribes the app by itself."
+            say(
+                "Shopify does not tell giftsync at once of {topics}; giftsync sees them when it looks, every "
+                "few seconds to minutes.",
+                topics=in_a_row(missing.values(), ", "),
+            ),
+            say("Set `public_url` in [console]: `giftsync run` then subscribes the app by itself.")
             if url is None
-            else "`giftsync run` subscribes the app within the hour. Topics that stay away are refused: see "
-            "`giftsync status`, and check that Shopify reaches the public address.",
+            else say(
+                "`giftsync run` subscribes the app within the hour. Topics that stay away are refused: see "
+                "`giftsync status`, and check that Shopify reaches the public address."
+            ),
             evidence,
         )
     if not has_secret:
         return Finding(
             "webhooks",
             Verdict.WARNING,
-            "Shopify tells giftsync of changes at once, but giftsync cannot prove that it is Shopify, "
-            "and believes none of it.",
-            "Set `client_secret` in [shopify] to the app's client secret.",
+            say(
+                "Shopify tells giftsync of changes at once, but giftsync cannot prove that it is Shopify, "
+                "and believes none of it."
+            ),
+            say("Set `client_secret` in the side's table to the app's client secret."),
             evidence,
         )
-    return Finding("webhooks", Verdict.OK, "Shopify tells giftsync of payments at once.", evidence=evidence)
+    return Finding(
+        "webhooks", Verdict.OK, say("Shopify tells giftsync of payments at once."), evidence=evidence
+    )
 
 
 def probed(wanted: Expectations) -> Iterable[Finding]:
@@ -155,12 +197,12 @@ def probed(wanted: Expectations) -> Iterable[Finding]:
     for point, what in PROBED.items():
         known = wanted.known.get(point)
         if known is not None:
-            sentence = f"{known.sentence} (Tried on {known.at.date().isoformat()}.)"
+            sentence = say("{what} (Tried on {day}.)", what=known.sentence, day=known.at.date())
             yield Finding(point, known.verdict, sentence)
         else:
             yield Finding(
                 point,
                 Verdict.UNKNOWN,
-                f"It is not known {what}; the link does not depend on it.",
-                "`giftsync doctor --probe --card NUMBER` tries it on a test card.",
+                say("It is not known {what}; the link does not depend on it.", what=what),
+                say("`giftsync doctor --probe --card NUMBER` tries it on a test card."),
             )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
+from connectors.api.capabilities import Identity
 from connectors.api.doctor import ExaminationReport, Expectations, Finding, Verdict
 from connectors.api.errors import SideClosed, SideError
-from connectors.api.side import Identity
 from connectors.shopify import operations
 from connectors.shopify.answers import REMEDY_UPDATE, ScopeMissing, TokenRefused
 from connectors.shopify.client import ShopifyClient
@@ -35,25 +35,33 @@ from connectors.shopify.shape import (
     text_of,
 )
 from connectors.shopify.subscriptions import read_subscriptions
-from mappings.money import MoneyError, format_money
+from mappings.money import MoneyError
+from mappings.sentences import Money, say
 
 SAMPLE: Final = 50
 ENTRIES_OF_EACH: Final = 5
 
 _KINDS: Final = {
-    "token": "a permanent Admin API access token",
-    "client_credentials": "an access token had with the app's client id and secret",
-    "install": "the access token of an installation",
+    "token": say("a permanent Admin API access token"),
+    "client_credentials": say("an access token had with the app's client id and secret"),
+    "install": say("the access token of an installation"),
 }
 _GRANT: Final = {
-    "token": "In Shopify Admin, open the app under Settings, Apps and sales channels, Develop apps; tick the "
-    "scope under Configuration, save, and install the app again. The token stays the same.",
-    "client_credentials": "Add the scope to the app in Shopify's Dev Dashboard, release the new version, and "
-    "accept the update in the shop.",
-    "install": "Allow the scope in the app's settings in Shopify's Dev Dashboard, then run "
-    "`giftsync shopify install`.",
+    "token": say(
+        "In Shopify Admin, open the app under Settings, Apps and sales channels, Develop apps; tick the "
+        "scope under Configuration, save, and install the app again. The token stays the same."
+    ),
+    "client_credentials": say(
+        "Add the scope to the app in Shopify's Dev Dashboard, release the new version, and "
+        "accept the update in the shop."
+    ),
+    "install": say(
+        "Allow the scope in the app's settings in Shopify's Dev Dashboard, then run "
+        "`giftsync shopify install`."
+    ),
 }
-_REMEDY_NETWORK: Final = "Check the network, and the shop's name or `url` in [shopify]."
+_UNITS: Final = {"days": say("days"), "months": say("months"), "years": say("years")}
+_REMEDY_NETWORK: Final = say("Check the network, and the shop's name or `url` in the side's table.")
 
 
 class ShopifyDoctor:
@@ -87,7 +95,7 @@ class ShopifyDoctor:
             Finding(
                 "token",
                 Verdict.OK,
-                f"Shopify accepts {_KINDS[self._client.token_kind]}.",
+                say("Shopify accepts {what}.", what=_KINDS[self._client.token_kind]),
                 evidence={"kind": self._client.token_kind, "scopes": ",".join(sorted(granted))},
             ),
             self._identity(identity),
@@ -118,29 +126,37 @@ class ShopifyDoctor:
             return list(ask())
         except ScopeMissing:
             # The missing scope is a finding of its own already.
-            return [Finding(point, Verdict.UNKNOWN, "Not asked: an access scope is missing.")]
+            return [Finding(point, Verdict.UNKNOWN, say("Not asked: an access scope is missing."))]
         except (SideError, MoneyError) as error:
             remedy = error.remedy if isinstance(error, SideClosed) else ""
-            return [Finding(point, Verdict.UNKNOWN, f"Not answered: {_sentence(error)}", remedy)]
+            return [
+                Finding(point, Verdict.UNKNOWN, say("Not answered: {error}", error=_sentence(error)), remedy)
+            ]
 
     def _identity(self, identity: Identity) -> Finding:
         if identity.identity == self._shop:
-            return Finding("shop", Verdict.OK, f"It is the shop {self._shop}.")
+            return Finding("shop", Verdict.OK, say("It is the shop {shop}.", shop=self._shop))
         return Finding(
             "shop",
             Verdict.MISSING,
-            f"The access token belongs to {identity.identity}, not to {self._shop}.",
-            "Correct the shop's name or the access token in [shopify].",
+            say(
+                "The access token belongs to {identity}, not to {shop}.",
+                identity=identity.identity,
+                shop=self._shop,
+            ),
+            say("Correct the shop's name or the access token in the side's table."),
         )
 
     def _version(self) -> Finding:
         asked, served = self._client.version, self._client.served_version
         if served in (None, asked):
-            return Finding("api_version", Verdict.OK, f"Shopify answers as API version {asked}.")
+            return Finding(
+                "api_version", Verdict.OK, say("Shopify answers as API version {asked}.", asked=asked)
+            )
         return Finding(
             "api_version",
             Verdict.MISSING,
-            f"Shopify answers as API version {served}, not {asked} as asked.",
+            say("Shopify answers as API version {served}, not {asked} as asked.", served=served, asked=asked),
             REMEDY_UPDATE,
         )
 
@@ -149,10 +165,16 @@ class ShopifyDoctor:
         for scope, why in self._needed_scopes.items():
             point = f"scope.{scope}"
             if scope in missing:
-                sentence = f"The app lacks the access scope {scope}. It needs it {why}."
+                sentence = say(
+                    "The app lacks the access scope {scope}. It needs it {why}.", scope=scope, why=why
+                )
                 yield Finding(point, Verdict.MISSING, sentence, _GRANT[self._client.token_kind])
             else:
-                yield Finding(point, Verdict.OK, f"The app has the access scope {scope}, {why}.")
+                yield Finding(
+                    point,
+                    Verdict.OK,
+                    say("The app has the access scope {scope}, {why}.", scope=scope, why=why),
+                )
 
     def _limit(self) -> Iterable[Finding]:
         found = object_of(self._client.read(operations.EXAMINE_LIMITS, {}), "giftCardConfiguration")
@@ -160,7 +182,10 @@ class ShopifyDoctor:
         yield Finding(
             "issue_limit",
             Verdict.OK,
-            f"A card may hold up to {format_money(minor, unit)}; a store card with more becomes a conflict.",
+            say(
+                "A card may hold up to {money}; a store card with more becomes a conflict.",
+                money=Money(minor, unit),
+            ),
             evidence={"issue_limit_minor": minor, "currency": unit},
         )
         expiry = optional_object(found, "expirationConfiguration")
@@ -169,7 +194,11 @@ class ShopifyDoctor:
             yield Finding(
                 "default_expiry",
                 Verdict.OK,
-                f"Cards that are bought online expire after {value} {what}, by the shop's own setting.",
+                say(
+                    "Cards that are bought online expire after {value} {what}, by the shop's own setting.",
+                    value=value,
+                    what=_UNITS.get(what, what),
+                ),
             )
 
     def _order(self) -> Iterable[Finding]:
@@ -200,13 +229,17 @@ class ShopifyDoctor:
 
     def _bucket(self) -> Finding:
         limits = self._client.limits
-        points = f"{limits.restore_points_per_second:.0f} points a second"
-        changes = limits.restore_points_per_second / 10
+        changes = round(limits.restore_points_per_second / 10)
         return Finding(
             "rate_limit",
             Verdict.OK,
-            f"Shopify lets the app spend {points}, and {limits.maximum_points:.0f} at once: "
-            f"about {changes:.0f} cards created or changed a second.",
+            say(
+                "Shopify lets the app spend {points} points a second, and {most} at once: about {changes} "
+                "cards created or changed a second.",
+                points=round(limits.restore_points_per_second),
+                most=round(limits.maximum_points),
+                changes=changes,
+            ),
             evidence={
                 "restore_points_per_second": int(limits.restore_points_per_second),
                 "maximum_points": int(limits.maximum_points),

@@ -14,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
+from connectors.api.card import CardRef
 from connectors.api.errors import SideError
-from connectors.api.side import CardRef, Feed, Hint, HintPage, ReceiptLine, Traced
+from connectors.api.feed import Feed, Hint, HintPage, ReceiptLine, Traced
 from connectors.shopify import operations
 from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient
@@ -39,10 +40,11 @@ NEW_CARDS: Final = "new_cards"
 UPDATED_CARDS: Final = "updated_cards"
 ORDERS: Final = "orders"
 
-FEEDS: Final = (Feed(NEW_CARDS, 30.0, tells_changes=False), Feed(UPDATED_CARDS, 15.0), Feed(ORDERS, 15.0))
-
 CARDS_PER_PAGE: Final = operations.PAGE_MAX
+#: Mostly few rows are news, and a row costs points whether it is news or not.
 UPDATES_PER_PAGE: Final = 50
+#: Where these are not enough there are many: a row of a full page costs a third.
+UPDATES_PER_LATER_PAGE: Final = operations.PAGE_MAX
 #: Orders that deliveries name, read together.
 ORDERS_PER_READ: Final = 50
 #: One call of `hints` reads no more; the next call goes on from the cursor.
@@ -58,6 +60,17 @@ LONG_WALKS: Final = timedelta(minutes=5)
 #: back so far from our own time, made so often.
 WIDE_OVERLAP: Final = timedelta(hours=3)
 WIDE_WALKS: Final = timedelta(hours=1)
+
+FEEDS: Final = (
+    Feed(NEW_CARDS, 30.0, tells_changes=False, lists_every_card=True),
+    Feed(
+        UPDATED_CARDS,
+        15.0,
+        late_seconds=WIDE_OVERLAP.total_seconds(),
+        late_within_seconds=WIDE_WALKS.total_seconds(),
+    ),
+    Feed(ORDERS, 15.0),
+)
 
 
 @dataclass(frozen=True)
@@ -180,7 +193,11 @@ class FeedReader:
                 cursor = replace(cursor, after=end, rows=cursor.rows + len(cards))
             if more is not None and cursor.rows >= ROWS_PER_WALK_MAX:
                 cursor = _started_anew(cursor, cards)
-            yield HintPage([card_hint(card, NEW_CARDS) for card in cards], json.dumps(asdict(cursor)))
+            yield HintPage(
+                [card_hint(card, NEW_CARDS) for card in cards],
+                json.dumps(asdict(cursor)),
+                is_last=more is None,
+            )
             if more is None or not cards:
                 return
 
@@ -200,7 +217,8 @@ class FeedReader:
             cursor = cursor.begun(self._clock())
         cutoff = datetime.fromisoformat(cursor.floor or cursor.watermark)
         for _ in range(PAGES_MAX):
-            variables = {"first": UPDATES_PER_PAGE, "after": cursor.after}
+            size = UPDATES_PER_PAGE if cursor.after is None else UPDATES_PER_LATER_PAGE
+            variables = {"first": size, "after": cursor.after}
             connection = object_of(self._client.read(operation, variables), operation.root)
             rows = objects_of(connection, "nodes")
             updated = [instant_of(row, "updatedAt") for row in rows]
@@ -240,6 +258,8 @@ def card_hint(card: Json, feed: str) -> Hint:
     if order is not None:
         details["order"] = text_of(order, "name")
         details["order_id"] = text_of(order, "id")
+        # The card is made as the order is paid; when the order was placed is not asked for.
+        details["bought_at"] = text_of(card, "createdAt")
         name = optional_text(optional_object(order, "shippingAddress") or {}, "name")
         if name:
             details["shipping_name"] = name
@@ -272,7 +292,6 @@ def payment_hints(order: Json) -> list[Hint]:
                 feed=ORDERS,
                 last_chars=last_chars.lower()[-4:] if last_chars.isalnum() else "",
                 at=instant_of(payment, "processedAt") if payment.get("processedAt") else None,
-                details={"order": text_of(order, "name")},
                 line=_line(order, payment),
             )
         )

@@ -1,4 +1,4 @@
-"""Pure translations between Shopify's gift cards and the words of `connectors.api.side`. No I/O, no clock."""
+"""Pure translations between Shopify's gift cards and the words of `connectors.api`. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from datetime import date, datetime
 from typing import Final
 
+from connectors.api.card import Entry, Seen
+from connectors.api.effect import Effect
 from connectors.api.errors import Refusal, Refused
-from connectors.api.side import Effect, Entry, Seen
+from connectors.kit.strict_json import NotJson, read_json
 from connectors.shopify.shape import (
     Json,
     Misshapen,
@@ -16,7 +18,6 @@ from connectors.shopify.shape import (
     optional_text,
     text_of,
 )
-from connectors.strict_json import NotJson, read_json
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor, minor_from_decimal
 from mappings.serials import Serial
@@ -44,6 +45,12 @@ def is_card_id(native_id: str) -> bool:
 
 def card_id(number: int) -> str:
     return f"gid://shopify/GiftCard/{number}"
+
+
+def id_from_address(text: str) -> str | None:
+    """The card's id from the number with which its address in Shopify Admin ends."""
+    number = text.strip().rpartition("/")[2]
+    return card_id(int(number)) if number.isascii() and number.isdecimal() else None
 
 
 def admin_address(shop: str, native_id: str) -> str:

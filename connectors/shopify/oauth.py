@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from connectors.api.errors import InDoubt, SideClosed, SideError, Throttled
+from connectors.api.tokens import AccessToken
 from connectors.kit.http import HttpClient, retry_after_seconds
-from connectors.kit.tokens import AccessToken
-from connectors.strict_json import NotJson, read_json
+from connectors.kit.strict_json import NotJson, read_json
 
 PATH: Final = "/admin/oauth/access_token"
 
 REMEDY_APP: Final = (
-    "Compare client_id and client_secret in [shopify] with the app's settings in Shopify's Dev Dashboard, "
-    "and check that the app is installed in this shop."
+    "Compare client_id and client_secret in the side's table with the app's settings in Shopify's Dev "
+    "Dashboard, and check that the app is installed in this shop."
 )
 REMEDY_INSTALL: Final = "Install the app again: `giftsync shopify install`."
 

@@ -119,7 +119,7 @@ query GiftsyncSearchCode($first: Int!, $query: String!) {
 }
 """
     + _CARD,
-    points_guess=6,
+    points_guess=3,
 )
 
 READ_ORDERS_OF_CARDS: Final = Operation(

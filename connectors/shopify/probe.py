@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
+from connectors.api.card import CardRef, Seen
 from connectors.api.doctor import Finding, ProbeContext, Verdict
+from connectors.api.effect import EffectKind
 from connectors.api.errors import InDoubt, SideError
-from connectors.api.side import CardRef, EffectKind, Seen
-from connectors.kit.probing import EffectPort, Move, Trial, revived
+from connectors.kit.probing import EffectPort, Move, Trial, not_probed, put_back_earlier
 from connectors.shopify import operations
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.mapping import instant_of
@@ -30,39 +31,34 @@ class ShopifyProbe:
         self,
         client: ShopifyClient,
         reader: CardReader,
-        hand: EffectPort,
+        port: EffectPort,
         pause: Callable[[float], None],
     ) -> None:
         self._client = client
         self._reader = reader
-        self._hand = hand
+        self._port = port
         self._pause = pause
-        self._hands = {EffectKind.DEBIT: [hand], EffectKind.CREDIT: [hand]}
+        self._ports = {EffectKind.DEBIT: [port], EffectKind.CREDIT: [port]}
 
-    def run(self, bench: ProbeContext) -> Iterator[Finding]:
-        """See `Patient.probe`."""
-        card = self._reader.lookup(bench.card)
-        name = f"the card {mask(bench.card.last_chars)}"
+    def run(self, context: ProbeContext) -> Iterator[Finding]:
+        """See `Examinable.probe`."""
+        card = self._reader.lookup(context.card)
+        name = f"the card {mask(context.card.last_chars)}"
         if not isinstance(card, Seen):
-            yield _not_probed(f"Shopify shows no such card as {name}.", "Name a card by its whole code.")
+            yield not_probed(f"Shopify shows no such card as {name}.", "Name a card by its whole code.")
             return
-        notes = bench.journal.load()
+        notes = context.journal.load()
         if notes is not None:
-            old = revived(notes, CardRef(card.native_id), bench, self._pause, self._hand)
-            if old is None:
-                yield _not_probed(
-                    f"An earlier probe, of the card {mask(str(notes['last_chars']))}, was cut short.",
-                    "Probe that card once more first, so that it is put back.",
-                )
-                return
-            ending = self._end(old)
-            if ending.verdict is not Verdict.OK:
-                yield ending
+            hindrance = put_back_earlier(
+                notes, CardRef(card.native_id), context, self._pause, self._port, self._end
+            )
+            if hindrance is not None:
+                yield hindrance
                 return
             card = self._card(card.native_id)
         problem = _unfit(card)
         if problem is not None:
-            yield _not_probed(f"{name[:1].upper()}{name[1:]} {problem}.", "Name an active card.")
+            yield not_probed(f"{name[:1].upper()}{name[1:]} {problem}.", "Name an active card.")
             return
         yield from self._there_and_back(
             Trial(
@@ -70,7 +66,7 @@ class ShopifyProbe:
                 card.last_chars,
                 card.currency,
                 card.balance_minor,
-                bench,
+                context,
                 self._pause,
             )
         )
@@ -94,7 +90,7 @@ class ShopifyProbe:
         """Move money, and see whether `updatedAt` moves with it; None when that cannot be read."""
         before = self._updated_at(trial)
         self._pause(TICK_SECONDS)
-        move = trial.move(self._hand, kind, amount_minor)
+        move = trial.move(self._port, kind, amount_minor)
         after = self._updated_at(trial)
         return move, None if before is None or after is None else after > before
 
@@ -133,7 +129,7 @@ class ShopifyProbe:
     def _end(self, trial: Trial) -> Finding:
         """Put the card back, and say how it is."""
         try:
-            trial.put_back(self._hands, self._card(trial.card.native_id or "").balance_minor)
+            trial.put_back(self._ports, self._card(trial.card.native_id or "").balance_minor)
             return trial.ending(self._card(trial.card.native_id or "").balance_minor)
         except SideError as error:
             return trial.unread(error)
@@ -163,7 +159,3 @@ def _updated(point: str, done: str, move: Move, moved: bool | None) -> Finding:
         f"Shopify does not mark a card as updated when it is {done}; giftsync does not rely on it.",
         evidence={"moves": False},
     )
-
-
-def _not_probed(sentence: str, remedy: str) -> Finding:
-    return Finding("probe", Verdict.WARNING, f"Nothing was tried: {sentence}", remedy)

@@ -7,15 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from connectors.api.side import (
-    Absent,
-    CardRef,
-    Entry,
-    Observation,
-    Seen,
-    Unreadable,
-    batched,
-)
+from connectors.api.card import Absent, CardRef, Entry, Observation, Seen, Unreadable
 from connectors.shopify import operations
 from connectors.shopify.bucket import Priority
 from connectors.shopify.client import ShopifyClient
@@ -38,8 +30,12 @@ CODE_LENGTH_MIN: Final = 8
 CODE_LENGTH_MAX: Final = 20
 #: A search for a whole code should find one card; more than this is no search for a code.
 HITS_MAX: Final = 10
-#: How many cards are read together with their first entries: within 1,000 points under any cost model.
-CARDS_WITH_ENTRIES_MAX: Final = 20
+#: It is asked for so few first: that costs half the points.
+HITS_EXPECTED: Final = 2
+#: How many cards are first read together with their entries: within 1,000 points under any cost model. While
+#: such a read costs no more than POINTS_TO_DOUBLE, the next may have twice as many: twice the points at most.
+CARDS_WITH_ENTRIES: Final = 20
+POINTS_TO_DOUBLE: Final = 250
 FIRST_ENTRIES: Final = 10
 ENTRIES_PER_PAGE: Final = 100
 ENTRY_PAGES_MAX: Final = 100
@@ -51,13 +47,17 @@ class CardReader:
     def __init__(self, client: ShopifyClient, clock: Callable[[], datetime]) -> None:
         self._client = client
         self._clock = clock
+        self._with_entries = CARDS_WITH_ENTRIES
 
     def observe(
         self, cards: Sequence[CardRef], *, entries: bool, priority: Priority = Priority.CARD
     ) -> Iterator[Observation]:
         """What Shopify shows for each card, in order. See `Side.observe`."""
-        size = CARDS_WITH_ENTRIES_MAX if entries else operations.PAGE_MAX
-        for batch in batched(cards, size):
+        start = 0
+        while start < len(cards):
+            size = self._with_entries if entries else operations.PAGE_MAX
+            batch = cards[start : start + size]
+            start += size
             ids = {card.native_id for card in batch if card.native_id is not None}
             seen = self._by_id(sorted(filter(is_card_id, ids)), entries, priority)
             for card in batch:
@@ -73,8 +73,9 @@ class CardReader:
         code, at = serial.reveal(), self._clock()
         if not CODE_LENGTH_MIN <= len(code) <= CODE_LENGTH_MAX:
             return Absent(at)
-        data = self._client.read(operations.SEARCH_CODE, {"first": HITS_MAX, "query": code})
-        connection = object_of(data, "giftCards")
+        connection = self._search(code, HITS_EXPECTED)
+        if next_page_exists(connection):
+            connection = self._search(code, HITS_MAX)
         hits = [node for node in objects_of(connection, "nodes") if is_hit(node, serial)]
         if not hits:
             return Absent(at)
@@ -84,6 +85,11 @@ class CardReader:
         if entries and isinstance(observation, Seen):
             observation = self.with_entries(observation.native_id)
         return replace(observation, serial=serial) if isinstance(observation, Seen) else observation
+
+    def _search(self, code: str, first: int) -> Json:
+        return object_of(
+            self._client.read(operations.SEARCH_CODE, {"first": first, "query": code}), "giftCards"
+        )
 
     def with_entries(self, native_id: str) -> Observation:
         """One card with all of its transactions, oldest first.
@@ -120,10 +126,18 @@ class CardReader:
         nodes = list_of(self._client.read(operation, variables, priority), "nodes")
         if len(nodes) != len(ids):
             raise Misshapen("Shopify answered with another number of cards than was asked for")
+        if entries and len(ids) >= self._with_entries:
+            self._read_more_together(len(ids))
         return {
             native_id: self._node(native_id, node, at, entries)
             for native_id, node in zip(ids, nodes, strict=True)
         }
+
+    def _read_more_together(self, size: int) -> None:
+        """Double what is read together, up to a page, if Shopify says that so many cost little enough."""
+        points = self._client.points_of(operations.READ_CARDS_WITH_ENTRIES)
+        if points is not None and points <= POINTS_TO_DOUBLE:
+            self._with_entries = min(2 * size, operations.PAGE_MAX)
 
     def _node(self, native_id: str, node: object, at: datetime, entries: bool) -> Observation:
         if node is None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from mappings.sentences import say
+
 #: What giftsync needs, and why. A write scope includes its read scope.
-SCOPES: Final = {
-    "write_gift_cards": "to make cards and set their expiry and status",
-    "write_gift_card_transactions": "to credit and debit cards and to find its own transactions",
-    "read_orders": "to see which orders sold cards and were paid with them",
+SCOPES: Final[dict[str, str]] = {
+    "write_gift_cards": say("to make cards and set their expiry and status"),
+    "write_gift_card_transactions": say("to credit and debit cards and to find its own transactions"),
+    "read_orders": say("to see which orders sold cards and were paid with them"),
 }
 
 #: What it needs besides where buyers of new cards are told through Shopify.
-SCOPES_TO_NOTIFY: Final = {"write_customers": "to find or make the customer who is told of a new card"}
+SCOPES_TO_NOTIFY: Final[dict[str, str]] = {
+    "write_customers": say("to find or make the customer who is told of a new card")
+}
 
 
 def needed_scopes(*, notifies: bool) -> dict[str, str]:

@@ -9,36 +9,25 @@ from math import ceil
 from typing import Final
 
 from connectors.api.abilities import Abilities
+from connectors.api.budget import Budget
+from connectors.api.capabilities import Capabilities, Identity, Place, Usage
+from connectors.api.card import CardRef, Observation
 from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
+from connectors.api.effect import Applied, Effect, EffectKind, FindResult, Save
 from connectors.api.errors import SideClosed, SideError
-from connectors.api.side import (
-    Applied,
-    Capabilities,
-    CardRef,
-    Delivery,
-    DeliveryAnswer,
-    Effect,
-    Feed,
-    FindResult,
-    Hint,
-    HintPage,
-    Identity,
-    Observation,
-    Place,
-    Save,
-    Subscribed,
-    Usage,
-)
+from connectors.api.feed import Feed, Hint, HintPage
+from connectors.api.webhooks import Delivery, DeliveryAnswer, Subscribed
 from connectors.kit.http import CONNECT_SECONDS, READ_SECONDS, HttpClient
+from connectors.kit.renewal import PermanentToken, RenewedToken, TokenSource
 from connectors.shopify import operations, webhooks
 from connectors.shopify.address import checked_shop, checked_url
-from connectors.shopify.auth import PermanentToken, RenewedToken, TokenSource
-from connectors.shopify.bucket import CostBucket, Priority
+from connectors.shopify.bucket import CostBucket, Priority, SharedBucket
 from connectors.shopify.bulk import ShopifyBulk
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.doctor import ShopifyDoctor
 from connectors.shopify.feeds import FEEDS, NEW_CARDS, FeedReader
-from connectors.shopify.mapping import admin_address
+from connectors.shopify.mapping import admin_address, id_from_address
+from connectors.shopify.privacy import PrivacyTopics
 from connectors.shopify.probe import ShopifyProbe
 from connectors.shopify.reads import CODE_LENGTH_MAX, CODE_LENGTH_MIN, CardReader
 from connectors.shopify.scopes import missing_scopes, needed_scopes
@@ -47,6 +36,7 @@ from connectors.shopify.subscriptions import subscribe
 from connectors.shopify.topics import BULK_FINISHED, UNINSTALLED
 from connectors.shopify.writes import CardWriter
 from mappings.lifecycle import CardStatus
+from mappings.sentences import say
 from mappings.serials import Serial
 
 #: API versions that giftsync can speak, newest first (shopify.md §1).
@@ -66,6 +56,8 @@ _CAPABILITIES: Final = Capabilities(
     serial_length_min=CODE_LENGTH_MIN,
     serial_length_max=CODE_LENGTH_MAX,
     serial_digits_only=False,
+    # A second card with the code is refused, and the one that has it shows who made it (shopify.md §3.2).
+    lands_once=frozenset({EffectKind.CREATE}),
     suspends_by_date=True,
 )
 
@@ -100,6 +92,7 @@ class ShopifySide:
         webhook_secrets: Sequence[str] = (),
         notifies: bool = False,
         attaching_notifies: bool = False,
+        budget: Budget | None = None,
     ) -> None:
         self._name = name
         self._needed_scopes = needed_scopes(notifies=notifies)
@@ -108,7 +101,7 @@ class ShopifySide:
             raise ValueError(f"giftsync speaks the API versions {', '.join(VERSIONS)}, not {version!r}")
         url = checked_url(self._shop, base_url)
         self._http = HttpClient(url, {}, connect_seconds, read_seconds, clock)
-        bucket = CostBucket(monotonic, pause)
+        bucket = CostBucket(monotonic, pause) if budget is None else SharedBucket(monotonic, pause, budget)
         self._token = _source_of(token)
         self._client = ShopifyClient(self._http, self._token, version, bucket, clock, pause, monotonic)
         self._reader = CardReader(self._client, clock)
@@ -131,13 +124,27 @@ class ShopifySide:
         return Abilities(
             listener=self,
             subscriber=self,
+            privacy=PrivacyTopics(),
             limited=self.bulk,
             lister=self.bulk,
             catalogue=self.bulk,
             pack_creator=self,
             mass_creator=self.bulk,
             examinable=self,
-            place=Place("Shopify", "Shopify Admin", lambda native_id: admin_address(self._shop, native_id)),
+            place=self._place,
+        )
+
+    @property
+    def _place(self) -> Place:
+        """Of several shops each is called by its own name."""
+        alone = self._name == "shopify"
+        return Place(
+            "Shopify" if alone else f"Shopify ({self._name})",
+            "Shopify Admin",
+            lambda native_id: admin_address(self._shop, native_id),
+            where="online" if alone else self._name,
+            at=say("online") if alone else say("online in {name}", name=self._name),
+            id_of=id_from_address,
         )
 
     @property
@@ -198,17 +205,17 @@ class ShopifySide:
     def read_delivery(self, headers: Mapping[str, str], body: bytes) -> Delivery | None:
         return webhooks.read_delivery(self._shop, self._secrets, headers, body)
 
-    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[DeliveryAnswer | SideError]:
+    def resolve(self, deliveries: Sequence[Delivery]) -> Sequence[DeliveryAnswer | SideError]:
         """The cards that orders were paid with; a sold card shows in `new_cards` once it is fulfilled."""
         hints = self._feeds.hints_of_orders([one.subject for one in deliveries if one.subject])
-        return [self._heard(delivery, hints) for delivery in deliveries]
+        return [self._answer_to(delivery, hints) for delivery in deliveries]
 
-    def _heard(
+    def _answer_to(
         self, delivery: Delivery, hints: Mapping[str, Sequence[Hint] | SideError]
     ) -> DeliveryAnswer | SideError:
         if delivery.topic == UNINSTALLED.header:
             try:
-                return DeliveryAnswer(closed=self._shut_out())
+                return DeliveryAnswer(closed=self._access_revoked())
             except SideError as error:
                 return error
         if delivery.topic == BULK_FINISHED.header:
@@ -216,7 +223,7 @@ class ShopifySide:
         found = hints.get(delivery.subject, ())
         return found if isinstance(found, SideError) else DeliveryAnswer(found, [NEW_CARDS])
 
-    def _shut_out(self) -> SideClosed | None:
+    def _access_revoked(self) -> SideClosed | None:
         """What Shopify says to an app that it says was uninstalled; None when it was installed again."""
         try:
             self._client.read(operations.IDENTIFY, {})
@@ -235,12 +242,12 @@ class ShopifySide:
         return self._shop
 
     def examine(self, wanted: Expectations) -> ExaminationReport:
-        """See `Patient.examine`."""
+        """See `Examinable.examine`."""
         return ShopifyDoctor(self._client, self._shop, self._secrets, self._needed_scopes).examine(wanted)
 
-    def probe(self, bench: ProbeContext) -> Iterator[Finding]:
-        """See `Patient.probe`."""
-        return ShopifyProbe(self._client, self._reader, self, self._pause).run(bench)
+    def probe(self, context: ProbeContext) -> Iterator[Finding]:
+        """See `Examinable.probe`."""
+        return ShopifyProbe(self._client, self._reader, self, self._pause).run(context)
 
     def usage(self) -> Usage:
         return self._http.usage

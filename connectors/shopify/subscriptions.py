@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from connectors.api.side import Subscribed
+from connectors.api.webhooks import Subscribed
 from connectors.shopify import operations
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.operations import Operation

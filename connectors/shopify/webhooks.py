@@ -10,11 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from connectors.api.side import CardRef, Delivery, InvalidSignature
+from connectors.api.card import CardRef
+from connectors.api.webhooks import Delivery, InvalidSignature
+from connectors.kit.strict_json import NotJson, read_json
 from connectors.shopify.mapping import GATEWAY, paid_card, receipt_of
+from connectors.shopify.privacy import KINDS
 from connectors.shopify.shape import Json
 from connectors.shopify.topics import BY_HEADER, ORDER_TRANSACTIONS, TENDER_TRANSACTIONS, Topic
-from connectors.strict_json import NotJson, read_json
 from mappings.contact import contact_of
 
 HMAC_HEADER: Final = "x-shopify-hmac-sha256"
@@ -23,7 +25,7 @@ SHOP_HEADER: Final = "x-shopify-shop-domain"
 ID_HEADER: Final = "x-shopify-webhook-id"
 
 #: Privacy requests, which are set up in the app's settings and not subscribed to.
-PRIVACY_TOPICS: Final = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
+PRIVACY_TOPICS: Final = frozenset(KINDS)
 
 #: What the body of each privacy request holds (shopify.md §8). The signature covers the body and no header:
 #: whoever has caught a delivery can send it again under any topic, so only its body tells what it is.
@@ -61,7 +63,7 @@ def read_delivery(
 ) -> Delivery | None:
     """Prove and read one delivery; None for a topic that means nothing to giftsync.
 
-    Raises Unproved for a signature, shop or form that is not right.
+    Raises InvalidSignature for a signature, shop or form that is not right.
     """
     if not is_signed(secrets, body, headers.get(HMAC_HEADER, "")):
         raise InvalidSignature("the signature is missing or wrong")
@@ -113,7 +115,7 @@ def _concerns_cards(order: Json) -> bool:
 def _whose(topic: str, shop: str, body: bytes) -> str:
     """Whom a privacy request is about, as JSON: its orders, and digests of the customer's address and number.
 
-    Nothing else of it is kept. Raises Unproved for a body that is not one of this topic.
+    Nothing else of it is kept. Raises InvalidSignature for a body that is not one of this topic.
     """
     request = _object(body)
     domain = request.get("shop_domain")

@@ -9,20 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from connectors.api.card import Absent, CardRef, Seen, Unreadable
+from connectors.api.effect import Applied, CannotTell, Effect, EffectKind, FindResult, Found, NotFound
 from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideError
-from connectors.api.side import (
-    Absent,
-    Applied,
-    CannotTell,
-    CardRef,
-    Effect,
-    EffectKind,
-    FindResult,
-    Found,
-    NotFound,
-    Seen,
-    Unreadable,
-)
 from connectors.shopify import operations
 from connectors.shopify.answers import ScopeMissing
 from connectors.shopify.client import ShopifyClient

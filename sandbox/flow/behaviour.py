@@ -230,6 +230,8 @@ class FlowBehaviour:
     #: Whether a gift-card settlement of an API-made return order credits the card.
     refund_by_api: bool = True
     debit_moment: DebitMoment = DebitMoment.AT_SETTLEMENT
+    #: Whether an order that is settled takes another settlement, which moves money as the first one did.
+    settled_order_takes_more: bool = False
     #: Whether amounts that settle a return order are negative.
     refund_amounts_negative: bool = False
     #: Whether a GIFTCARD item may name a number that is no card yet.

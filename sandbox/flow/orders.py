@@ -160,9 +160,11 @@ class Till:
         Without `checked` a card's status, end and balance are not looked at: an offline till took the money.
         Raises FlowError or Refusal; then no money has moved.
         """
-        self._check_open(order)
+        again = self._behaviour.settled_order_takes_more and order.settled_ms is not None
+        if not again:
+            self._check_open(order)
+            self._check_amount(order, payment)
         self._check_method(order, payment.method)
-        self._check_amount(order, payment)
         cvc_key = payment.method.platform.cvc_key
         settlement = Settlement(
             method=payment.method,

@@ -2,91 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, false, func, not_, or_, select
-
-from connectors.api.side import CardRef
-from mappings.brands import Brands
-from mappings.lifecycle import CardStatus
-from mappings.notes import pos_note
-from sync.arrivals.match import Deferred, Matcher
+from connectors.api.card import CardRef
+from connectors.api.side import place_of
+from mappings.notes import sale_note
+from mappings.serials import Serial
+from sync.arrivals.deferred import Deferred
+from sync.arrivals.match import Matcher
 from sync.crashpoints import crashpoint
 from sync.decisions import causes
-from sync.ledger import views
-from sync.ledger.cards.creates import source_of
+from sync.ledger.cards.lacking import lacking_after
 from sync.ledger.cards.pool import PoolNumber
-from sync.ledger.cards.store import AlreadyThere, Lease, consume
-from sync.ledger.database.engine import reading
-from sync.ledger.database.tables import cards, origins, presences
+from sync.ledger.cards.store import AlreadyThere, Lease, Store, consume
+from sync.ledger.database.marks import read_mark, save_mark
 from sync.ledger.incoming.intake import Arrival
-from sync.ledger.incoming.marks import read_mark, save_mark
-from sync.model import Card, Decision, LeaseLost, Presence, to_create
+from sync.ledger.incoming.origins import origin_of
+from sync.ledger.secrets.creates import source_of
+from sync.model import Card, Decision, LeaseLost, Presence, Tampered, to_create
 from sync.reconcile.work import Link
 
 PAGE_SIZE = 200
-#: The sides that cards were created on at the end of the last pass, with commas.
+#: From which side to which cards were created at the end of the last pass, as `from>to`, with commas.
 CREATED_ON = "created_on"
-
-
-@dataclass(frozen=True)
-class MissingCards:
-    """How many cards a side lacks, and what is on them in minor units."""
-
-    cards: int
-    money_minor: int
-
-
-def lacking(engine: Engine, side: str) -> MissingCards:
-    """The cards that would be created on the side, if it were written from now on."""
-    with reading(engine) as connection:
-        count, money = connection.execute(
-            select(func.count(), func.coalesce(func.sum(cards.c.balance_minor), 0)).where(_lacks(side))
-        ).one()
-    return MissingCards(count, int(money))
-
-
-def one_sided(engine: Engine, side: str, brands: Brands) -> MissingCards:
-    """The cards that the side should have and lacks, without those of brands that are left out."""
-    with reading(engine) as connection:
-        count, money = connection.execute(
-            select(func.count(), func.coalesce(func.sum(cards.c.balance_minor), 0)).where(
-                _lacks(side), not_(_left_out(connection, brands))
-            )
-        ).one()
-    return MissingCards(count, int(money))
-
-
-def in_step_everywhere(engine: Engine, sides: Collection[str], brands: Brands) -> int:
-    """How many cards are in step and on every one of the sides, unless their brand is left out."""
-    with reading(engine) as connection:
-        left_out = _left_out(connection, brands)
-        whole = [or_(left_out, not_(_lacks(side))) for side in sides]
-        return connection.execute(
-            select(func.count()).select_from(cards).where(views.in_step, *whole)
-        ).scalar_one()
-
-
-def _left_out(connection: Connection, brands: Brands) -> ColumnElement[bool]:
-    """Whether a card is of a brand that is left out on any side; the names are compared as `Brands` does."""
-    named = connection.execute(
-        select(presences.c.side, presences.c.brand).where(presences.c.brand.is_not(None)).distinct()
-    )
-    excluded = [(side, brand) for side, brand in named if brands.excludes(side, brand)]
-    return exists().where(
-        presences.c.card_id == cards.c.id,
-        or_(
-            false(),
-            *(and_(presences.c.side == side, presences.c.brand == brand) for side, brand in excluded),
-        ),
-    )
+#: The ways, as above, that a person agreed to and that are not in `CREATED_ON` yet.
+AGREED = "created_on_agreed"
 
 
 def newly_created_on(link: Link) -> list[str]:
     """The sides that cards are created on from now on, and were not in the last pass of this ledger."""
+    return sorted({way.partition(">")[2] for way in _new_ways(link)})
+
+
+def _new_ways(link: Link) -> list[str]:
     before = read_mark(link.store.engine, CREATED_ON)
-    return [] if before is None else [side for side in _created_on(link) if side not in before.split(",")]
+    known = before.split(",") if before is not None else _ways(link)
+    return [way for way in _ways(link) if way not in known]
+
+
+def agree(link: Link, sides: Collection[str]) -> None:
+    """Keep that a person agreed to cards on these sides, as `link` would create them, and on no others."""
+    ways = [way for way in _new_ways(link) if way.partition(">")[2] in sides]
+    save_mark(link.store.engine, AGREED, ",".join(ways), link.clock())
+
+
+def not_agreed_on(link: Link) -> list[str]:
+    """The sides of `newly_created_on` that nobody agreed to."""
+    agreed = (read_mark(link.store.engine, AGREED) or "").split(",")
+    return sorted({way.partition(">")[2] for way in _new_ways(link) if way not in agreed})
 
 
 def add_missing(matcher: Matcher) -> int:
@@ -95,39 +59,39 @@ def add_missing(matcher: Matcher) -> int:
     Does nothing while the same sides are written as before.
     """
     link = matcher.link
-    now_on = ",".join(_created_on(link))
+    now_on = ",".join(_ways(link))
     before = read_mark(link.store.engine, CREATED_ON)
     if before == now_on:
+        _forget_agreement(link)
         return 0
     waiting = 0
     for side in _created_on(link) if before is None else newly_created_on(link):
         after_id = 0
         while True:
-            ids = _page(link.store.engine, side, after_id)
+            ids = lacking_after(link.store.engine, side, after_id, PAGE_SIZE, link.sharing)
             waiting += sum(not _add(matcher, side, card_id) for card_id in ids)
             if len(ids) < PAGE_SIZE:
                 break
             after_id = ids[-1]
     if not waiting:
         save_mark(link.store.engine, CREATED_ON, now_on, link.clock())
+        _forget_agreement(link)
     return waiting
+
+
+def _forget_agreement(link: Link) -> None:
+    """It was for this time: what is switched off and on again is asked again."""
+    if read_mark(link.store.engine, AGREED):
+        save_mark(link.store.engine, AGREED, "", link.clock())
 
 
 def _created_on(link: Link) -> list[str]:
     return sorted(name for name, rules in link.rules.sides.items() if rules.creates)
 
 
-def _lacks(side: str) -> ColumnElement[bool]:
-    there = exists().where(presences.c.card_id == cards.c.id, presences.c.side == side)
-    return and_(
-        not_(there), cards.c.balance_minor > 0, cards.c.status == CardStatus.ACTIVE.value, not_(cards.c.held)
-    )
-
-
-def _page(engine: Engine, side: str, after_id: int) -> list[int]:
-    with reading(engine) as connection:
-        query = select(cards.c.id).where(cards.c.id > after_id, _lacks(side)).order_by(cards.c.id)
-        return list(connection.execute(query.limit(PAGE_SIZE)).scalars())
+def _ways(link: Link) -> list[str]:
+    """From which side to which cards are created."""
+    return [f"{one}>{other}" for one in link.sharing for other in _created_on(link) if one != other]
 
 
 def _add(matcher: Matcher, side: str, card_id: int) -> bool:
@@ -141,7 +105,7 @@ def _add(matcher: Matcher, side: str, card_id: int) -> bool:
         if any(p.side == side for p in card.presences):
             return True
         return _add_leased(matcher, lease, card, side)
-    except (Deferred, LeaseLost, AlreadyThere):
+    except (Deferred, LeaseLost, AlreadyThere, Tampered):
         return False
     finally:
         link.store.release(lease, link.clock())
@@ -156,21 +120,26 @@ def _add_leased(matcher: Matcher, lease: Lease, card: Card, side: str) -> bool:
     brand = None if named is None else link.rules.brands.translate(named.side, named.brand or "", side)
     if any(link.rules.brands.excludes(p.side, p.brand or "") for p in card.presences):
         return True
-    if known is not None and known.serial is not None:
-        serial, reason = matcher.serial_for(other, known.serial)
-        if reason is not None:
+    hidden = next((p for p in card.presences if p.serial is None), None)
+    # A number that giftsync gave a card on another side is no number of this one: it is given its own.
+    if hidden is None and known is not None and known.serial is not None:
+        serial: Serial | None
+        serial, reason = matcher.numbers.serial_for(side, known.serial)
+        if reason is not None and matcher.numbers.assigns(side):
+            serial = None
+        elif reason is not None:
             _refuse(link, lease, card, side, reason)
             return True
     else:
-        arrival = _as_arrival(link.store.engine, card)
-        p = _first_of(card.presences)
-        found = matcher.number_for(side, other, brand, source_of(p.side, p.native_id or ""))
+        p = hidden or card.presences[0]
+        arrival = _as_arrival(link.store, card, p)
+        found = matcher.numbers.number_for(side, other, brand, source_of(p.side, p.native_id or ""))
         if found is None:
             return True
         serial, number = found.serial, found.pooled
-        note = pos_note(arrival.last_chars, arrival.details)
+        note = sale_note(place_of(link.sides[p.side]).name, arrival.last_chars, arrival.details)
     # It is looked for before it is created: the side may have had the card all along.
-    p = replace(to_create(side, serial, brand, note), stale=True)
+    p = replace(to_create(side, serial, brand, note), stale=serial is not None)
     with link.store.engine.begin() as connection:
         added = replace(card, presences=(*card.presences, p))
         link.store.write(connection, lease, card, Decision(added), link.clock(), None)
@@ -186,14 +155,8 @@ def _refuse(link: Link, lease: Lease, card: Card, side: str, reason: str) -> Non
         link.store.commit(lease, card, Decision(card, conflicts=(conflict,)), link.clock())
 
 
-def _as_arrival(engine: Engine, card: Card) -> Arrival:
-    """The card as if it arrived now: what is known of its order goes into its note."""
-    with reading(engine) as connection:
-        origin = connection.execute(select(origins).where(origins.c.card_id == card.id)).one_or_none()
+def _as_arrival(store: Store, card: Card, p: Presence) -> Arrival:
+    """The card as if it arrived now on that side: what is known of its order goes into its note."""
+    origin = origin_of(store.engine, store.vault, card.id)
     details = {} if origin is None else {"order": origin.order_name, "shipping_name": origin.holder}
-    p = _first_of(card.presences)
     return Arrival(0, p.side, CardRef(p.native_id), p.last_chars, None, True, details, 0)
-
-
-def _first_of(found: Iterable[Presence]) -> Presence:
-    return next(iter(found))

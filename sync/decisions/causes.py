@@ -6,16 +6,17 @@ it stands in `sync.explain`, an entry for each `Situation`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from enum import StrEnum
 
+from connectors.api.card import Seen
 from connectors.api.errors import Refusal
-from connectors.api.side import Seen
 from mappings.lifecycle import CardStatus
-from mappings.money import format_money
+from mappings.sentences import Money, Sentence, in_a_row, marked, say
 from mappings.serials import mask
+from sync.decisions.words import refusal_words
 from sync.model import Card, ConflictKind, Hold, Intent, NewConflict, Presence
 
 #: A conflict that an observation ends: the one that its hold was raised with.
@@ -33,11 +34,17 @@ _OF_REFUSAL = {
 #: What a refusal can open, and a change of the card there or a success closes.
 OF_REFUSALS = (ConflictKind.REFUSED, ConflictKind.OVER_LIMIT, ConflictKind.SERIAL)
 FIRST_CONTACT = "first_contact"
+TAMPERED = "tampered"
+HISTORY_CHANGED = "history_changed"
 
-_REFUSED_OTHERWISE = "{side} refused a change ({refusal}), and looking at the card does not explain why."
+_REFUSED_OTHERWISE = marked(
+    "{side} refused a change ({refusal}), and looking at the card does not explain why."
+)
 _REFUSED_WORDS = {
-    ConflictKind.OVER_LIMIT: "{side} allows less money on one card than is to be on this one.",
-    ConflictKind.SERIAL: "{side} cannot hold the card's number, or has given it to another card ({refusal}).",
+    ConflictKind.OVER_LIMIT: marked("{side} allows less money on one card than is to be on this one."),
+    ConflictKind.SERIAL: marked(
+        "{side} cannot hold the card's number, or has given it to another card ({refusal})."
+    ),
 }
 
 
@@ -56,6 +63,8 @@ class Situation(StrEnum):
     CURRENCY = "currency"
     OVER_LIMIT = "over_limit"
     MISSING = "missing"
+    #: A side shows a card with other last characters under the card's id.
+    OTHER_CARD = "other_card"
     UNREADABLE = "unreadable"
     #: A request took effect more often than it was meant to.
     LANDED_TWICE = "landed_twice"
@@ -82,6 +91,12 @@ class Situation(StrEnum):
     POOL_EMPTY = "pool_empty"
     LEDGER_BEHIND = "ledger_behind"
     SECOND_LEDGER = "second_ledger"
+    #: The ledger's rows of the card are not as giftsync wrote them.
+    TAMPERED = "tampered"
+    #: Older rows of the card are not as giftsync wrote them.
+    HISTORY_CHANGED = "history_changed"
+    #: The card's own row is gone from the ledger, and other rows of it are left.
+    CARD_GONE = "card_gone"
     BRAKE = "brake"
 
 
@@ -89,6 +104,7 @@ class Situation(StrEnum):
 _OF_CAUSE = {
     (ConflictKind.STATUS, "status_not_writable"): Situation.STATUS_NOT_SETTABLE,
     (ConflictKind.STATUS, "closed_alone"): Situation.CLOSED_ALONE,
+    (ConflictKind.SERIAL, "other_card"): Situation.OTHER_CARD,
     (ConflictKind.DUPLICATE, "copied"): Situation.MARK_COPIED,
     (ConflictKind.DUPLICATE, "copied_note"): Situation.NEW_CARD_WITH_MARK,
     (ConflictKind.DUPLICATE, "other_ledger"): Situation.OTHER_LEDGER,
@@ -96,6 +112,7 @@ _OF_CAUSE = {
     (ConflictKind.DUPLICATE, "store_card"): Situation.MAY_BE_STORE_CARD,
     (ConflictKind.DUPLICATE, "assigned"): Situation.ASSIGNED_TWICE,
     (ConflictKind.DUPLICATE, "duplicate"): Situation.LANDED_TWICE,
+    (ConflictKind.HISTORY_CHANGED, "card_gone"): Situation.CARD_GONE,
 }
 #: What keeps a card from entering the hub; each cause ends with its arrival.
 OF_ARRIVAL = ("copied_note", "other_ledger", "two_cards", "store_card", "currency", "unreadable")
@@ -125,6 +142,11 @@ def causes_of_arrival(side: str, arrival_id: int) -> tuple[str, ...]:
     return tuple(f"{begins}:{side}:{arrival_id}" for begins in OF_ARRIVAL)
 
 
+def card_gone(card_id: int) -> str:
+    """The cause of a conflict about a card that the ledger has lost."""
+    return f"card_gone:{card_id}"
+
+
 # --- The keys of causes -------------------------------------------------------------------------------------
 
 
@@ -141,6 +163,18 @@ def not_settable(side: str) -> str:
 def alone(side: str) -> str:
     """The cause of a card that one side has closed for good, and that is not closed."""
     return f"closed_alone:{side}"
+
+
+def other_card_on(side: str) -> str:
+    """The cause of a card whose id a side shows another number under."""
+    return f"other_card:{side}"
+
+
+def of_hold(side: str, hold: Hold) -> str | None:
+    """The cause that the hold was raised with, where an observation ends it."""
+    if hold is Hold.OTHER_CARD:
+        return other_card_on(side)
+    return on_side(side, OF_HOLD[hold]) if hold in OF_HOLD else None
 
 
 def no_numbers(side: str) -> str:
@@ -163,29 +197,53 @@ def held(p: Presence, kind: ConflictKind, words: str, worth_minor: int) -> NewCo
 
 
 def missing(p: Presence, worth_minor: int) -> NewConflict:
-    words = f"{p.side} no longer has a card that it had; nothing is written there."
+    words = say("{side} no longer has a card that it had; nothing is written there.", side=p.side)
     return held(p, ConflictKind.MISSING, words, worth_minor)
 
 
 def unreadable(p: Presence, reason: str, worth_minor: int) -> NewConflict:
-    words = f"{p.side} answers for the card what cannot be believed: {reason}; nothing is written there."
+    words = say(
+        "{side} answers for the card what cannot be believed: {reason}; nothing is written there.",
+        side=p.side,
+        reason=reason,
+    )
     return replace(held(p, ConflictKind.UNREADABLE, words, worth_minor), evidence={"reason": reason})
 
 
 def status_unknown(p: Presence, status_text: str, worth_minor: int) -> NewConflict:
-    words = f"{p.side} shows the status {status_text!r}, which giftsync does not know; nothing moves."
+    words = say(
+        "{side} shows the status {status_text}, which giftsync does not know; nothing moves.",
+        side=p.side,
+        status_text=repr(status_text),
+    )
     made = held(p, ConflictKind.STATUS, words, worth_minor)
     return replace(made, evidence={"shown": status_text})
 
 
 def currency(card: Card, p: Presence, seen: Seen) -> NewConflict:
-    words = f"{p.side} holds the card in {seen.currency}, the hub in {card.currency}; nothing is converted."
+    words = say(
+        "{side} holds the card in {currency}, the hub in {currency2}; nothing is converted.",
+        side=p.side,
+        currency=seen.currency,
+        currency2=card.currency,
+    )
     return held(p, ConflictKind.CURRENCY, words, p.shadow_minor)
 
 
 def number_of_another(p: Presence, worth_minor: int) -> NewConflict:
-    words = f"The number allotted to the card on {p.side} belongs to another card there."
+    words = say("The number allotted to the card on {side} belongs to another card there.", side=p.side)
     return held(p, ConflictKind.SERIAL, words, worth_minor)
+
+
+def other_card(p: Presence, seen: Seen, worth_minor: int) -> NewConflict:
+    words = say(
+        "Under the id of {card} {side} shows a card that ends in {card2}; nothing moves.",
+        card=mask(p.last_chars),
+        side=p.side,
+        card2=mask(seen.last_chars),
+    )
+    made = held(p, ConflictKind.SERIAL, words, worth_minor)
+    return replace(made, cause=other_card_on(p.side), evidence={"shown": seen.last_chars})
 
 
 def unfit_number(side: str, reason: str, worth_minor: int) -> NewConflict:
@@ -193,18 +251,24 @@ def unfit_number(side: str, reason: str, worth_minor: int) -> NewConflict:
     return NewConflict(
         ConflictKind.SERIAL,
         on_side(side, ConflictKind.SERIAL),
-        f"The card's serial {reason} on {side}, so it cannot be created there.",
+        say("The card's serial {reason} on {side}, so it cannot be created there.", reason=reason, side=side),
         side,
         worth_minor,
     )
 
 
 def first_contact(card: Card, shadows: Mapping[str, int]) -> NewConflict:
-    shows = ", ".join(f"{side} shows {format_money(v, card.currency)}" for side, v in shadows.items())
+    shows = in_a_row(
+        (
+            say("{side} shows {amount}", side=side, amount=Money(v, card.currency))
+            for side, v in shadows.items()
+        ),
+        ", ",
+    )
     return NewConflict(
         ConflictKind.FIRST_CONTACT,
         FIRST_CONTACT,
-        f"One serial, two balances: {shows}.",
+        say("One number, two balances: {shows}.", shows=shows),
         amount_minor=max(shadows.values()) - min(shadows.values()),
         evidence={"shown_minor": dict(shadows)},
     )
@@ -214,8 +278,10 @@ def overdraft(card: Card, shortfall_minor: int, moved: Mapping[str, int]) -> New
     return NewConflict(
         ConflictKind.OVERDRAFT,
         f"overdraft:{card.version}",
-        "The card was spent on several sides within the sync lag: "
-        f"{format_money(shortfall_minor, card.currency)} more than it held.",
+        say(
+            "The card was spent on several sides within the sync lag: {amount} more than it held.",
+            amount=Money(shortfall_minor, card.currency),
+        ),
         amount_minor=shortfall_minor,
         evidence={"shortfall_minor": shortfall_minor, "moved_minor": dict(moved)},
     )
@@ -223,12 +289,17 @@ def overdraft(card: Card, shortfall_minor: int, moved: Mapping[str, int]) -> New
 
 def not_writable(card: Card, p: Presence, owed_minor: int, *, allowed: bool) -> NewConflict:
     """`allowed`: the link writes there, but the card takes nothing."""
-    why = "it is expired or suspended there" if allowed else "the link does not write there"
+    why = say("it is expired or suspended there") if allowed else say("the link does not write there")
     return NewConflict(
         ConflictKind.NOT_WRITABLE,
         on_side(p.side, ConflictKind.NOT_WRITABLE),
-        f"{p.side} shows {format_money(abs(owed_minor), card.currency)} too "
-        f"{'little' if owed_minor > 0 else 'much'}, and {why}.",
+        say(
+            "{side} shows {amount} too {which}, and {why}.",
+            side=p.side,
+            amount=Money(abs(owed_minor), card.currency),
+            which=say("little") if owed_minor > 0 else say("much"),
+            why=why,
+        ),
         p.side,
         abs(owed_minor),
         evidence={"allowed": allowed},
@@ -236,11 +307,16 @@ def not_writable(card: Card, p: Presence, owed_minor: int, *, allowed: bool) -> 
 
 
 def over_limit(card: Card, p: Presence, limit_minor: int) -> NewConflict:
-    worth, limit = (format_money(minor, card.currency) for minor in (card.balance_minor, limit_minor))
+    worth, limit = (Money(minor, card.currency) for minor in (card.balance_minor, limit_minor))
     return NewConflict(
         ConflictKind.OVER_LIMIT,
         on_side(p.side, ConflictKind.OVER_LIMIT),
-        f"{p.side} allows {limit} on one card, and this one is worth {worth}; nothing is written there.",
+        say(
+            "{side} allows {limit} on one card, and this one is worth {worth}; nothing is written there.",
+            side=p.side,
+            limit=limit,
+            worth=worth,
+        ),
         p.side,
         card.balance_minor - p.shadow_minor,
         evidence={"limit_minor": limit_minor},
@@ -254,18 +330,25 @@ def refused(card: Card, p: Presence) -> NewConflict:
     return NewConflict(
         kind,
         on_side(p.side, kind),
-        _REFUSED_WORDS.get(kind, _REFUSED_OTHERWISE).format(side=p.side, refusal=refusal.value),
+        Sentence(
+            _REFUSED_WORDS.get(kind, _REFUSED_OTHERWISE), {"side": p.side, "refusal": refusal_words(refusal)}
+        ),
         p.side,
         abs(owed),
         evidence={"refusal": refusal.value, "owed_minor": owed},
     )
 
 
-def in_doubt(side: str, intent: Intent, reason: str) -> NewConflict:
+def in_doubt(intent: Intent, reason: str) -> NewConflict:
+    side = intent.side
     return NewConflict(
         ConflictKind.IN_DOUBT,
         on_side(side, ConflictKind.IN_DOUBT),
-        f"A request to {side} may have taken effect, and {side} cannot tell: {reason}.",
+        say(
+            "A request to {side} may have taken effect, and {side} cannot tell: {reason}.",
+            side=side,
+            reason=reason,
+        ),
         side,
         abs(intent.amount_minor),
         evidence={"marker": intent.marker, "kind": intent.kind.value},
@@ -291,7 +374,12 @@ def status(card: Card, side: str, theirs: CardStatus, chosen: CardStatus, ended_
     return NewConflict(
         ConflictKind.STATUS,
         f"status:{side}:{card.version}",
-        f"Two sides changed the status differently ({card.status} and {theirs}); {chosen} is taken.",
+        say(
+            "Two sides changed the status differently ({status} and {theirs}); {chosen} is taken.",
+            status=card.status,
+            theirs=theirs,
+            chosen=chosen,
+        ),
         side,
         ended_minor,
         evidence={"chosen": chosen.value, "shown": _shown(card, side, card.status.value, theirs.value)},
@@ -302,8 +390,12 @@ def status_not_settable(card: Card, p: Presence) -> NewConflict:
     return NewConflict(
         ConflictKind.STATUS,
         not_settable(p.side),
-        f"The card is {card.status}, and {p.side} does not let giftsync set that; there it is "
-        f"{p.shadow_status}.",
+        say(
+            "The card is {status}, and {side} does not let giftsync set that; there it is {shadow_status}.",
+            status=card.status,
+            side=p.side,
+            shadow_status=p.shadow_status,
+        ),
         p.side,
         abs(p.shadow_minor),
     )
@@ -313,8 +405,12 @@ def closed_alone(card: Card, p: Presence) -> NewConflict:
     return NewConflict(
         ConflictKind.STATUS,
         alone(p.side),
-        f"{p.side} has closed the card for good; elsewhere it is {card.status} and holds "
-        f"{format_money(card.balance_minor, card.currency)}.",
+        say(
+            "{side} has closed the card for good; elsewhere it is {status} and holds {amount}.",
+            side=p.side,
+            status=card.status,
+            amount=Money(card.balance_minor, card.currency),
+        ),
         p.side,
         card.balance_minor,
         stake_is_news=False,
@@ -323,10 +419,14 @@ def closed_alone(card: Card, p: Presence) -> NewConflict:
 
 def expiry(card: Card, side: str, theirs: date | None, chosen: date | None) -> NewConflict:
     ours, seen, taken = (_date_words(day) for day in (card.expires_on, theirs, chosen))
+    days = {"ours": card.expires_on, "seen": theirs, "taken": chosen}
     return NewConflict(
         ConflictKind.EXPIRY,
         f"expiry:{side}:{card.version}",
-        f"Two sides changed the expiry differently ({ours} and {seen}); {taken} is taken.",
+        say(
+            "Two sides changed the expiry differently ({ours} and {seen}); {taken} is taken.",
+            **days,
+        ),
         side,
         card.balance_minor,
         evidence={"chosen": taken, "shown": _shown(card, side, ours, seen)},
@@ -350,7 +450,11 @@ def duplicate(side: str, marker: str, total_minor: int, times: int) -> NewConfli
     return NewConflict(
         ConflictKind.DUPLICATE,
         f"duplicate:{marker}:{times}",
-        f"A request to {side} took effect {times} time(s) more than it was meant to.",
+        say(
+            "A request to {side} took effect {times} time(s) more than it was meant to.",
+            side=side,
+            times=times,
+        ),
         side=side,
         amount_minor=abs(total_minor),
         evidence={"marker": marker, "times": times},
@@ -361,20 +465,29 @@ def copied(side: str, marker: str) -> NewConflict:
     return NewConflict(
         ConflictKind.DUPLICATE,
         f"copied:{side}:{marker}",
-        f"A note on {side} carries giftsync's mark of another card; what it stands for is taken as "
-        "somebody's own.",
+        say(
+            "A note on {side} carries giftsync's mark of another card; what it stands for "
+            "is taken as somebody's own.",
+            side=side,
+        ),
         side,
         evidence={"marker": marker},
     )
 
 
 def new_card_with_mark(side: str, arrival_id: int, seen: Seen, last_chars: str, marker: str) -> NewConflict:
-    words = f"The note of {mask(last_chars)} on {side} carries giftsync's mark of another card."
+    words = say(
+        "The note of {card} on {side} carries giftsync's mark of another card.",
+        card=mask(last_chars),
+        side=side,
+    )
     return _new_card("copied_note", ConflictKind.DUPLICATE, side, arrival_id, words, seen, last_chars, marker)
 
 
 def other_ledger(side: str, arrival_id: int, seen: Seen, last_chars: str, marker: str) -> NewConflict:
-    words = f"{mask(last_chars)} on {side} was made by a giftsync with another ledger."
+    words = say(
+        "{card} on {side} was made by a giftsync with another ledger.", card=mask(last_chars), side=side
+    )
     return _new_card(
         "other_ledger", ConflictKind.DUPLICATE, side, arrival_id, words, seen, last_chars, marker
     )
@@ -384,32 +497,45 @@ def two_cards(
     side: str, arrival_id: int, seen: Seen, last_chars: str, there: str, card_id: int
 ) -> NewConflict:
     """The card that has arrived on `side` is `card_id` of the hub, by what `there` shows."""
-    words = f"The card {mask(last_chars)} of {side} is on {there} the card of another."
+    words = say(
+        "The card {card} of {side} is on {side2} the card of another.",
+        card=mask(last_chars),
+        side=side,
+        side2=there,
+    )
     made = _new_card("two_cards", ConflictKind.DUPLICATE, side, arrival_id, words, seen, last_chars)
     return replace(made, evidence={**made.evidence, "there": there, "card": card_id})
 
 
 def may_be_store_card(side: str, arrival_id: int, seen: Seen, doubt: str) -> NewConflict:
     """`doubt` says why it may be one, as `first_contact.may_be_store_card` does."""
-    words = (
-        f"The card {mask(seen.last_chars)} on {side} may be a store card that was entered there by hand: "
-        f"{doubt}. It gets no second number until somebody says which it is."
+    words = say(
+        "The card {card} on {side} may be a store card that was entered there by hand: "
+        "{doubt}. It gets no second number until somebody says which it is.",
+        card=mask(seen.last_chars),
+        side=side,
+        doubt=doubt,
     )
     return _new_card("store_card", ConflictKind.DUPLICATE, side, arrival_id, words, seen, seen.last_chars)
 
 
 def new_card_currency(side: str, arrival_id: int, seen: Seen, last_chars: str, ours: str) -> NewConflict:
-    words = (
-        f"A card {mask(last_chars)} on {side} is in {seen.currency}, the link in {ours}; "
-        "it is not kept in step."
+    words = say(
+        "A card {card} on {side} is in {currency}, the link in {ours}; it is not kept in step.",
+        card=mask(last_chars),
+        side=side,
+        currency=seen.currency,
+        ours=ours,
     )
     return _new_card("currency", ConflictKind.CURRENCY, side, arrival_id, words, seen, last_chars)
 
 
 def new_card_unreadable(side: str, arrival_id: int, last_chars: str, reason: str) -> NewConflict:
-    words = (
-        f"A card {mask(last_chars)} on {side} is not kept in step, because an answer for it cannot be "
-        f"believed: {reason}."
+    words = say(
+        "A card {card} on {side} is not kept in step, because an answer for it cannot be believed: {reason}.",
+        card=mask(last_chars),
+        side=side,
+        reason=reason,
     )
     return NewConflict(
         ConflictKind.UNREADABLE,
@@ -446,11 +572,82 @@ def assigned_twice(card_id: int, last_chars: str, amount_minor: int, currency: s
     return NewConflict(
         ConflictKind.DUPLICATE,
         f"assigned:{card_id}",
-        f"The card {mask(last_chars)} was sold to somebody else while it was being assigned; "
-        f"{format_money(amount_minor, currency)} of card {card_id} wait for another one.",
+        say(
+            "The card {card} was sold to somebody else while it was being assigned; "
+            "{amount} of card {card_id} wait for another one.",
+            card=mask(last_chars),
+            amount=Money(amount_minor, currency),
+            card_id=card_id,
+        ),
         amount_minor=amount_minor,
         evidence={"ends_in": last_chars, "card": card_id, "currency": currency},
     )
+
+
+# --- The ledger's own rows ----------------------------------------------------------------------------------
+
+
+def tampered(
+    found: Sequence[str], amount_minor: int, last_chars: str, worth_minor: int | None, why_not: str
+) -> NewConflict:
+    """`found` says what differs, a sentence each; `worth_minor` is what the card's history comes to.
+
+    `why_not` says why the card cannot be built from its history; empty where it can.
+    """
+    card = mask(last_chars) if last_chars else say("this card")
+    return NewConflict(
+        ConflictKind.TAMPERED,
+        TAMPERED,
+        say(
+            "The ledger's rows of {card} are not as giftsync wrote them. {found}",
+            card=card,
+            found=_first_of(found),
+        ),
+        amount_minor=amount_minor,
+        evidence={
+            "found": list(found),
+            "ends_in": last_chars,
+            "history_minor": worth_minor,
+            "not_rebuilt": why_not,
+        },
+    )
+
+
+def history_changed(found: Sequence[str], last_chars: str) -> NewConflict:
+    """`found` says what differs, a sentence each. No money is at stake: what the card is worth is proved."""
+    card = mask(last_chars) if last_chars else say("this card")
+    return NewConflict(
+        ConflictKind.HISTORY_CHANGED,
+        HISTORY_CHANGED,
+        say(
+            "Older rows of {card} in the ledger are not as giftsync wrote them. {found}",
+            card=card,
+            found=_first_of(found),
+        ),
+        evidence={"found": list(found), "ends_in": last_chars},
+    )
+
+
+def lost_card(card_id: int, last_chars: str, worth_minor: int, found: Sequence[str]) -> NewConflict:
+    """`worth_minor` is the balance after the last movement that is left."""
+    card = mask(last_chars) if last_chars else say("A card")
+    return NewConflict(
+        ConflictKind.HISTORY_CHANGED,
+        card_gone(card_id),
+        say(
+            "{card} (card {card_id}) is gone from the ledger; only other rows of it are left.",
+            card=card,
+            card_id=card_id,
+        ),
+        amount_minor=max(worth_minor, 0),
+        evidence={"found": list(found), "ends_in": last_chars, "card": card_id},
+    )
+
+
+def _first_of(found: Sequence[str]) -> str:
+    if len(found) == 1:
+        return found[0]
+    return say("{first} ({count} more)", first=found[0], count=len(found) - 1)
 
 
 # --- The whole link -----------------------------------------------------------------------------------------
@@ -460,7 +657,7 @@ def pool_empty(side: str) -> NewConflict:
     return NewConflict(
         ConflictKind.POOL_EMPTY,
         no_numbers(side),
-        f"A card was bought online, and the pool of numbers for {side} is empty.",
+        say("A card was bought online, and the pool of numbers for {side} is empty.", side=side),
         side,
     )
 
@@ -472,17 +669,32 @@ def stopped(
     return NewConflict(
         ConflictKind.BRAKE,
         f"brake:{what}",
-        f"{words}. The link has stopped.",
+        say("{words}. The link has stopped.", words=words),
         amount_minor=amount_minor,
         evidence={**evidence, "currency": currency},
     )
+
+
+#: The cause of the stop that a person asks for.
+PAUSED = "brake:paused"
+
+
+def paused(by: str, why: str) -> NewConflict:
+    """A person wants nothing written for now."""
+    words = say("{by} has paused the link: {why}.", by=by, why=why)
+    return NewConflict(ConflictKind.BRAKE, PAUSED, words, evidence={"by": by, "why": why})
 
 
 def side_is_empty(side: str, looked_at: int, absent: int) -> NewConflict:
     return NewConflict(
         ConflictKind.BRAKE,
         side_lacks_cards(side),
-        f"{side} lacks {absent} of {looked_at} cards that it had. The link has stopped.",
+        say(
+            "{side} lacks {absent} of {looked_at} cards that it had. The link has stopped.",
+            side=side,
+            absent=absent,
+            looked_at=looked_at,
+        ),
         side,
     )
 
@@ -492,7 +704,7 @@ def access_revoked(side: str, error: str, remedy: str) -> NewConflict:
     return NewConflict(
         ConflictKind.BRAKE,
         f"brake:shut_out:{side}",
-        f"{side} has shut giftsync out: {error}. The link has stopped.",
+        say("{side} has shut giftsync out: {error}. The link has stopped.", side=side, error=error),
         side,
         proposal=remedy,
     )

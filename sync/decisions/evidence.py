@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from connectors.api.side import Entry, Seen
+from connectors.api.card import Entry, Seen
 from sync.model import KnownMarker, Presence
 
 #: Entries listed with a movement; the sum counts them all.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from connectors.api.side import Seen
+from connectors.api.card import Seen
 from mappings.lifecycle import CardStatus
 from sync.decisions import causes, evidence, status_and_expiry
 from sync.decisions.draft import Draft
@@ -44,8 +44,8 @@ def open_card(shown: Mapping[str, Seen], others: tuple[Presence, ...], rules: Li
 
 def join_presence(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None:
     """The serial turned out to be in use on the side already: first contact for this presence."""
-    born = replace(
-        draft.presence(side),
+    born = draft.change(
+        side,
         native_id=seen.native_id,
         born=True,
         stale=False,
@@ -55,9 +55,9 @@ def join_presence(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None
         shadow_expires_on=seen.expires_on,
         brand=seen.brand or None,
         book_cursor=evidence.newest(seen, None),
+        needs_cvc=seen.needs_cvc,
         contact=None,  # It is not a new card.
     )
-    draft.put(born)
     draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - born.shadow_minor)
     side_rules = rules.side(side)
     if not _counts(seen, rules):
@@ -71,6 +71,49 @@ def join_presence(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None
         )
     if value_of(seen) != draft.card.balance_minor:
         compare(draft, rules)
+
+
+def meet_again(draft: Draft, observations: Observations, rules: LinkRules) -> None:
+    """Take each side as it shows the card now; of the ledger only counts which card it is."""
+    met = dict[str, Seen]()
+    for side, seen in observations.items():
+        p = draft.presence(side)
+        is_it = isinstance(seen, Seen) and seen.currency == draft.card.currency and shows_it(p, seen)
+        if not isinstance(seen, Seen) or not is_it or seen.status is None or not p.born or p.open_intents:
+            continue
+        met[side] = seen
+        draft.change(
+            side,
+            stale=False,
+            hold=None,
+            refusal=None,
+            refusals=0,
+            unreadable=0,
+            shadow_status=seen.status,
+            shadow_expires_on=seen.expires_on,
+            book_cursor=evidence.newest(seen, p.book_cursor),
+        )
+        if seen.balance_minor != p.shadow_minor:
+            draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - p.shadow_minor)
+    told = [s.status for side, s in met.items() if s.status and rules.side(side).tells_status]
+    if told:
+        draft.card = replace(draft.card, status=max(told, key=lambda s: s.restriction))
+    dated = [
+        s.expires_on
+        for side, s in met.items()
+        if s.status is not CardStatus.CLOSED and rules.side(side).tells_expiry
+    ]
+    if dated:
+        expires_on = None
+        for day in dated:
+            expires_on = status_and_expiry.earlier(expires_on, day)
+        draft.card = replace(draft.card, expires_on=expires_on)
+
+
+def shows_it(p: Presence, seen: Seen) -> bool:
+    """Whether what the side shows of the number's end is that of the presence."""
+    known, shown = p.last_chars.lower(), seen.last_chars.lower()
+    return known.endswith(shown) or shown.endswith(known)
 
 
 def compare(draft: Draft, rules: LinkRules) -> None:
@@ -92,7 +135,7 @@ def compare(draft: Draft, rules: LinkRules) -> None:
 def may_be_store_card(seen: Seen, bought: bool) -> str | None:
     """Why a card that only the online shop shows may be one of the store, entered by hand; None: it is none.
 
-    Shopify shows no codes, so the two cannot be compared. A second number for it would give its owner the
+    The shop shows no codes, so the two cannot be compared. A second number for it would give its owner the
     money twice. Worker and importer decide it here.
     """
     if bought or not seen.last_chars.isdigit():
@@ -109,14 +152,14 @@ def adopt_shown(draft: Draft, observations: Observations, rules: LinkRules) -> N
         p = draft.presence(side)
         if not isinstance(seen, Seen) or not p.born or p.open_intents or seen.currency != draft.card.currency:
             continue
-        draft.put(replace(p, stale=False))
+        draft.change(side, stale=False)
         if seen.balance_minor != p.shadow_minor:
             draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - p.shadow_minor)
-            draft.put(replace(draft.presence(side), book_cursor=evidence.newest(seen, p.book_cursor)))
+            draft.change(side, book_cursor=evidence.newest(seen, p.book_cursor))
         if seen.status is CardStatus.CLOSED:
             if status_and_expiry.closes_card(draft.card, side, rules):
                 draft.card = replace(draft.card, status=CardStatus.CLOSED)
-            draft.put(replace(draft.presence(side), shadow_status=CardStatus.CLOSED))
+            draft.change(side, shadow_status=CardStatus.CLOSED)
 
 
 def look_again(draft: Draft, observations: Observations, rules: LinkRules) -> None:
@@ -156,4 +199,5 @@ def _presence_of(side: str, seen: Seen) -> Presence:
         shadow_expires_on=seen.expires_on,
         brand=seen.brand or None,
         book_cursor=evidence.newest(seen, None),
+        needs_cvc=seen.needs_cvc,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from connectors.api.side import EffectKind
+from connectors.api.effect import EffectKind
 
 #: A request whose answer was lost has mostly taken effect by then.
 FIRST_LOOK_SECONDS = 0.3
@@ -17,9 +17,11 @@ FIRST_LOOK_SECONDS = 0.3
 IDEMPOTENT = frozenset({EffectKind.SET_STATUS, EffectKind.SET_EXPIRY})
 
 
-def first_look(kind: EffectKind, now: datetime, quiet_seconds: float) -> datetime:
-    """The first look at what came to be in doubt now."""
-    wait_seconds = quiet_seconds if kind in IDEMPOTENT else min(FIRST_LOOK_SECONDS, quiet_seconds)
+def first_look(
+    kind: EffectKind, now: datetime, quiet_seconds: float, wait_seconds: float = FIRST_LOOK_SECONDS
+) -> datetime:
+    """The first look at what came to be in doubt now; `wait_seconds` is how soon that is at best."""
+    wait_seconds = quiet_seconds if kind in IDEMPOTENT else min(wait_seconds, quiet_seconds)
     return now + timedelta(seconds=wait_seconds)
 
 

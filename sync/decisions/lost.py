@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, product
 
-from connectors.api.side import Entry, Observation, Seen
+from connectors.api.card import Entry, Observation, Seen
 from sync.decisions import evidence
 from sync.model import Card, KnownMarker, LostEffect, Presence, Told, Traces
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 
-from connectors.api.side import Seen
+from connectors.api.card import Seen
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.decisions import resolutions
@@ -30,7 +30,7 @@ class Merge:
 
 def why_not(kept: Card, ended: Card, side: str, doubted: Collection[str]) -> str | None:
     """Why the cards cannot become one, in words; `doubted` names the sides that left `ended` in doubt."""
-    if kept.open_intents or ended.open_intents:
+    if kept.open_intents or ended.open_intents or kept.redemptions or ended.redemptions:
         return "something is still under way; run `giftsync sync`, then say it again"
     if kept.held or ended.held:
         return "one of the two waits for its own first_contact conflict; settle that first"
@@ -75,7 +75,16 @@ def _ended(card: Card, into: int | None, side: str, why: str) -> Decision:
         draft.move(MovementKind.RESOLUTION, None, -card.balance_minor, 0, {"why": why, MERGED_INTO: into})
     for left in draft.card.presences:
         # Nothing is looked for under its number any more, also where it was only to be made.
-        gone = replace(left, native_id=None, serial=None, born=False, stale=False, hold=None, contact=None)
-        draft.put(replace(gone, shadow_status=CardStatus.CLOSED, book_cursor=None))
+        draft.change(
+            left.side,
+            native_id=None,
+            serial=None,
+            born=False,
+            stale=False,
+            hold=None,
+            contact=None,
+            shadow_status=CardStatus.CLOSED,
+            book_cursor=None,
+        )
     draft.causes_gone += card.causes
     return draft.decision()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connectors.api.side import EffectKind
+from connectors.api.effect import EffectKind
 from sync.decisions import causes
 from sync.decisions.draft import Draft
 from sync.model import (
@@ -17,7 +17,6 @@ from sync.model import (
     ConflictKind,
     Decision,
     Intent,
-    IntentChange,
     IntentState,
     NewIntent,
     Presence,
@@ -29,27 +28,28 @@ def planned(p: Presence) -> tuple[NewIntent, ...]:
     return () if p.contact is None else (NewIntent(p.side, EffectKind.NOTIFY),)
 
 
-def record_notified(card: Card, side: str, intent: Intent, reference: str) -> Decision:
+def record_notified(card: Card, intent: Intent, reference: str) -> Decision:
     """The side has taken the message; how the buyer is reached is forgotten."""
-    draft = Draft(forgotten(card, side))
-    _end(draft, side, intent, IntentState.APPLIED, reference)
+    draft, side = Draft(card), intent.side
+    draft.end(intent, IntentState.APPLIED, reference)
+    draft.change(side, contact=None)
     draft.causes_gone.append(causes.on_side(side, ConflictKind.NOTIFICATION))
     return draft.decision()
 
 
-def not_told(card: Card, side: str, intent: Intent, reason: str) -> Decision:
+def not_told(card: Card, intent: Intent, reason: str) -> Decision:
     """The side said no: nobody was told, and nothing else is touched by it."""
-    draft = Draft(card)
-    _end(draft, side, intent, IntentState.REFUSED, reason)
+    draft, side = Draft(card), intent.side
+    draft.end(intent, IntentState.REFUSED, reason)
     words = f"The buyer was not told of the card by {side}: {reason}."
     draft.conflicts.append(causes.not_told(side, words, reason))
     return draft.decision()
 
 
-def in_doubt(card: Card, side: str, intent: Intent, reason: str) -> Decision:
+def in_doubt(card: Card, intent: Intent, reason: str) -> Decision:
     """Nobody can tell whether the message went out. It is not sent again."""
-    draft = Draft(card)
-    _end(draft, side, intent, IntentState.WITHDRAWN, f"in doubt, and never repeated: {reason}")
+    draft, side = Draft(card), intent.side
+    draft.end(intent, IntentState.WITHDRAWN, f"in doubt, and never repeated: {reason}")
     words = f"The buyer may or may not have been told of the card: {side}'s answer was lost."
     draft.conflicts.append(causes.not_told(side, words, reason))
     return draft.decision()
@@ -64,10 +64,3 @@ def forgotten(card: Card, side: str) -> Card:
     """The card without what is known of how its buyer is reached."""
     p = replace(card.presence(side), contact=None)
     return replace(card, presences=tuple(p if q.side == side else q for q in card.presences))
-
-
-def _end(draft: Draft, side: str, intent: Intent, state: IntentState, reason: str) -> None:
-    draft.intent_changes.append(IntentChange(intent.marker, state, reason))
-    p = draft.presence(side)
-    left = tuple(i for i in p.open_intents if i.marker != intent.marker)
-    draft.put(replace(p, open_intents=left))

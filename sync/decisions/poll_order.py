@@ -9,18 +9,16 @@ the kin problem of pages that are fresh or not, where reading a page that change
 money has no such case, every redemption must be found. The cost is linear in λ, so when λ is uncertain its
 posterior mean takes its place.
 
-**How λ is learned.** A card's own history is short, so it borrows from the population (empirical Bayes):
-cards with a like history (how much is spent, how many changes, how long quiet, how long watched) share a
-cell, and a cell learns how often a poll of such a card finds a change. A cell with little data leans on a
-coarser one. Nothing is assumed about the shape of the rates: steady cards with very different rates and
-cards that burn down and rest are both just cells. A read says only *changed* or *not changed*, so a changed
-one counts as the expected number of changes given at least one: the step of an expectation-maximisation
-that removes the bias which Cho & Garcia-Molina 2003 (on estimating frequencies) warn of. Changes that a
-webhook or a receipt told first lengthen a card's history but are not credited to polling: a cell's rate is
-that of changes *only a poll* would find (Kolobov et al. 2019 and Busa-Fekete et al. 2025 weigh signals and
-polls against each other likewise).
+**How λ is learned.** `sync.decisions.redemption_rates` says what a card's past and all other cards let
+expect. A read says only *changed* or *not changed*; Cho & Garcia-Molina 2003 (on estimating frequencies)
+warn of counting such reads. Its likelihood, 1 - exp(-λT), is replaced by that of a count in a time, with
+the same slope and curvature, so that it adds up like what a hint tells. Last comes a factor by cell, cards
+that are spent, changed and quiet alike: how often polls of such cards find a change, and how often the
+model led to expect one. It is about one, but where webhooks and receipts tell first: what counts is changes
+*only a poll* would find (Kolobov et al. 2019 and Busa-Fekete et al. 2025 weigh signals and polls against
+each other likewise).
 
-**How the budget is spent.** Each card is a flow with weight √λ (nearly) in a self-clocked fair queue: read
+**How the budget is spent.** Each card is a queue with weight √λ (nearly) in a self-clocked fair queue: read
 the card with the lowest `turn`, then put it back 1/weight later. Only the order of turns matters, so the
 budget is always used up and never exceeded, whatever the estimates are, and no controller is needed. A card
 that was not read for `PollBudget.overdue_seconds` goes first: no estimate, however wrong, starves a card.
@@ -33,37 +31,22 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from sync.decisions.redemption_rates import Past, Rates, kind_of, spent_of
 
 DAY = 86_400.0
 
-#: What a card is believed to do before anything is known. Only ratios between cards matter: no setting.
-FIRST_GUESS = 1.0 / (30 * DAY)
-#: Changes added to a card's own count, as if seen before: a card is never given a rate of nought.
-OWN_PRIOR = 0.5
-#: A card's weight is its rate to this power. A half makes the mean delay least, but the optimum is flat: a
-#: little less costs the mean a hundredth and takes a twentieth off the 95th percentile, where rarely used
-#: cards wait, whose rates are known the least.
-WEIGHT_POWER = 0.45
-#: How many expected changes of the coarser cell a cell's own data must outweigh, from coarse to fine.
-CELL_PRIORS = (2.0, 4.0, 6.0)
+#: How many expected changes a cell's own data must outweigh, from coarse to fine.
+CELL_PRIORS = (200.0, 200.0)
 #: A card's rate rests on about its last so many changes, so that it can cool or heat.
 MEMORY_CHANGES = 32.0
 #: The population forgets half of what it learned in this time, so that it follows the year.
 HALF_LIFE = 45 * DAY
-#: At most this share of the largest balance seen is a remnant.
-REMNANT_SHARE = 0.1
+#: The rates are fitted anew after so many reads, or once so many parts of all cards were read.
+FIT_READS, FIT_PARTS = 64, 32
 
-_N_MAX = 9
-_QUIET_MAX = 10
 _NOTHING = (0.0, 0.0)
-
-
-# How far a card is spent: the plainest sign of whether it will change again. Plain integers, because they are
-# parts of a cell's number.
-_EMPTY, _REMNANT, _USED, _FULL = range(4)
-#: The first belief about each, relative to the card's own rate; the first few changes overrule it.
-_SPENT_PRIOR = (1 / 16, 1 / 2, 1.0, 1.0)
 
 
 class ReadBy(StrEnum):
@@ -107,12 +90,12 @@ class PollBudget:
 class PollHistory(NamedTuple):
     """What is kept per presence. A tuple, because a million of them are made every few days."""
 
-    #: Seen from its sale on; otherwise its youth is unknown.
-    issued: bool
+    #: How it was met.
+    kind: int
     #: Seconds for which it has been watched, and changes in them (an expectation, so not whole).
     exposure: float
     changes: float
-    #: When it is believed to have changed last, or when watching began.
+    #: When it was last found changed, or when watching began.
     changed_at: float
     polled_at: float
     balance_minor: int
@@ -120,7 +103,7 @@ class PollHistory(NamedTuple):
     peak_minor: int
     #: Changes per second that only a poll would find: the posterior mean.
     rate: float
-    #: Its share of the budget, about √rate, with a floor; part of `PollPopulation.weight`.
+    #: Its share of the budget, about √rate, one for an unknown card, with a floor.
     weight: float
     #: Its place in the order of reads, in virtual time: the lowest is next.
     turn: float
@@ -135,10 +118,13 @@ class PollUpdate(NamedTuple):
     clock: float
     #: The cells credited, coarse to fine; empty when nothing was learned.
     cells: tuple[int, ...]
-    #: Changes that polling found, changes that the card's own rate led to expect, and seconds watched.
+    #: Whether polling found a change, and how likely that was.
     found: float
     expected: float
-    exposure: float
+    #: What was known of the card, and what is known now; None: it joins, or leaves.
+    gone: Past | None = None
+    came: Past | None = None
+    changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,17 +136,13 @@ class PollPopulation:
     weight: float = 0.0
     #: Virtual time: the highest turn served.
     clock: float = 0.0
-    found: float = 0.0
-    exposure: float = 0.0
     #: When the past was last discounted; nought before the first time.
     discounted_at: float = 0.0
-    #: (changes found, changes that the cards' own rates led to expect) by cell, all levels together.
+    #: (changes found, changes that the model led to expect) by cell, both levels together.
     cells: Mapping[int, tuple[float, float]] = field(default_factory=dict)
-
-    @property
-    def mean_rate(self) -> float:
-        """Changes per card and second that polling finds."""
-        return (self.found + 1.0) / (self.exposure + 1.0 / FIRST_GUESS)
+    rates: Rates = field(default_factory=Rates)
+    #: Reads since the rates were fitted.
+    unfitted: int = 0
 
     def absorb(self, updates: Iterable[PollUpdate], now: float) -> PollPopulation:
         """This population with a batch of updates added. The result does not depend on the batch's order."""
@@ -181,37 +163,60 @@ class PollPopulation:
             f, e = cells.get(key, _NOTHING)
             # fsum is exact before it rounds once; a plain sum would depend on the order.
             cells[key] = (math.fsum((f, *found)), math.fsum((e, *expected)))
+        cards = max(self.cards + sum(u.cards for u in batch), 0)
+        rates = self.rates.counted(
+            [u.gone for u in batch if u.gone is not None],
+            [u.came for u in batch if u.came is not None],
+            [u.gone for u in batch if u.changed and u.gone is not None],
+        )
+        unfitted = self.unfitted + len(batch)
+        if unfitted >= max(FIT_READS, cards / FIT_PARTS):
+            rates, unfitted = rates.fitted(), 0
         return PollPopulation(
-            cards=max(self.cards + sum(u.cards for u in batch), 0),
+            cards=cards,
             weight=max(math.fsum((self.weight, *(u.weight for u in batch))), 0.0),
             clock=max((self.clock, *(u.clock for u in batch))),
-            found=math.fsum((self.found * keep, *(u.found for u in batch))),
-            exposure=math.fsum((self.exposure * keep, *(u.exposure for u in batch))),
             discounted_at=discounted_at,
             cells=cells,
+            rates=rates,
+            unfitted=unfitted,
         )
 
     def to_json(self) -> str:
-        """As text; `from_json` gives the same population back."""
+        """As text, without what `rates_to_json` has: releases before it read this."""
         plain = {
             "cards": self.cards,
             "weight": self.weight,
             "clock": self.clock,
-            "found": self.found,
-            "exposure": self.exposure,
             "discounted_at": self.discounted_at,
-            "cells": {str(key): list(self.cells[key]) for key in sorted(self.cells)},
+            "cells": {str(key): self.cells[key] for key in sorted(self.cells)},
         }
         return json.dumps(plain, separators=(",", ":"))
 
+    def rates_to_json(self) -> str:
+        """The rates as text; `from_json` gives the same population back from both."""
+        plain = {**self.rates.to_plain(), "unfitted": self.unfitted}
+        return json.dumps(plain, separators=(",", ":"))
+
     @classmethod
-    def from_json(cls, text: str) -> PollPopulation:
-        """The population that `to_json` wrote."""
-        plain = json.loads(text)
-        cells = {
-            int(key): (float(found), float(expected)) for key, (found, expected) in plain["cells"].items()
-        }
-        return cls(**{**plain, "cells": cells})
+    def from_json(cls, text: str, rates: str | None) -> PollPopulation:
+        """The population that `to_json` and `rates_to_json` wrote; what cannot be read is learned anew."""
+        try:
+            return cls._of_plain(json.loads(text), json.loads(rates) if rates else None)
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return cls()
+
+    @classmethod
+    def _of_plain(cls, plain: Any, learned: Any) -> PollPopulation:
+        return cls(
+            cards=plain["cards"],
+            weight=plain["weight"],
+            clock=plain["clock"],
+            discounted_at=plain["discounted_at"],
+            cells={int(key): (float(found), float(due)) for key, (found, due) in plain["cells"].items()},
+            rates=Rates.of_plain(learned) if learned else Rates(),
+            unfitted=learned["unfitted"] if learned else 0,
+        )
 
     def _discount(self, now: float) -> tuple[float, float]:
         # Once a day: often enough for a half-life of weeks, and the cells are not rewritten by every batch.
@@ -245,11 +250,13 @@ def first_poll(
     spread evenly (by a hash of its id) when many come at once, or they would all be read together for ever.
     `issued`: it was just sold, so that its youth is known.
     """
-    rate = _rate(population, 0.0, 0.0, 0.0, _spent(balance_minor, balance_minor), issued)
-    weight = _weight(population, budget, rate)
-    turn = population.clock + phase / weight
-    history = PollHistory(issued, 0.0, 0.0, now, now, balance_minor, balance_minor, rate, weight, turn)
-    return history, PollUpdate(1, weight, 0.0, (), 0.0, 0.0, 0.0)
+    kind = kind_of(balance_minor, sold=issued)
+    history = PollHistory(kind, 0.0, 0.0, now, now, balance_minor, balance_minor, 0.0, 1.0, 0.0)
+    past = _past(history)
+    rate = _rate(population, past)
+    weight = _weight(population, budget, rate, joins=True)
+    history = history._replace(rate=rate, weight=weight, turn=population.clock + phase / weight)
+    return history, PollUpdate(1, weight, 0.0, (), 0.0, 0.0, came=past)
 
 
 def polled(
@@ -264,54 +271,55 @@ def polled(
 ) -> tuple[PollHistory, PollUpdate]:
     """A card was read. `changed`: it moved since the last read by another hand than giftsync's."""
     waited = max(now - history.polled_at, 0.0)
-    spent = _spent(history.balance_minor, history.peak_minor)
-    quiet = history.polled_at - history.changed_at
-    # The cell of the moment it was last read: what a cell learns is what happens until the next read.
-    cells, own_rate = _cells(population, history.changes, history.exposure, quiet, spent, history.issued)
-    count = _changes_given_one(history.rate * waited) if changed else 0.0
+    # As it was when it was last read: what a cell learns is what happens until the next read.
+    before = _past(history)
     hinted = by is ReadBy.HINT
-    changes, exposure = history.changes + count, history.exposure + waited
+    changes, exposure = history.changes, history.exposure + waited
+    if changed and hinted:
+        changes += 1.0
+    elif changed:
+        count, within = _at_least_one(history.rate, waited)
+        changes, exposure = changes + count, history.exposure + within
     if changes > MEMORY_CHANGES:
         changes, exposure = MEMORY_CHANGES, exposure * MEMORY_CHANGES / changes
-    changed_at = history.changed_at
-    if changed:
-        # A hint comes at once; a poll later: the last of `count` changes is so old on average.
-        changed_at = now if hinted else now - waited / (count + 1.0)
-    peak = max(history.peak_minor, balance_minor)
-    rate = _rate(population, changes, exposure, now - changed_at, _spent(balance_minor, peak), history.issued)
+    after = history._replace(
+        exposure=exposure,
+        changes=changes,
+        changed_at=now if changed else history.changed_at,
+        polled_at=now,
+        balance_minor=balance_minor,
+        peak_minor=max(history.peak_minor, balance_minor),
+    )
+    past = _past(after)
+    rate = _rate(population, past)
     weight = _weight(population, budget, rate)
     # In turn, the next turn counts from this one, so that waiting in the queue does not lengthen intervals;
     # but never from before the clock, or a card that was held back would gather a claim on the budget.
     served = max(history.turn, population.clock) if by is ReadBy.TURN else population.clock
-    found = 0.0 if hinted else count
-    update = PollUpdate(0, weight - history.weight, served, cells, found, own_rate * waited, waited)
-    return (
-        PollHistory(
-            history.issued,
-            exposure,
-            changes,
-            changed_at,
-            now,
-            balance_minor,
-            peak,
-            rate,
-            weight,
-            served + 1.0 / weight,
-        ),
-        update,
+    update = PollUpdate(
+        cards=0,
+        weight=weight - history.weight,
+        clock=served,
+        cells=_cells(before),
+        found=1.0 if changed and not hinted else 0.0,
+        expected=population.rates.chance(before, waited / DAY),
+        gone=before,
+        came=past,
+        changed=changed,
     )
+    return after._replace(rate=rate, weight=weight, turn=served + 1.0 / weight), update
 
 
 def unanswered(population: PollPopulation, history: PollHistory) -> tuple[PollHistory, PollUpdate]:
     """A card was asked in vain: it has had its turn, and nothing was learned."""
     served = max(history.turn, population.clock)
     later = history._replace(turn=served + 1.0 / history.weight)
-    return later, PollUpdate(0, 0.0, served, (), 0.0, 0.0, 0.0)
+    return later, PollUpdate(0, 0.0, served, (), 0.0, 0.0)
 
 
 def forgotten(history: PollHistory) -> PollUpdate:
     """A card left (closed, or gone): its share goes to the others."""
-    return PollUpdate(-1, -history.weight, 0.0, (), 0.0, 0.0, 0.0)
+    return PollUpdate(-1, -history.weight, 0.0, (), 0.0, 0.0, gone=_past(history))
 
 
 def choose(
@@ -342,67 +350,58 @@ def choose(
     return list(chosen.items())
 
 
-def _spent(balance_minor: int, peak_minor: int) -> int:
-    if balance_minor <= 0:
-        return _EMPTY
-    if balance_minor >= peak_minor:
-        return _FULL
-    return _REMNANT if balance_minor <= peak_minor * REMNANT_SHARE else _USED
+def _past(history: PollHistory) -> Past:
+    exposure = history.exposure
+    quiet = min(max(history.polled_at - history.changed_at, 0.0), exposure) if history.changes else exposure
+    return Past(
+        history.kind,
+        spent_of(history.balance_minor, history.peak_minor),
+        history.changes,
+        exposure / DAY,
+        quiet / DAY,
+    )
 
 
-def _changes_given_one(expected: float) -> float:
-    """The mean of a Poisson count that is known to be at least 1."""
-    return expected / -math.expm1(-expected) if expected > 1e-9 else 1.0
+def _at_least_one(rate: float, waited: float) -> tuple[float, float]:
+    """What a changed read says, as so many changes in so many seconds.
 
-
-def _weight(population: PollPopulation, budget: PollBudget, rate: float) -> float:
-    """About √rate, and at least so much that the card's own turn comes before it is overdue."""
-    weight: float = rate**WEIGHT_POWER
-    if not population.cards:
-        return weight
-    return max(weight, population.weight / (population.cards * (budget.sweep_factor - 1.0)))
-
-
-def _cells(
-    population: PollPopulation, changes: float, exposure: float, quiet: float, spent: int, issued: bool
-) -> tuple[tuple[int, int, int], float]:
-    """The cells of a history, coarse to fine, and the card's own rate, which the cells correct.
-
-    Cells hold a *factor* on the card's own rate, not a rate: a factor varies so little within a cell that
-    wide cells will do, and wide cells learn fast.
+    Its likelihood is 1 - exp(-rate * waited). The one of a count, with the same slope and curvature at the
+    present estimate, takes its place: one change in half the time, and ever less the more were likely.
     """
-    own_rate = (changes + OWN_PRIOR) / (exposure + OWN_PRIOR / population.mean_rate)
-    n = _bucket_of_count(changes)
-    if n == 0:
-        still = int(issued)
-    else:
-        # How many changes its quiet time would have held at its own rate: what tells a card at rest.
-        missed = own_rate * quiet
-        still = 2 + (0 if missed < 0.125 else min(math.frexp(missed * 8.0)[1], _QUIET_MAX - 2))
-    watched = min(int(exposure).bit_length(), 31)
-    coarse = spent * (_N_MAX + 1) + n
-    middle = coarse * (_QUIET_MAX + 1) + still
-    # Two low bits for the level: one mapping holds all three.
-    return (coarse * 4, middle * 4 + 1, (middle * 32 + watched) * 4 + 2), own_rate
+    x = rate * waited
+    if x < 1e-3:
+        return 1.0, waited / 2.0
+    if x > 500.0:
+        return 0.0, 0.0
+    slope = x / math.expm1(x)
+    count = slope * (slope * math.exp(x))  # The square alone would be too small for a float.
+    return count, (count - slope) / rate
 
 
-def _bucket_of_count(changes: float) -> int:
-    """0, 1, 2, 3, 4, 5-6, 7-10, 11-16, 17-29, more: equal steps of what a count can still tell."""
-    if changes < 4.5:
-        return int(changes + 0.5)
-    for bucket, end in ((5, 6.5), (6, 10.5), (7, 16.5), (8, 29.5)):
-        if changes < end:
-            return bucket
-    return _N_MAX
+def _weight(population: PollPopulation, budget: PollBudget, rate: float, *, joins: bool = False) -> float:
+    """About √rate, and at least so much that the card's own turn comes before it is overdue.
+
+    A card that joins knows no mean to go by, when all others join as well: too low a weight for many at once
+    would make all of them overdue at once.
+    """
+    mean = population.weight / population.cards if population.cards else 0.0
+    least = (max(mean, 1.0) if joins else mean) / (budget.sweep_factor - 1.0)
+    return max(population.rates.weight(rate * DAY), least)
 
 
-def _rate(
-    population: PollPopulation, changes: float, exposure: float, quiet: float, spent: int, issued: bool
-) -> float:
-    """The posterior mean of a card's rate: its own rate times the factor of its cell."""
-    cells, own_rate = _cells(population, changes, exposure, quiet, spent, issued)
-    factor = _SPENT_PRIOR[spent]
-    for key, prior in zip(cells, CELL_PRIORS, strict=True):
+def _cells(past: Past) -> tuple[int, int]:
+    """The cells of a past, coarse to fine: how far spent and how many changes, then how long quiet."""
+    n = min(int(past.changes + 0.5), 5)
+    missed = past.changes * past.quiet / past.days if n and past.days > 0 else 0.0
+    coarse = past.spent * 6 + n
+    # One low bit for the level: one mapping holds both.
+    return coarse * 2, (coarse * 8 + min(int(missed * 2.0).bit_length(), 7)) * 2 + 1
+
+
+def _rate(population: PollPopulation, past: Past) -> float:
+    """Changes a second that a poll would find: the posterior mean, times the factor of its cell."""
+    factor = 1.0
+    for key, prior in zip(_cells(past), CELL_PRIORS, strict=True):
         found, expected = population.cells.get(key, _NOTHING)
-        factor = (found + prior) / (expected + prior / factor)
-    return own_rate * factor
+        factor = (found + prior * factor) / (expected + prior)
+    return population.rates.rate(past) / DAY * factor

@@ -16,11 +16,22 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
+from connectors.api.card import Absent, Observation, Seen, Unreadable
+from connectors.api.effect import EffectKind
 from connectors.api.errors import Refusal
-from connectors.api.side import Absent, EffectKind, Observation, Seen, Unreadable
 from mappings.lifecycle import CardStatus
-from sync.decisions import causes, evidence, first_contact, lost, notification, status_and_expiry
+from mappings.serials import Serial
+from sync.decisions import (
+    causes,
+    evidence,
+    first_contact,
+    lost,
+    notification,
+    redemptions,
+    status_and_expiry,
+)
 from sync.decisions.draft import Draft
+from sync.decisions.promises import is_untried
 from sync.model import (
     Card,
     ConflictKind,
@@ -75,33 +86,44 @@ def observe(
         if not lost.are_explained(card, books, traces.history):
             return Decision(replace(card, held=True))
         marked = {**marked, **adopt_lost(draft, books)}
-    ours = {marker: known for marker, known in marked.items() if not known.copied}
-    copied = marked.keys() - ours.keys()
     if card.held:
         # What its sides show of a card that the ledger lost sight of says nothing before a person does.
         if not card.behind:
             first_contact.look_again(draft, observations, rules)
     else:
-        # What others spent before a card was closed is not there to end with it.
-        closed_last = sorted(observations.items(), key=lambda item: _is_closed(item[1]))
-        for side, observation in closed_last:
-            # A promise that is under way would be read as somebody's movement.
-            if not draft.presence(side).open_intents:
-                match observation:
-                    case Seen():
-                        _read_again(draft, side)
-                        _tell_of_copies(draft, side, observation, copied)
-                        apply_observation(draft, side, observation, rules, ours, today)
-                    case Absent():
-                        _read_again(draft, side)
-                        _miss(draft, side, today)
-                    case Unreadable():
-                        _misread(draft, side, observation)
+        _take_in(draft, observations, rules, marked, today)
         if card.behind:
             read_to_the_end(draft, observations)
         if not draft.card.held:  # First contact may have come up just now.
             settle_into(draft, rules, today)
     return draft.decision()
+
+
+def _take_in(
+    draft: Draft,
+    observations: Observations,
+    rules: LinkRules,
+    marked: Mapping[str, KnownMarker],
+    today: date,
+) -> None:
+    """Step 1: what each side showed, on which no promise is under way."""
+    ours = {marker: known for marker, known in marked.items() if not known.copied}
+    copied = marked.keys() - ours.keys()
+    # Closed sides last: closing ends what is left, so what was spent elsewhere has to be taken in before.
+    closed_last = sorted(observations.items(), key=lambda item: _is_closed(item[1]))
+    for side, observation in closed_last:
+        # A promise that is under way would be read as somebody's movement.
+        if not draft.presence(side).open_intents:
+            match observation:
+                case Seen():
+                    _read_again(draft, side)
+                    _tell_of_copies(draft, side, observation, copied)
+                    apply_observation(draft, side, observation, rules, ours, today)
+                case Absent():
+                    _read_again(draft, side)
+                    _miss(draft, side, today)
+                case Unreadable():
+                    _misread(draft, side, observation)
 
 
 def _bind(
@@ -115,8 +137,8 @@ def _bind(
         if effect is None:
             first_contact.join_presence(draft, side, seen, rules)
             continue
-        p = replace(
-            draft.presence(side),
+        draft.change(
+            side,
             native_id=seen.native_id,
             born=True,
             stale=False,
@@ -126,7 +148,6 @@ def _bind(
             book_cursor="",
             contact=None,  # The newer ledger has told the buyer, or has asked a person.
         )
-        draft.put(p)
         draft.intents.append(NewIntent(side, EffectKind.CREATE, effect.amount_minor, lost=effect))
     return draft.decision()
 
@@ -135,8 +156,7 @@ def read_to_the_end(draft: Draft, observations: Observations) -> None:
     """Everything that the sides list of the card is taken in."""
     for side, seen in observations.items():
         if isinstance(seen, Seen):
-            p = draft.presence(side)
-            draft.put(replace(p, book_cursor=evidence.newest(seen, p.book_cursor)))
+            draft.change(side, book_cursor=evidence.newest(seen, draft.presence(side).book_cursor))
 
 
 def adopt_lost(draft: Draft, books: Sequence[lost.Book]) -> dict[str, KnownMarker]:
@@ -155,8 +175,8 @@ def adopt_lost(draft: Draft, books: Sequence[lost.Book]) -> dict[str, KnownMarke
             marked[effect.marker] = KnownMarker(effect.amount_minor, 1)
             kind = EffectKind.CREDIT if effect.amount_minor > 0 else EffectKind.DEBIT
             draft.intents.append(NewIntent(book.side, kind, effect.amount_minor, lost=effect))
-            p = draft.presence(book.side)
-            draft.put(replace(p, shadow_minor=p.shadow_minor + effect.amount_minor))
+            shadow = draft.presence(book.side).shadow_minor
+            draft.change(book.side, shadow_minor=shadow + effect.amount_minor)
         if book.hidden_minor:
             why = {"hidden": "all sides show the same, so a newer ledger had carried this over"}
             draft.move(MovementKind.ADOPTED, book.side, 0, book.hidden_minor, why)
@@ -204,6 +224,9 @@ def apply_observation(
         else:
             _hold(draft, side, Hold.REFUSED, causes.number_of_another(p, draft.card.balance_minor))
         return
+    if not first_contact.shows_it(p, seen):
+        _hold(draft, side, Hold.OTHER_CARD, causes.other_card(p, seen, draft.card.balance_minor))
+        return
     _count_echoes(draft, side, seen, marked)
     before = draft.presence(side)
     _take_in_balance(draft, side, seen, marked, rules)
@@ -227,7 +250,7 @@ def _take_in_balance(
         draft.move(MovementKind.OBSERVED, side, d, d, evidence.explain(p, seen, d, marked))
     p = draft.presence(side)
     cursor = evidence.newest(seen, p.book_cursor) if d else p.book_cursor
-    draft.put(replace(p, native_id=seen.native_id, book_cursor=cursor))
+    draft.change(side, native_id=seen.native_id, book_cursor=cursor, needs_cvc=seen.needs_cvc)
 
 
 def _tell_of_copies(draft: Draft, side: str, seen: Seen, copied: Collection[str]) -> None:
@@ -256,28 +279,28 @@ def _echo(draft: Draft, side: str, marker: str, amount_minor: int, times: int) -
 
 def _explain_refusal(draft: Draft, side: str, before: Presence, today: date) -> None:
     """A fresh look ends staleness; a refusal that it does not explain is a person's."""
-    p = replace(draft.presence(side), stale=False)
+    p = draft.change(side, stale=False)
     changed = (p.shadow_minor, p.shadow_status, p.shadow_expires_on) != (
         before.shadow_minor,
         before.shadow_status,
         before.shadow_expires_on,
     )
-    if p.hold in (Hold.MISSING, Hold.STATUS, Hold.CURRENCY):
-        draft.causes_gone.append(causes.on_side(side, causes.OF_HOLD[p.hold]))
-        p = replace(p, hold=None)
+    cause = None if p.hold is None else causes.of_hold(side, p.hold)
+    if cause is not None:
+        draft.causes_gone.append(cause)
+        p = draft.change(side, hold=None)
     inactive = p.refusal in (Refusal.NOT_ACTIVE, Refusal.EXPIRED) and not _is_spendable(p, today)
     if changed or inactive:
         if p.hold is Hold.REFUSED:
             draft.causes_gone += [causes.on_side(side, kind) for kind in causes.OF_REFUSALS]
         refusal = p.refusal if _has_run_out(p, today) else None
-        p = replace(p, refusal=refusal, refusals=0, hold=None)
+        draft.change(side, refusal=refusal, refusals=0, hold=None)
     elif p.refusal is not None and p.hold is None:
         races = (Refusal.INSUFFICIENT_FUNDS, Refusal.TAKEN, Refusal.UNREADABLE)
         limit = UNEXPLAINED_RACES_MAX if p.refusal in races else 1
         if p.refusals >= limit:
             draft.conflicts.append(causes.refused(draft.card, p))
-            p = replace(p, hold=Hold.REFUSED)
-    draft.put(p)
+            draft.change(side, hold=Hold.REFUSED)
 
 
 def _misread(draft: Draft, side: str, observation: Unreadable) -> None:
@@ -285,11 +308,10 @@ def _misread(draft: Draft, side: str, observation: Unreadable) -> None:
     p = draft.presence(side)
     if not observation.answered or p.hold is Hold.UNREADABLE:
         return
-    p = replace(p, unreadable=p.unreadable + 1)
+    p = draft.change(side, unreadable=p.unreadable + 1)
     if p.unreadable >= UNREADABLE_MAX:
-        p = replace(p, hold=Hold.UNREADABLE)
+        p = draft.change(side, hold=Hold.UNREADABLE)
         draft.conflicts.append(causes.unreadable(p, observation.reason, draft.card.balance_minor))
-    draft.put(p)
 
 
 def _read_again(draft: Draft, side: str) -> None:
@@ -298,7 +320,7 @@ def _read_again(draft: Draft, side: str) -> None:
     if p.unreadable or p.hold is Hold.UNREADABLE:
         draft.causes_gone.append(causes.on_side(side, ConflictKind.UNREADABLE))
         hold = None if p.hold is Hold.UNREADABLE else p.hold
-        draft.put(replace(p, unreadable=0, hold=hold, refusal=None, refusals=0))
+        draft.change(side, unreadable=0, hold=hold, refusal=None, refusals=0)
 
 
 def _miss(draft: Draft, side: str, today: date) -> None:
@@ -312,21 +334,19 @@ def _miss(draft: Draft, side: str, today: date) -> None:
 def _hold(draft: Draft, side: str, hold: Hold, told: NewConflict) -> None:
     p = draft.presence(side)
     if p.hold is not hold:
-        draft.put(replace(p, hold=hold))
+        draft.change(side, hold=hold)
     draft.conflicts.append(told)
 
 
 def _own(draft: Draft, side: str, seen: Seen, marker: str, amount_minor: int) -> None:
     """A create that was taken back landed after all: the card there is ours, what else moved it is not."""
-    draft.put(
-        replace(
-            draft.presence(side),
-            native_id=seen.native_id,
-            born=True,
-            shadow_status=CardStatus.ACTIVE,
-            shadow_expires_on=seen.expires_on,
-            book_cursor=evidence.newest(seen, None),
-        )
+    draft.change(
+        side,
+        native_id=seen.native_id,
+        born=True,
+        shadow_status=CardStatus.ACTIVE,
+        shadow_expires_on=seen.expires_on,
+        book_cursor=evidence.newest(seen, None),
     )
     draft.move(MovementKind.ECHO, side, 0, amount_minor, {"marker": marker, "times": 1})
     draft.intent_changes.append(IntentChange(marker, IntentState.APPLIED, "landed after all", landings=1))
@@ -358,10 +378,7 @@ def withdrawn(card: Card, rules: LinkRules) -> Decision:
             forbidden = (forbidden and not p.born) or not status_and_expiry.allows(rules.side(p.side), intent)
             if forbidden and intent.state is IntentState.PLANNED and not intent.doubted:
                 taken_back.append(intent)
-        for intent in reversed(taken_back):
-            why = "the settings do not allow it any more"
-            draft.intent_changes.append(IntentChange(intent.marker, IntentState.WITHDRAWN, why))
-            draft.put(withdraw(draft.presence(p.side), intent))
+        draft.withdraw_all(taken_back, "the settings do not allow it any more")
     return draft.decision()
 
 
@@ -373,13 +390,10 @@ def given_up(card: Card, why: str) -> Decision:
     """
     draft = Draft(card)
     for p in card.presences:
-        for intent in reversed(p.open_intents):
-            if intent.state is IntentState.PLANNED:
-                draft.intent_changes.append(IntentChange(intent.marker, IntentState.WITHDRAWN, why))
-                draft.put(withdraw(draft.presence(p.side), intent))
+        draft.withdraw_all([i for i in p.open_intents if i.state is IntentState.PLANNED], why)
         after = draft.presence(p.side)
         if not after.born and not after.open_intents and not after.stale:
-            draft.put(replace(after, stale=True))
+            draft.change(p.side, stale=True)
     return draft.decision()
 
 
@@ -388,7 +402,7 @@ def given_up(card: Card, why: str) -> Decision:
 
 def settle_into(draft: Draft, rules: LinkRules, today: date) -> None:
     """Write off what is missing, and plan what is owed to every presence that may be written."""
-    _write_off(draft, rules)
+    write_off(draft, rules)
     if draft.card.status is CardStatus.CLOSED and draft.card.balance_minor:
         # Whatever a side that closed the card still shows, its money has ended.
         closed_by = next((p.side for p in draft.card.presences if p.shadow_status is CardStatus.CLOSED), None)
@@ -403,7 +417,9 @@ def settle_into(draft: Draft, rules: LinkRules, today: date) -> None:
             _plan_create(draft, p, rules, today)
 
 
-def _write_off(draft: Draft, rules: LinkRules) -> None:
+def write_off(draft: Draft, rules: LinkRules) -> None:
+    """A card that has less than was taken: what is not certain gives way, the rest is a shortfall."""
+    redemptions.give_way(draft)
     shortfall = -draft.card.balance_minor
     if shortfall <= 0:
         return
@@ -419,7 +435,8 @@ def _plan_create(draft: Draft, p: Presence, rules: LinkRules, today: date) -> No
     card = draft.card
     expired = card.expires_on is not None and card.expires_on < today
     worth_creating = card.balance_minor > 0 and card.status is CardStatus.ACTIVE and not expired
-    if not (worth_creating and rules.sides[p.side].creates and p.serial is not None):
+    numbered = p.serial is not None or rules.sides[p.side].assigns_numbers
+    if not (worth_creating and rules.sides[p.side].creates and numbered):
         draft.causes_gone.append(causes.on_side(p.side, ConflictKind.OVER_LIMIT))
         return
     if _is_over_limit(draft, p, rules):
@@ -428,13 +445,11 @@ def _plan_create(draft: Draft, p: Presence, rules: LinkRules, today: date) -> No
     draft.intents.append(
         NewIntent(p.side, EffectKind.CREATE, amount, expires_on=card.expires_on, note=p.note, brand=p.brand)
     )
-    draft.put(
-        replace(
-            p,
-            shadow_minor=p.shadow_minor + amount,
-            shadow_status=CardStatus.ACTIVE,
-            shadow_expires_on=card.expires_on,
-        )
+    draft.change(
+        p.side,
+        shadow_minor=p.shadow_minor + amount,
+        shadow_status=CardStatus.ACTIVE,
+        shadow_expires_on=card.expires_on,
     )
 
 
@@ -443,8 +458,7 @@ def _plan_for(draft: Draft, p: Presence, rules: LinkRules, today: date) -> None:
     side = rules.sides[p.side]
     if side.suspends_by_date and p.shadow_status is CardStatus.SUSPENDED:
         # There is no room for a date until the suspension is lifted, and lifting it brings the date.
-        p = replace(p, shadow_expires_on=draft.card.expires_on)
-        draft.put(p)
+        p = draft.change(p.side, shadow_expires_on=draft.card.expires_on)
     owed = status_and_expiry.owed(draft.card, p, side)
     status_and_expiry.tell_of_status(draft, p, side)
     for intent, relaxes in owed:
@@ -490,7 +504,7 @@ def _plan_balance(draft: Draft, p: Presence, rules: LinkRules, today: date) -> N
         return
     kind = EffectKind.CREDIT if owed > 0 else EffectKind.DEBIT
     draft.intents.append(NewIntent(p.side, kind, owed))
-    draft.put(replace(p, shadow_minor=p.shadow_minor + owed))
+    draft.change(p.side, shadow_minor=p.shadow_minor + owed)
     draft.causes_gone.append(cause)
 
 
@@ -512,9 +526,19 @@ def sent(card: Card, intent: Intent) -> Decision:
     return Decision(card, intent_changes=(IntentChange(intent.marker, IntentState.SENT),))
 
 
-def not_sent(card: Card, intent: Intent, reason: str, not_before: datetime) -> Decision:
-    """Surely nothing happened in this attempt: it stays planned."""
-    change = IntentChange(intent.marker, IntentState.PLANNED, reason, not_before=not_before)
+def sent_at_once(decision: Decision, nth: int) -> Decision:
+    """The decision with the n-th of its new intents sent as it is planned, since no call lies in between."""
+    sends = replace(decision.intents[nth], sends=True)
+    return replace(decision, intents=(*decision.intents[:nth], sends, *decision.intents[nth + 1 :]))
+
+
+def not_sent(
+    card: Card, intent: Intent, reason: str, not_before: datetime, *, postponed: int | None = None
+) -> Decision:
+    """Surely nothing happened in this attempt: it stays planned. `postponed` counts such attempts."""
+    change = IntentChange(
+        intent.marker, IntentState.PLANNED, reason, not_before=not_before, postponed=postponed
+    )
     return Decision(card, intent_changes=(change,))
 
 
@@ -557,26 +581,41 @@ def look_again(card: Card, intent: Intent, reason: str, look_at: datetime) -> De
 
 
 def ask_again(card: Card, intent: Intent, reason: str, not_before: datetime) -> Decision:
-    """It may have happened, on a side that applies a marker at most once: the same request settles it."""
-    change = IntentChange(intent.marker, IntentState.PLANNED, reason, doubted=True, not_before=not_before)
+    """It may have happened, on a side where it lands at most once: the same request settles it."""
+    change = IntentChange(
+        intent.marker,
+        IntentState.PLANNED,
+        reason,
+        doubted=True,
+        not_before=not_before,
+        postponed=intent.postponed + 1,
+    )
     return Decision(card, intent_changes=(change,))
 
 
 def land(
-    card: Card, side: str, intent: Intent, landings: int, native_id: str, reference: str = ""
+    card: Card,
+    intent: Intent,
+    landings: int,
+    native_id: str,
+    reference: str = "",
+    serial: Serial | None = None,
 ) -> Decision:
-    """The effect is on the side. The shadow has it since it was planned; a second landing is an echo."""
-    draft = Draft(card)
-    draft.intent_changes.append(
-        IntentChange(intent.marker, IntentState.APPLIED, reference, landings=landings)
-    )
-    p = _without(draft.presence(side), intent)
+    """The effect is on the side. The shadow has it since it was planned; a second landing is an echo.
+
+    `serial` is the number that a side which assigns them gave the card.
+    """
+    draft, side = Draft(card), intent.side
+    draft.end(intent, IntentState.APPLIED, reference, landings)
+    p = draft.presence(side)
     # A card that giftsync makes has an empty book.
     cursor = p.book_cursor or "" if intent.kind is EffectKind.CREATE else p.book_cursor
-    draft.put(replace(p, native_id=native_id, born=True, refusal=None, refusals=0, book_cursor=cursor))
+    draft.change(side, native_id=native_id, born=True, refusal=None, refusals=0, book_cursor=cursor)
     if landings > 1 and intent.amount_minor:
         _echo(draft, side, intent.marker, intent.amount_minor, landings - 1)
     if intent.kind is EffectKind.CREATE:
+        if serial is not None:
+            draft.change(side, serial=serial, last_chars=serial.last_chars)
         draft.intents += notification.planned(draft.presence(side))
     for kind in (*causes.OF_REFUSALS, ConflictKind.IN_DOUBT):
         draft.causes_gone.append(causes.on_side(side, kind))
@@ -584,41 +623,43 @@ def land(
 
 
 def refuse(
-    card: Card, side: str, intent: Intent, refusal: Refusal, reason: str, native_id: str | None = None
+    card: Card, intent: Intent, refusal: Refusal, reason: str, native_id: str | None = None
 ) -> Decision:
     """The side said no: the promise is withdrawn, and what follows is planned only after a fresh look.
 
     Intents queued behind it that were never tried rest on the same promise; they are withdrawn with it.
     """
-    draft = Draft(card)
-    withdrawn = [intent] + [
-        i
-        for i in card.presence(side).open_intents
-        if i.sequence > intent.sequence and i.state is IntentState.PLANNED and not i.doubted
-    ]
-    for position, taken_back in enumerate(reversed(withdrawn)):
-        last = position == len(withdrawn) - 1
-        state = IntentState.REFUSED if last else IntentState.WITHDRAWN
-        why = reason if last else "an earlier intent was refused"
-        draft.intent_changes.append(
-            IntentChange(taken_back.marker, state, why, refusal=refusal if last else None)
-        )
-        draft.put(withdraw(draft.presence(side), taken_back))
+    draft, side = Draft(card), intent.side
+    behind = [i for i in card.presence(side).open_intents if i.sequence > intent.sequence and is_untried(i)]
+    draft.withdraw_all(behind, "an earlier intent was refused")
+    draft.withdraw(intent, reason, IntentState.REFUSED, refusal)
     p = draft.presence(side)
     native_id = p.native_id or native_id
-    draft.put(replace(p, native_id=native_id, stale=True, refusal=refusal, refusals=p.refusals + 1))
+    draft.change(side, native_id=native_id, stale=True, refusal=refusal, refusals=p.refusals + 1)
     return draft.decision()
 
 
-def absent(card: Card, side: str, intent: Intent) -> Decision:
+def absent(card: Card, intent: Intent) -> Decision:
     """After the quiet period the marker is surely not there: planned again, or refused as it was."""
+    if intent.refusal is Refusal.TAKEN_BACK:
+        return _take_back(card, intent)
     if intent.refusal is not None:
-        return refuse(card, side, intent, intent.refusal, "refused; an earlier attempt did not land")
+        return refuse(card, intent, intent.refusal, "refused; an earlier attempt did not land")
     change = IntentChange(intent.marker, IntentState.PLANNED, "read back: it did not land")
     return Decision(card, intent_changes=(change,))
 
 
-def unclear(card: Card, side: str, intent: Intent, reason: str, not_before: datetime) -> Decision:
+def _take_back(card: Card, intent: Intent) -> Decision:
+    """What the hub no longer wants did not land: it goes, and so does what was to make up for it."""
+    draft = Draft(card)
+    behind = [i for i in card.presence(intent.side).open_intents if i.sequence >= intent.sequence]
+    gone = [i for i in behind if i is intent or is_untried(i)]
+    draft.withdraw_all(gone, "taken back; it did not land")
+    draft.change(intent.side, stale=True)
+    return draft.decision()
+
+
+def unclear(card: Card, intent: Intent, reason: str, not_before: datetime) -> Decision:
     """Neither can be told. Asked again for a while; then a person decides, and the presence waits."""
     reads = intent.unclear_reads + 1
     change = IntentChange(
@@ -626,19 +667,5 @@ def unclear(card: Card, side: str, intent: Intent, reason: str, not_before: date
     )
     conflicts: tuple[NewConflict, ...] = ()
     if reads >= UNCLEAR_READS_MAX:
-        conflicts = (causes.in_doubt(side, intent, reason),)
+        conflicts = (causes.in_doubt(intent, reason),)
     return Decision(card, intent_changes=(change,), conflicts=conflicts)
-
-
-def _without(p: Presence, intent: Intent) -> Presence:
-    return replace(p, open_intents=tuple(i for i in p.open_intents if i.marker != intent.marker))
-
-
-def withdraw(p: Presence, intent: Intent) -> Presence:
-    """The presence without the promise of an intent that has not happened."""
-    p = replace(_without(p, intent), shadow_minor=p.shadow_minor - intent.amount_minor)
-    if intent.kind is EffectKind.SET_STATUS and intent.status_before is not None:
-        return replace(p, shadow_status=intent.status_before)
-    if intent.kind is EffectKind.SET_EXPIRY:
-        return replace(p, shadow_expires_on=intent.expires_before)
-    return p

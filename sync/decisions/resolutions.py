@@ -8,8 +8,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from connectors.api.card import Seen
 from connectors.api.errors import Refusal
-from connectors.api.side import Seen
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.decisions import causes, evidence, first_contact, lost, protocol
@@ -20,12 +20,13 @@ from sync.model import (
     ConflictKind,
     Decision,
     Hold,
-    IntentChange,
     IntentState,
     LinkRules,
     MovementKind,
     Observations,
     Presence,
+    RedemptionChange,
+    RedemptionState,
 )
 
 
@@ -50,6 +51,8 @@ class Action(StrEnum):
     RETRY = "retry"
     #: This is the card on that side.
     LINK = "link"
+    #: The card is again what its history says (tampered).
+    REBUILD = "rebuild"
     #: A link that has stopped goes on.
     RESUME = "resume"
 
@@ -59,6 +62,33 @@ def adopt_shown(card: Card, observations: Observations, rules: LinkRules) -> Dec
     draft = Draft(card)
     first_contact.adopt_shown(draft, observations, rules)
     return draft.decision()
+
+
+def settle_tampered(
+    draft: Draft, shown: Observations, balance_minor: int, rules: LinkRules, today: date, why: str
+) -> Decision:
+    """A person said what a card is worth whose rows were changed: the sides as they are now, then their word.
+
+    `draft` has the card as its history comes to, all of whose open requests are to be believed.
+    """
+    first_contact.meet_again(draft, shown, rules)
+    met = Decision(draft.card, tuple(draft.movements))
+    settled = resolve_first_contact(met, balance_minor, None, rules, today, why)
+    return replace(
+        settled,
+        intent_changes=(*draft.intent_changes, *settled.intent_changes),
+        redemption_changes=(*draft.redemption_changes, *settled.redemption_changes),
+    )
+
+
+def without_requests(draft: Draft, why: str) -> None:
+    """End every request and open redemption of the card: what came of it is in what the sides show."""
+    for p in draft.card.presences:
+        draft.withdraw_all(p.open_intents, why)
+    for one in draft.card.redemptions:
+        state = RedemptionState.REFUSED if one.state is RedemptionState.PENDING else RedemptionState.VOIDED
+        draft.redemption_changes.append(RedemptionChange(one.id, state, 0, why))
+    draft.card = replace(draft.card, redemptions=())
 
 
 def resolve_first_contact(
@@ -127,15 +157,15 @@ def link_presence(
     the hub never had the card on that side, it is met for the first time.
     """
     draft = _with_presence(card, side)
-    p = replace(draft.presence(side), native_id=seen.native_id, serial=serial, last_chars=seen.last_chars)
-    draft.put(p)
+    p = draft.change(side, native_id=seen.native_id, serial=serial, last_chars=seen.last_chars)
     if p.born:
-        draft.put(replace(p, book_cursor=evidence.newest(seen, None)))
+        draft.change(side, book_cursor=evidence.newest(seen, None))
         protocol.apply_observation(draft, side, seen, rules, {}, today)
     else:
-        draft.put(replace(p, hold=None))
+        draft.change(side, hold=None)
         first_contact.join_presence(draft, side, seen, rules)
     draft.causes_gone += [causes.on_side(side, kind) for kind in (ConflictKind.SERIAL, ConflictKind.MISSING)]
+    draft.causes_gone.append(causes.other_card_on(side))
     if not draft.card.held:
         protocol.settle_into(draft, rules, today)
     return draft.decision()
@@ -146,10 +176,9 @@ def renumber(card: Card, side: str, serial: Serial, rules: LinkRules, today: dat
     draft = _with_presence(card, side)
     if draft.presence(side).shadow_minor:
         draft.move(MovementKind.ADOPTED, side, 0, -draft.presence(side).shadow_minor)
-    p = draft.presence(side)
-    to_create = Presence(side, None, serial, serial.last_chars, 0, CardStatus.ACTIVE, None, born=False)
-    draft.put(replace(to_create, id=p.id, brand=p.brand, note=p.note))
+    draft.create_anew(side, serial)
     draft.causes_gone += [causes.on_side(side, kind) for kind in (ConflictKind.SERIAL, ConflictKind.MISSING)]
+    draft.causes_gone.append(causes.other_card_on(side))
     if not card.held:
         protocol.settle_into(draft, rules, today)
     return draft.decision()
@@ -210,14 +239,11 @@ def taken_back(card: Card, undo: Undo, markers: Collection[str], why: str) -> De
         return None
     draft = Draft(replace(card, status=undo.status, expires_on=undo.expires_on, held=undo.held))
     for intent in sorted(mine, key=lambda i: -i.sequence):
-        draft.intent_changes.append(IntentChange(intent.marker, IntentState.WITHDRAWN, why))
-        side = next(p.side for p in card.presences if intent in p.open_intents)
-        draft.put(protocol.withdraw(draft.presence(side), intent))
+        draft.withdraw(intent, why)
     for side, (hold, refusal, refusals, stale) in undo.presences.items():
-        p = draft.presence(side)
         held = None if hold is None else Hold(hold)
         said = None if refusal is None else Refusal(refusal)
-        draft.put(replace(p, hold=held, refusal=said, refusals=refusals, stale=stale))
+        draft.change(side, hold=held, refusal=said, refusals=refusals, stale=stale)
     if undo.change_minor:
         draft.move(MovementKind.RESOLUTION, None, undo.change_minor, 0, {"why": why})
     return draft.decision()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Protocol
 
-from connectors.api.side import Seen
+from connectors.api.card import Seen
 from mappings.lifecycle import CardStatus
 
 
@@ -21,10 +21,13 @@ class Shadowed(Protocol):
     @property
     def shadow_expires_on(self) -> date | None: ...
 
+    @property
+    def needs_cvc(self) -> bool: ...
+
 
 def matches_shadow(p: Shadowed, seen: Seen, currency: str, suspends_by_date: bool) -> bool:
-    """Whether the side shows what the presence's shadow says, in the link's currency."""
-    if seen.currency != currency:
+    """Whether the side shows what the presence says, in the link's currency."""
+    if seen.currency != currency or seen.needs_cvc != p.needs_cvc:
         return False
     if seen.status is CardStatus.CLOSED or p.shadow_status is CardStatus.CLOSED:
         return seen.status is p.shadow_status

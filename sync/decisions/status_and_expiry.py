@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-from connectors.api.side import EffectKind, Seen
+from connectors.api.card import Seen
+from connectors.api.effect import EffectKind
 from mappings.lifecycle import CardStatus
 from sync.decisions import causes
 from sync.decisions.draft import Draft
@@ -47,7 +48,7 @@ def closes_card(card: Card, side: str, rules: LinkRules) -> bool:
 
 def _take_in_status(draft: Draft, p: Presence, status: CardStatus, rules: LinkRules) -> None:
     card = draft.card
-    draft.put(replace(p, shadow_status=status))
+    draft.change(p.side, shadow_status=status)
     if status is CardStatus.CLOSED and not closes_card(card, p.side, rules):
         return
     if not rules.side(p.side).tells_status and status is not CardStatus.CLOSED:
@@ -72,7 +73,7 @@ def _ended_minor(draft: Draft, chosen: CardStatus) -> int:
 
 def _take_in_expiry(draft: Draft, p: Presence, shown: date | None, rules: LinkRules) -> None:
     card = draft.card
-    draft.put(replace(p, shadow_expires_on=shown))
+    draft.change(p.side, shadow_expires_on=shown)
     if not rules.side(p.side).tells_expiry:
         return
     expiry = shown
@@ -150,12 +151,11 @@ def allows_status(rules: SideRules, status: CardStatus) -> bool:
 
 def promise(draft: Draft, side: str, intent: NewIntent) -> None:
     """Plan the intent; the shadow has it from now on."""
-    p = draft.presence(side)
     draft.intents.append(intent)
     if intent.kind is EffectKind.SET_EXPIRY:
-        draft.put(replace(p, shadow_expires_on=intent.expires_on))
-    else:
-        draft.put(replace(p, shadow_status=intent.status or p.shadow_status))
+        draft.change(side, shadow_expires_on=intent.expires_on)
+    elif intent.status is not None:
+        draft.change(side, shadow_status=intent.status)
 
 
 def earlier(one: date | None, other: date | None) -> date | None:

@@ -1,22 +1,22 @@
-"""Hears the webhook deliveries that were stored: asks a side about them, and makes cards due."""
+"""Processes the webhook deliveries that were stored: asks a side about them, and makes cards due."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from connectors.api.errors import SideClosed, SideError
-from connectors.api.side import DeliveryAnswer, Hint, Listener
+from connectors.api.feed import Hint
+from connectors.api.webhooks import DeliveryAnswer, Listener, PrivacyRequest
 from sync.feeds.unchanged import unchanged
 from sync.ledger.incoming.deliveries import Inbox, StoredDelivery
 from sync.ledger.incoming.intake import Intake
 from sync.reconcile.work import Link
 from sync.support.privacy import Privacy
 
-LETTERS_BATCH = 100
-LETTER_AGAIN_SECONDS = 2.0
-LETTER_AGAIN_SECONDS_MAX = 600.0
+BATCH_MAX = 100
+AGAIN_SECONDS = 2.0
+AGAIN_SECONDS_MAX = 600.0
 DOUBLINGS_MAX = 16
 
 
@@ -24,8 +24,8 @@ DOUBLINGS_MAX = 16
 class ProcessedDeliveries:
     """What a batch of deliveries came to."""
 
-    #: Deliveries that need not be heard again.
-    heard: int = 0
+    #: Deliveries that are done.
+    processed: int = 0
     #: There may be more of them.
     more: bool = False
     hints: int = 0
@@ -42,7 +42,7 @@ class ProcessedDeliveries:
 
 @dataclass(frozen=True)
 class DeliveryProcessor:
-    """Hears one side's deliveries, many with few calls: while these are answered, the next ones gather."""
+    """Processes one side's deliveries, many with few calls: the next ones gather meanwhile."""
 
     inbox: Inbox
     link: Link
@@ -53,17 +53,20 @@ class DeliveryProcessor:
     def intake(self) -> Intake:
         return self.inbox.intake
 
-    def hear(self, side: str) -> ProcessedDeliveries:
-        """Hear what of the side is due."""
+    def process(self, side: str) -> ProcessedDeliveries:
+        """Process those of the side that are due."""
         told = ProcessedDeliveries()
-        asked: list[list[StoredDelivery]] = []
-        due = self.inbox.due(side, self.link.clock(), LETTERS_BATCH)
-        told.more = len(due) == LETTERS_BATCH
-        for letters in _by_subject(due):
-            if self.privacy is not None and self.privacy.concerns(letters[0].delivery):
-                self._answer(self.privacy, letters, told)
-            else:
-                asked.append(letters)
+        due = self.inbox.due(side, self.link.clock(), BATCH_MAX)
+        told.more = len(due) == BATCH_MAX
+        reader = self.link.sides[side].abilities.privacy
+        others: list[StoredDelivery] = []
+        for one in due:
+            request = None if reader is None else reader.privacy_request(one.delivery)
+            if request is None:
+                others.append(one)
+            elif self.privacy is not None:
+                self._answer(self.privacy, one, request, told)
+        asked = _by_subject(others)
         if asked:
             answers = self._ask(side, asked)
             self._take_in(side, list(zip(asked, answers, strict=True)), told)
@@ -71,7 +74,7 @@ class DeliveryProcessor:
 
     def _ask(self, side: str, asked: Sequence[list[StoredDelivery]]) -> Sequence[DeliveryAnswer | SideError]:
         try:
-            return self.listeners[side].hear([letters[0].delivery for letters in asked])
+            return self.listeners[side].resolve([group[0].delivery for group in asked])
         except SideError as error:
             return [error] * len(asked)
 
@@ -81,25 +84,25 @@ class DeliveryProcessor:
         answers: Sequence[tuple[list[StoredDelivery], DeliveryAnswer | SideError]],
         told: ProcessedDeliveries,
     ) -> None:
-        """Store the hints, and only then that the deliveries were heard."""
-        heard = [(letters, answer) for letters, answer in answers if isinstance(answer, DeliveryAnswer)]
-        for letters, answer in answers:
+        """Store the hints, and only then that the deliveries are done."""
+        answered = [(group, answer) for group, answer in answers if isinstance(answer, DeliveryAnswer)]
+        for group, answer in answers:
             if isinstance(answer, SideError):
-                self._fail(letters, answer, told)
-        hints = [hint for _, answer in heard for hint in answer.hints]
+                self._fail(group, answer, told)
+        hints = [hint for _, answer in answered for hint in answer.hints]
         try:
             self._hint(side, hints, told)
         except SideError as error:
-            for letters, _ in heard:
-                self._fail(letters, error, told)
+            for group, _ in answered:
+                self._fail(group, error, told)
             return
-        for _, answer in heard:
+        for _, answer in answered:
             told.feeds |= {(side, feed): None for feed in answer.feeds}
             if answer.list_ready:
                 told.lists.add(side)
             if answer.closed is not None:
                 told.closed[side] = answer.closed
-        self._settle([letter for letters, _ in heard for letter in letters], told)
+        self._settle([one for group, _ in answered for one in group], told)
 
     def _hint(self, side: str, hints: Sequence[Hint], told: ProcessedDeliveries) -> None:
         if hints:
@@ -107,33 +110,29 @@ class DeliveryProcessor:
             told.arrived += self.intake.hint(side, hints, self.link.clock(), unchanged=same).arrived
             told.hints += len(hints)
 
-    def _answer(self, privacy: Privacy, letters: Sequence[StoredDelivery], told: ProcessedDeliveries) -> None:
-        for letter in letters:
-            if privacy.answer(letter.side, letter.delivery):
-                self._settle([letter], told)
-            else:
-                again_at = self.link.clock() + timedelta(seconds=LETTER_AGAIN_SECONDS_MAX)
-                self.inbox.postpone([letter], again_at)
+    def _answer(
+        self, privacy: Privacy, one: StoredDelivery, request: PrivacyRequest, told: ProcessedDeliveries
+    ) -> None:
+        if privacy.answer(one.side, one.delivery, request):
+            self._settle([one], told)
+        else:
+            self.inbox.postpone([one], self.link.clock(), AGAIN_SECONDS_MAX)
 
-    def _settle(self, letters: Sequence[StoredDelivery], told: ProcessedDeliveries) -> None:
-        if letters:
-            self.inbox.heard(letters)
-            told.heard += len(letters)
+    def _settle(self, group: Sequence[StoredDelivery], told: ProcessedDeliveries) -> None:
+        if group:
+            self.inbox.finish(group)
+            told.processed += len(group)
 
-    def _fail(self, letters: Sequence[StoredDelivery], error: SideError, told: ProcessedDeliveries) -> None:
-        told.errors.append(f"{letters[0].side}: {error}.")
-        doublings = min(letters[0].attempts, DOUBLINGS_MAX)
-        seconds = min(LETTER_AGAIN_SECONDS * 2**doublings, LETTER_AGAIN_SECONDS_MAX)
-        self.inbox.postpone(letters, self.link.clock() + timedelta(seconds=seconds))
+    def _fail(self, group: Sequence[StoredDelivery], error: SideError, told: ProcessedDeliveries) -> None:
+        told.errors.append(f"{group[0].side}: {error}.")
+        doublings = min(group[0].attempts, DOUBLINGS_MAX)
+        seconds = min(AGAIN_SECONDS * 2**doublings, AGAIN_SECONDS_MAX)
+        self.inbox.postpone(group, self.link.clock(), seconds)
 
 
-def _by_subject(letters: Sequence[StoredDelivery]) -> list[list[StoredDelivery]]:
-    """Deliveries about one thing are heard together: an order that is paid is told of under several topics.
-
-    A privacy request's subject is no thing to ask about, so each stands for itself.
-    """
+def _by_subject(due: Sequence[StoredDelivery]) -> list[list[StoredDelivery]]:
+    """Group deliveries by subject: a side sends several topics for one paid order."""
     groups: dict[str, list[StoredDelivery]] = {}
-    for letter in letters:
-        is_thing = letter.delivery.subject and not letter.delivery.subject.startswith("{")
-        groups.setdefault(letter.delivery.subject if is_thing else letter.delivery.key, []).append(letter)
+    for one in due:
+        groups.setdefault(one.delivery.subject or one.delivery.key, []).append(one)
     return list(groups.values())

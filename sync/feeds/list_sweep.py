@@ -9,28 +9,38 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from itertools import islice
+from operator import ne
+from typing import Any
 
-from connectors.api.bulk import Catalogue, Listed, ListState
+from connectors.api.bulk import Catalogue, ListedCards, ListedLine, ListState
+from connectors.api.card import CardRef
 from connectors.api.errors import InDoubt
-from connectors.api.side import CardRef, Hint
+from connectors.api.feed import Hint
+from mappings.lifecycle import CardStatus
 from sync.crashpoints import crashpoint
-from sync.decisions.shadow import matches_shadow
 from sync.feeds.reader import Swept
 from sync.ledger.incoming.intake import Intake
-from sync.ledger.incoming.shadows import born_ids, newest_presence, nth_presence, shadows_of
+from sync.ledger.incoming.shadows import (
+    Shadow,
+    born_ids,
+    count_born,
+    newest_presence,
+    nth_presence,
+    shadows_of,
+)
 from sync.reconcile.work import Link
 
 LIST_FEED = "list"
-#: From so many cards on, reading one after the other takes longer than a list.
-LIST_FROM_CARDS = 10_000
+#: From so many cards on a list is the cheaper way. To look for it, to order it and to ask whether it is ready
+#: costs as much as some 20 reads of 250 cards each, however long it is (shopify.md §6).
+LIST_FROM_CARDS = 5_000
 #: From the end of one list to the order of the next.
 LIST_SECONDS = 3600.0
-#: Lines compared together: more would only make the look-up of their shadows slower.
-BATCH = 500
+#: Presences that the list is searched for together.
+PAGE = 5_000
 TAG_BYTES = 8
 
 
@@ -51,7 +61,14 @@ class ListCursor:
 
     @classmethod
     def load(cls, text: str | None) -> ListCursor:
-        return cls(**json.loads(text)) if text else cls()
+        """Nothing, and what is no cursor of this sweep, is the beginning."""
+        try:
+            found = cls(**json.loads(text)) if text else cls()
+            if found.ended_at is not None:
+                datetime.fromisoformat(found.ended_at)
+        except (ValueError, TypeError):
+            return cls()
+        return found
 
 
 @dataclass(frozen=True)
@@ -106,15 +123,15 @@ class ListSweep:
 
     def _read(self, cursor: ListCursor, stopping: Callable[[], bool]) -> Swept:
         # Cards that are missing show only in a list that was read in one go.
-        seen = _Bits(cursor.newest_id) if cursor.line == 0 else None
+        seen = _Marks(cursor.newest_id) if cursor.line == 0 else None
         swept = Swept(0, 0, 0, False)
-        lines = self.catalogue.read_list(cursor.operation or "", cursor.line)
-        for batch in _batches(lines, BATCH):
+        batches = self.catalogue.read_list(cursor.operation or "", cursor.line)
+        for batch in batches:
             if stopping():
                 return swept
-            differ = self._compare(batch, seen)
-            swept = replace(swept, looked_at=swept.looked_at + len(batch), differ=swept.differ + differ)
-            cursor = self._save(replace(cursor, line=cursor.line + len(batch)))
+            differ, count = self._compare(batch, seen), len(batch.native_ids)
+            swept = replace(swept, looked_at=swept.looked_at + count, differ=swept.differ + differ)
+            cursor = self._save(replace(cursor, line=cursor.line + count))
             crashpoint("list.batch")
         try:
             absent = 0 if seen is None else self._miss(cursor, seen)
@@ -122,48 +139,54 @@ class ListSweep:
             self._end()
         return replace(swept, differ=swept.differ + absent, absent=absent, finished=True)
 
-    def _compare(self, batch: Sequence[Listed], seen: _Bits | None) -> int:
-        """Make due what differs from its shadow, and have cards arrive that the hub does not know."""
-        shadows = shadows_of(self.link.store.engine, self.side, [one.seen.native_id for one in batch])
+    def _compare(self, batch: ListedCards, seen: _Marks | None) -> int:
+        """Make due the cards that differ from their shadows; returns how many these are."""
+        held = shadows_of(self.link.store.engine, self.side, batch.native_ids)
+        places: Sequence[int] = range(len(batch.native_ids))
+        unknown: list[int] = []
+        if [row[0] for row in held] != batch.native_ids:
+            by_id = {row[0]: row for row in held}
+            found = [by_id.get(native_id) for native_id in batch.native_ids]
+            unknown = [place for place, row in enumerate(found) if row is None]
+            places = [place for place, row in enumerate(found) if row is not None]
+            held = [row for row in found if row is not None]
+        if seen is not None:
+            seen.add([row[1] for row in held if row[6]])
+        currency = self.link.currency
         by_date = self.link.sides[self.side].capabilities.suspends_by_date
-        due: set[int] = set()
-        unknown: list[Listed] = []
-        for one in batch:
-            shadow = shadows.get(one.seen.native_id)
-            if shadow is None:
-                unknown.append(one)
-                continue
-            if seen is not None:
-                seen.add(shadow.id)
-            if not matches_shadow(shadow, one.seen, self.link.currency, by_date):
-                due.add(shadow.card_id)
+        due = {
+            shadow.card_id
+            for n in _differing(batch, places, held, currency)
+            if not _matches(shadow := Shadow._make(held[n]), batch.line(places[n]), currency, by_date)
+        }
         if due:
             self.intake.make_due(due, self.link.clock(), self.side)
         if unknown:
-            self.intake.hint(self.side, self._hints(unknown), self.link.clock())
+            hints = self._hints([batch.line(place) for place in unknown])
+            self.intake.hint(self.side, hints, self.link.clock())
         return len(due)
 
-    def _hints(self, unknown: Sequence[Listed]) -> list[Hint]:
+    def _hints(self, unknown: Sequence[ListedLine]) -> list[Hint]:
         """Cards that no feed told of: they became visible after the feed had passed their place."""
-        details = self.catalogue.details_of([one.seen.native_id for one in unknown if one.bought])
+        details = self.catalogue.details_of([one.native_id for one in unknown if one.bought])
         return [
             Hint(
-                CardRef(one.seen.native_id),
+                CardRef(one.native_id),
                 LIST_FEED,
-                one.seen.last_chars,
-                created_by=one.seen.created_by,
+                one.last_chars,
+                created_by=one.created_by,
                 sold_here=one.bought,
-                details=details.get(one.seen.native_id, {}),
+                details=details.get(one.native_id, {}),
             )
             for one in unknown
         ]
 
-    def _miss(self, cursor: ListCursor, seen: _Bits) -> int:
+    def _miss(self, cursor: ListCursor, seen: _Marks) -> int:
         """Make due the cards that the list lacks, unless there are so many that the side is to blame."""
-        looked_at = absent = 0
-        for page in self._pages(cursor):
-            looked_at += len(page)
-            absent += sum(row_id not in seen for row_id, _ in page)
+        looked_at = count_born(self.link.store.engine, self.side, cursor.newest_id)
+        absent = 0
+        if looked_at != seen.count:
+            absent = sum(row_id not in seen for page in self._pages(cursor) for row_id, _ in page)
         self.link.check_not_empty(self.side, looked_at, absent)
         for page in self._pages(cursor) if absent else ():
             missing = {card_id for row_id, card_id in page if row_id not in seen}
@@ -172,7 +195,7 @@ class ListSweep:
 
     def _pages(self, cursor: ListCursor) -> Iterator[list[tuple[int, int]]]:
         after = 0
-        while page := born_ids(self.link.store.engine, self.side, after, cursor.newest_id, BATCH):
+        while page := born_ids(self.link.store.engine, self.side, after, cursor.newest_id, PAGE):
             yield page
             after = page[-1][0]
 
@@ -187,22 +210,57 @@ class ListSweep:
         self._save(ListCursor(ended_at=self.link.clock().isoformat()))
 
 
-class _Bits:
-    """Which ids up to a highest one were seen: a bit each, since a million numbers in a set take 60 MB."""
+def _differing(
+    batch: ListedCards, places: Sequence[int], held: Sequence[tuple[Any, ...]], currency: str
+) -> Collection[int]:
+    """Which of these rows of `shadows_of` have another value in some column than the list has at their place.
+
+    Whole columns are compared first: in most of them nothing differs.
+    """
+    differing = set[int]()
+    columns = (
+        (batch.balances_minor, [row[3] for row in held]),
+        (batch.statuses, [row[4] for row in held]),
+        (batch.expires_on, [row[5] for row in held]),
+        (batch.currencies, [currency] * len(held)),
+    )
+    for listed, shadows in columns:
+        shown = listed if len(places) == len(listed) else [listed[place] for place in places]
+        if shown != shadows:
+            differing.update(n for n, pair in enumerate(zip(shown, shadows, strict=True)) if ne(*pair))
+    return differing
+
+
+def _matches(shadow: Shadow, one: ListedLine, currency: str, by_date: bool) -> bool:
+    """See `matches_shadow`."""
+    if one.currency != currency:
+        return False
+    closed = CardStatus.CLOSED.value
+    if closed in (one.status, shadow.shadow_status):
+        return one.status == shadow.shadow_status
+    suspended_by_date = by_date and one.status == CardStatus.SUSPENDED.value
+    return (
+        one.balance_minor == shadow.shadow_minor
+        and one.status == shadow.shadow_status
+        and (suspended_by_date or one.expires_on == shadow.shadow_expires_on)
+    )
+
+
+class _Marks:
+    """Which ids up to a highest one were seen: a byte each, since a million numbers in a set take 60 MB."""
 
     def __init__(self, highest: int) -> None:
-        self._bits = bytearray(highest // 8 + 1)
-        self._highest = highest
+        self._marks = bytearray(highest + 1)
 
-    def add(self, number: int) -> None:
-        if number <= self._highest:
-            self._bits[number >> 3] |= 1 << (number & 7)
+    def add(self, numbers: Sequence[int]) -> None:
+        marks, highest = self._marks, len(self._marks) - 1
+        for number in numbers if max(numbers, default=0) <= highest else [n for n in numbers if n <= highest]:
+            marks[number] = 1
+
+    @property
+    def count(self) -> int:
+        """How many were seen."""
+        return self._marks.count(1)
 
     def __contains__(self, number: int) -> bool:
-        return bool(self._bits[number >> 3] & 1 << (number & 7))
-
-
-def _batches(lines: Iterable[Listed], size: int) -> Iterator[list[Listed]]:
-    stream = iter(lines)
-    while batch := list(islice(stream, size)):
-        yield batch
+        return bool(self._marks[number])

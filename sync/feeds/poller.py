@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from connectors.api.card import Absent
 from connectors.api.errors import SideError
-from connectors.api.side import Absent
 from sync.crashpoints import crashpoint
 from sync.feeds.reader import Swept, differs, look_of, observe
 from sync.ledger.incoming.polls import Polls, ReadRecord
@@ -56,14 +56,14 @@ class Poller:
         crashpoint("poller.observed")
         self.link.check_not_empty(side.name, len(looks), absent)
         if turns or self._waiting:
-            self.polls.record([*self._heard(), *looks], due, self.link.clock(), ends_slice=bool(turns))
+            self.polls.record([*self._take_waiting(), *looks], due, self.link.clock(), ends_slice=bool(turns))
         if trouble is not None:
             raise trouble
         return Swept(len(looks), len(due), absent, finished=False)
 
     def record(self, looks: Sequence[ReadRecord], due: Collection[int]) -> None:
         """Keep a sweep's page, and what others saw; make the cards due that differ."""
-        self.polls.record([*self._heard(), *looks], due, self.link.clock())
+        self.polls.record([*self._take_waiting(), *looks], due, self.link.clock())
 
-    def _heard(self) -> list[ReadRecord]:
+    def _take_waiting(self) -> list[ReadRecord]:
         return [self._waiting.popleft() for _ in range(len(self._waiting))]

@@ -6,17 +6,11 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from connectors.api.side import (
-    Absent,
-    CardRef,
-    Feed,
-    HintPage,
-    Observation,
-    Seen,
-    Side,
-    Traced,
-    Unreadable,
-)
+import structlog
+
+from connectors.api.card import Absent, CardRef, Observation, Seen, Unreadable
+from connectors.api.feed import Feed, HintPage, Traced
+from connectors.api.side import Side
 from sync.decisions.poll_order import ReadBy
 from sync.decisions.shadow import matches_shadow
 from sync.feeds.unchanged import unchanged
@@ -27,6 +21,8 @@ from sync.ledger.incoming.traces import remember_that_it_shows_ours, unknown_mar
 from sync.ledger.views import SweptPresence, presences_after
 from sync.model import Hold
 from sync.reconcile.work import Link
+
+log = structlog.get_logger(__name__)
 
 PAGE_SIZE = 250
 #: A limit on every page walk; what is left is read the next time, from the cursor.
@@ -39,6 +35,10 @@ class FeedRead:
 
     hints: int
     arrived: int
+    #: Whether it was read to its end, where the feed tells that.
+    is_whole: bool = False
+    #: Whether `stop` ended it, so that there may be more.
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,14 @@ def read_feed(
 ) -> FeedRead:
     """Read a side's feed from its cursor to its end, or until `stop` is set, and store every page.
 
+    When `stop` is set it asks for one more page: most feeds tell only then that they have come to their end,
+    and one whose single page takes longer than a turn would never be read to it.
+
     Raises UnknownEffects, unless the ledger `is_behind`: then they are kept for the cards that they concern.
     """
     hints = arrived = 0
-    pages = side.hints(feed.name, intake.cursor(side.name, feed.name))
+    is_whole = is_cut = stopping = False
+    pages = _pages(side, feed, intake.cursor(side.name, feed.name))
     for _, page in zip(range(PAGES_MAX), pages, strict=False):
         traced = _traced(link, side, page, is_behind=is_behind)
         same = unchanged(link, intake, side, page.hints) if feed.tells_changes and not is_behind else ()
@@ -89,9 +93,29 @@ def read_feed(
         )
         hints += len(page.hints)
         arrived += taken.arrived
-        if stop is not None and stop.is_set():
+        is_whole = page.is_last
+        is_cut = stopping and not is_whole
+        if is_cut:
             break
-    return FeedRead(hints, arrived)
+        stopping = stop is not None and stop.is_set()
+    return FeedRead(hints, arrived, is_whole, is_cut)
+
+
+def _pages(side: Side, feed: Feed, cursor: str | None) -> Iterator[HintPage]:
+    """The feed's pages from the cursor; from the beginning where the cursor is none of the side's own."""
+    pages = iter(side.hints(feed.name, cursor))
+    try:
+        first = next(pages, None)
+    except ValueError:
+        if cursor is None:
+            raise
+        words = "the stored cursor of a feed cannot be read; the feed is read from its beginning"
+        log.warning(words, action="feed.begun_anew", side=side.name, feed=feed.name)
+        yield from side.hints(feed.name, None)
+        return
+    if first is not None:
+        yield first
+        yield from pages
 
 
 def _traced(link: Link, side: Side, page: HintPage, *, is_behind: bool) -> Sequence[Traced]:

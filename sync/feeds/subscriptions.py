@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, tzinfo
 
 import structlog
-from sqlalchemy import Engine
 
-from connectors.api.side import Subscriber
+from connectors.api.webhooks import Subscriber
+from sync.ledger.database.engine import Engine
+from sync.ledger.database.marks import read_mark, save_mark
 from sync.ledger.incoming.deliveries import last_received
-from sync.ledger.incoming.marks import read_mark, save_mark
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,10 @@ def keep_subscribed(engine: Engine, side: Subscriber, url: str | None, now: date
 def standing(engine: Engine, side: str) -> SubscriptionStatus | None:
     """What was last found; None when they were never switched on."""
     text = read_mark(engine, _mark(side))
-    return None if text is None else SubscriptionStatus(**json.loads(text))
+    try:
+        return None if text is None else SubscriptionStatus(**json.loads(text))
+    except (ValueError, TypeError):
+        return None  # The next look at the side's subscriptions writes it anew.
 
 
 def words(engine: Engine, side: str, zone: tzinfo) -> str | None:
@@ -73,10 +76,16 @@ def words(engine: Engine, side: str, zone: tzinfo) -> str | None:
     came = (
         "none has come yet" if last is None else f"the last came {last.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
     )
-    parts = [f"{len(found.topics)} topics to {found.url}, {came}"]
+    parts = [f"{len(found.topics)} topic{'s' * (len(found.topics) != 1)} to {found.url}, {came}"]
     if found.dropped:
         parts.append(f"{side} had dropped {', '.join(found.dropped)}: does it reach that address?")
-    parts += [f"{topic} FAILS: {why}" for topic, why in found.failed.items()]
+    by_reason: dict[str, list[str]] = {}
+    for topic, why in found.failed.items():
+        by_reason.setdefault(why, []).append(topic)
+    parts += [
+        f"{', '.join(topics)} {'FAILS' if len(topics) == 1 else 'FAIL'}: {why}"
+        for why, topics in by_reason.items()
+    ]
     return "; ".join(parts)
 
 

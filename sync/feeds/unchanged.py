@@ -1,14 +1,16 @@
 """One look at many hinted cards together, to pass over those that nothing is to be done about.
 
 Several feeds and webhooks tell of one event, and mostly after its card was worked on. To claim each of them
-again costs a call and a lease for every card; a glance costs one call for all.
+again costs a call and a lease for every card; a comparison costs one call for all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.api.side import CardRef, Hint, Seen, Side
+from connectors.api.card import CardRef, Seen
+from connectors.api.feed import Hint
+from connectors.api.side import Side
 from sync.decisions.shadow import matches_shadow
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.incoming.shadows import at_rest, versions_of
@@ -22,7 +24,7 @@ def unchanged(link: Link, intake: Intake, side: Side, hints: Sequence[Hint]) -> 
     version is the same before and after. Otherwise a movement of our own could be taken for the one that the
     hint tells of. Empty for a side that is read one card at a time. Raises like every read.
     """
-    if side.capabilities.read_batch_max == 1:
+    if not hints or side.capabilities.read_batch_max == 1:
         return set()
     store = link.store
     found = at_rest(store.engine, store.vault, side.name, intake.to_look_at(side.name, hints))

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import NamedTuple
 
-from connectors.api.side import Capabilities, Seen
+from msgspec import Struct
+
+from connectors.api.capabilities import Capabilities
+from connectors.api.card import Seen
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.ranges import NumberRange
@@ -20,8 +24,8 @@ class Action(StrEnum):
 
     #: On both sides already: the hub takes it as it is.
     ADOPT = "adopt"
-    CREATE_ONLINE = "create_in_shopify"
-    CREATE_POS = "create_in_pos"
+    CREATE_ONLINE = "create_online"
+    CREATE_POS = "create_in_store"
     #: Two balances under one number: a person decides.
     CONFLICT = "conflict"
     #: The hub will know it; there is nothing to create now.
@@ -37,11 +41,14 @@ class Action(StrEnum):
         return self in _DOING
 
 
+# Python looks a member of an enum up by code of its own, and a file has millions of cards.
+_ACTIVE, _INACTIVE, _CLOSED = CardStatus.ACTIVE, CardStatus.INACTIVE, CardStatus.CLOSED
+_CREATE_ONLINE = Action.CREATE_ONLINE
+
 _DOING = frozenset({Action.ADOPT, Action.CREATE_ONLINE, Action.CREATE_POS, Action.CONFLICT, Action.WATCH})
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What will happen, in words for people, and how much will be put on a new card."""
 
     action: Action
@@ -49,8 +56,7 @@ class Verdict:
     amount_minor: int = 0
 
 
-@dataclass(frozen=True)
-class PosCard:
+class PosCard(Struct, gc=False):
     """A card of the point of sale, from a file or as the side shows it."""
 
     serial: Serial
@@ -74,15 +80,13 @@ class ImportContext:
     online_limit_minor: int | None = None
     #: The link's bound for one card (brakes); None: no bound.
     card_limit_minor: int | None = None
-    #: Whether numbers that are too short online are lengthened there.
-    lengthens: bool = False
     #: The store numbers that giftsync makes for cards bought online; None: it makes none.
     made: NumberRange | None = None
 
     def online_serial(self, serial: Serial) -> tuple[Serial, str | None]:
         """The card's serial online, and why it cannot have one, if so."""
         reason = self.online_can.accepts_serial(serial)
-        if reason is None or not self.lengthens:
+        if reason is None or not self.rules.sides[self.online].lengthens:
             return serial, reason
         try:
             longer = lengthened(serial)
@@ -95,46 +99,46 @@ SAME_ON_BOTH = "the same on both sides"
 _EXCLUDED = "its brand is excluded"
 
 
-def for_pos_card(card: PosCard, ground: ImportContext) -> Verdict:
+def for_pos_card(card: PosCard, context: ImportContext) -> Verdict:
     """A card of the point of sale that the online shop does not have."""
-    if ground.rules.brands.excludes(ground.pos, card.brand):
+    if context.rules.brands.excludes(context.pos, card.brand):
         return Verdict(Action.SKIP, _EXCLUDED)
-    _, reason = ground.online_serial(card.serial)
+    _, reason = context.online_serial(card.serial)
     if reason is not None:
         return Verdict(Action.REJECT, f"the number {reason}")
-    if ground.made is not None and card.serial in ground.made:
+    if context.made is not None and card.serial in context.made:
         # The hub does not know it, and may not be the ledger that made it: online it would be there twice.
         return Verdict(
             Action.REJECT,
-            f"the number begins with {ground.made.prefix}, as those that giftsync makes for cards bought "
-            "online: bring its ledger back, or choose another shopify_serial_prefix",
+            f"the number begins with {context.made.prefix}, as those that giftsync makes for cards bought "
+            "online: bring its ledger back, or choose another serial_prefix",
         )
-    if card.status is CardStatus.CLOSED:
+    if card.status is _CLOSED:
         return Verdict(Action.SKIP, "closed")
-    if card.status is CardStatus.INACTIVE and card.balance_minor == 0:
+    if card.status is _INACTIVE and card.balance_minor == 0:
         return Verdict(Action.SKIP, "not sold yet")
-    idle = _idle(card.balance_minor, card.status, card.expires_on, ground.today)
+    idle = _idle(card.balance_minor, card.status, card.expires_on, context.today)
     if idle is not None:
         return Verdict(Action.WATCH, idle)
-    over = _over_limits(card.balance_minor, ground)
+    over = _over_limits(card.balance_minor, context)
     if over is not None:
         return Verdict(Action.REJECT, over)
-    if not ground.rules.sides[ground.online].creates:
+    if not context.rules.sides[context.online].creates:
         return Verdict(Action.WATCH, "the link makes no cards online")
-    return Verdict(Action.CREATE_ONLINE, "", card.balance_minor)
+    return Verdict(_CREATE_ONLINE, "", card.balance_minor)
 
 
-def for_pair(card: PosCard, online: Seen, ground: ImportContext) -> Verdict:
+def for_pair(card: PosCard, online: Seen, context: ImportContext) -> Verdict:
     """A card that both sides have under one number."""
-    if ground.rules.brands.excludes(ground.pos, card.brand):
+    if context.rules.brands.excludes(context.pos, card.brand):
         return Verdict(Action.SKIP, _EXCLUDED)
-    if online.currency != ground.currency:
+    if online.currency != context.currency:
         return Verdict(Action.REJECT, f"it is in {online.currency} online; nothing is converted")
     worth = 0 if card.status is CardStatus.CLOSED else card.balance_minor
     worth_online = 0 if online.status is CardStatus.CLOSED else online.balance_minor
     if worth == worth_online:
         return Verdict(Action.ADOPT, SAME_ON_BOTH)
-    rules = ground.rules
+    rules = context.rules
     if rules.first_contact_side is not None:
         return Verdict(Action.ADOPT, f"two balances; the link believes {rules.first_contact_side}")
     if rules.first_contact is not FirstContact.ASK:
@@ -142,13 +146,13 @@ def for_pair(card: PosCard, online: Seen, ground: ImportContext) -> Verdict:
     return Verdict(Action.CONFLICT, "two balances; a person says which is right")
 
 
-def for_online_card(seen: Seen, bought_online: bool, ground: ImportContext) -> Verdict:
+def for_online_card(seen: Seen, bought_online: bool, context: ImportContext) -> Verdict:
     """A card of the online shop whose number is in none of the point of sale's files."""
-    if seen.currency != ground.currency:
+    if seen.currency != context.currency:
         return Verdict(Action.REJECT, f"it is in {seen.currency}; nothing is converted")
     if seen.status is CardStatus.CLOSED:
         return Verdict(Action.SKIP, "deactivated")
-    idle = _idle(seen.balance_minor, seen.status, seen.expires_on, ground.today)
+    idle = _idle(seen.balance_minor, seen.status, seen.expires_on, context.today)
     if idle is not None:
         return Verdict(Action.SKIP, idle)
     if seen.created_by is not None:
@@ -158,9 +162,9 @@ def for_online_card(seen: Seen, bought_online: bool, ground: ImportContext) -> V
     doubt = may_be_store_card(seen, bought_online)
     if doubt is not None:
         return Verdict(Action.REJECT, f"{doubt}: it may be a store card that is missing in the files")
-    if ground.card_limit_minor is not None and seen.balance_minor > ground.card_limit_minor:
-        return Verdict(Action.REJECT, _over_bound(ground.card_limit_minor, ground.currency))
-    if not ground.rules.sides[ground.pos].creates:
+    if context.card_limit_minor is not None and seen.balance_minor > context.card_limit_minor:
+        return Verdict(Action.REJECT, _over_bound(context.card_limit_minor, context.currency))
+    if not context.rules.sides[context.pos].creates:
         return Verdict(Action.SKIP, "the link makes no cards in the store")
     return Verdict(Action.CREATE_POS, "", seen.balance_minor)
 
@@ -169,16 +173,16 @@ def _idle(balance_minor: int, status: CardStatus | None, expires_on: date | None
     """Why there is nothing to create for the card now."""
     if expires_on is not None and expires_on < today:
         return f"expired on {expires_on}"
-    if status is not CardStatus.ACTIVE:
+    if status is not _ACTIVE:
         return "not active" if status is None else status.value
     return "nothing on it" if balance_minor == 0 else None
 
 
-def _over_limits(balance_minor: int, ground: ImportContext) -> str | None:
-    if ground.card_limit_minor is not None and balance_minor > ground.card_limit_minor:
-        return _over_bound(ground.card_limit_minor, ground.currency)
-    if ground.online_limit_minor is not None and balance_minor > ground.online_limit_minor:
-        limit = format_money(ground.online_limit_minor, ground.currency)
+def _over_limits(balance_minor: int, context: ImportContext) -> str | None:
+    if context.card_limit_minor is not None and balance_minor > context.card_limit_minor:
+        return _over_bound(context.card_limit_minor, context.currency)
+    if context.online_limit_minor is not None and balance_minor > context.online_limit_minor:
+        limit = format_money(context.online_limit_minor, context.currency)
         return f"more than one card may hold online ({limit})"
     return None
 

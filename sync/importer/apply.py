@@ -2,6 +2,9 @@
 
 Every row goes through first contact and the intents of the ledger, so it can be stopped anywhere and run
 again: what is done is done, what was under way is read back. Customers are never notified.
+
+One process carries a plan out as a whole (`apply`), or workers do in their turns (`turn`), each of which
+takes up what the one before has held.
 """
 
 from __future__ import annotations
@@ -17,25 +20,24 @@ from enum import StrEnum
 from math import ceil
 from typing import TypeVar
 
-from sqlalchemy import insert, update
-
 from connectors.api.bulk import Lister, MassCreator
-from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
+from connectors.api.errors import NoAnswer, NotSent, SideClosed
 from sync.importer.actions import Action, ImportContext
 from sync.importer.carry import CreateSender, ready_create
 from sync.importer.estimate import Estimate, estimate
-from sync.importer.mass import MassCarrier
+from sync.importer.mass import MassSender
 from sync.importer.meet import RowMatcher
 from sync.importer.numbers import NoNumbers, Numbers
 from sync.importer.progress import ImportProgress, StopSignal
 from sync.ledger.cards.batches import Batches, Held, InsertedCard
 from sync.ledger.cards.store import AlreadyThere, Lease
+from sync.ledger.conflicts.stops import stopped_by
 from sync.ledger.database.engine import LedgerUnavailable
-from sync.ledger.database.tables import runs
+from sync.ledger.database.runs import end_run, start_run
 from sync.ledger.imports.rows import Import, Imports, Row
 from sync.ledger.incoming.intake import Intake
-from sync.model import Card
-from sync.reconcile.brakes import BrakeTripped, stopped_by
+from sync.model import Card, LinkStopped
+from sync.reconcile.brakes import BrakeTripped
 from sync.reconcile.card import reconcile
 from sync.reconcile.work import Link
 
@@ -45,12 +47,22 @@ T = TypeVar("T")
 ROWS_AT_ONCE = 200
 #: Groups of cards that are made ready before they can be sent.
 GROUPS_AHEAD = 10
+#: The same of one turn, at whose end what is ready waits for the next one; and creates sent together.
+TURN_ROWS_AT_ONCE = 50
+TURN_GROUPS_AHEAD = 1
+TURN_GROUP = 16
+#: How often one turn tells a side to start a file.
+TURN_STARTS_MAX = 3
 #: How long an apply waits for quiet periods at its end before it leaves the rest to the next one.
 WAIT_SECONDS_MAX = 300.0
 #: So many rows together of which none can be read say that a side is away.
 UNREAD_MIN = 10
 _TO_POS = (Action.CREATE_POS,)
 _TO_ONLINE = (Action.ADOPT, Action.CONFLICT, Action.WATCH, Action.CREATE_ONLINE)
+
+
+#: Calls at the same time.
+THREADS = 32
 
 
 class Mode(StrEnum):
@@ -69,12 +81,12 @@ class Importer:
     link: Link
     imports: Imports
     intake: Intake
-    ground: ImportContext
+    context: ImportContext
     numbers: Numbers
     lister: Lister
     creator: MassCreator | None
     mode: Mode = Mode.AUTO
-    threads: int = 32
+    threads: int = THREADS
     #: For a trial: no more rows than this.
     limit: int | None = None
     alone: bool = True
@@ -82,6 +94,10 @@ class Importer:
     halt: StopSignal = field(default_factory=StopSignal)
     pause: Callable[[float], None] | None = None
     on_estimate: Callable[[Estimate], None] = lambda stated: None
+    #: Where the turns have come to among the rows of these actions.
+    places: dict[Sequence[Action], int] = field(default_factory=dict)
+    _in_turns: bool = field(default=False, init=False)
+    _hold_on: Callable[[], None] = field(default_factory=lambda: _nothing, init=False)
     _run_id: int | None = field(default=None, init=False)
     _taken: int = field(default=0, init=False)
 
@@ -93,8 +109,8 @@ class Importer:
         stopped = stopped_by(self.link.store.engine)
         if stopped:
             raise LedgerUnavailable(f"the link is stopped: {stopped[0]} `giftsync resume` lets it go on")
-        prefix = f"import {plan.id} "
-        batches = Batches(self.link.store, prefix + secrets.token_hex(4), self.link.lease_seconds)
+        owner = f"{owner_of(plan)} {secrets.token_hex(4)}"
+        batches = Batches(self.link.store, owner, self.link.lease_seconds)
         now = self.link.clock()
         self.imports.take(plan, batches.owner, now, alone=self.alone)
         if self.alone:
@@ -102,7 +118,8 @@ class Importer:
             self.link.store.free_all(now)
         # What an earlier apply finished, and did not live to note, is not looked at again.
         self.imports.finish_rows(plan)
-        self._run_id = self._start_run()
+        self._hold_on = lambda: self.imports.hold_on(plan, batches.owner, self.link.clock())
+        run_id = self._run_id = start_run(self.link.store.engine, "import", self.link.clock())
         done = False
         try:
             self._guarded(lambda: self._carry_out(plan, batches))
@@ -110,8 +127,22 @@ class Importer:
             done = not self.imports.count_left(plan)
         finally:
             self.imports.leave(plan, batches.owner, self.link.clock(), done=done)
-            self._end_run(done)
+            self._end_run(run_id, done)
         return done
+
+    def turn(self, plan: Import, run_id: int) -> int:
+        """Go on with a plan that is held until `halt` is set; returns how many chosen rows are left.
+
+        Cards that were made ready and not sent stay held for the next turn, of this worker or another: all
+        have one owner. What is in doubt or refused is due, and left to the worker's ordinary work.
+        """
+        self._in_turns, self._run_id = True, run_id
+        batches = Batches(self.link.store, owner_of(plan), self.link.lease_seconds)
+        # A turn ends when all that it has sent is settled, so whoever has sent these is dead.
+        batches.let_go(self.imports.in_flight(plan, 0, ROWS_AT_ONCE), self.link.clock())
+        self._guarded(lambda: self._carry_out(plan, batches))
+        self.imports.finish_rows(plan)
+        return sum(count for count, _ in self.imports.count_left(plan).values())
 
     def _carry_out(self, plan: Import, batches: Batches) -> None:
         mass = self._mass(plan, batches)
@@ -120,46 +151,63 @@ class Importer:
                 mass.resume(batch)
                 if self.halt.is_set():
                     return
+            if self._in_turns and self.imports.open_batches(plan):
+                return
         live = CreateSender(self.link, batches, self._run_id, self.threads, self.progress, self.halt)
+        if self._in_turns:
+            live.group, live.keeps = TURN_GROUP, True
         with ThreadPoolExecutor(self.threads, "meet") as threads:
             details_of = self.lister.details_of
-            meeter = RowMatcher(
-                self.link, self.imports, batches, self.ground, self.numbers, details_of, threads
+            matcher = RowMatcher(
+                self.link, self.imports, batches, self.context, self.numbers, details_of, threads
             )
-            self._resume(plan, batches, threads)
-            self.progress.say(f"bringing online cards to {self.ground.pos}")
-            with _ahead(self._ready(plan, batches, meeter, _TO_POS)) as ready:
+            if not self._in_turns:
+                self._resume(plan, threads)
+            self.progress.say(f"bringing online cards to {self.context.pos}")
+            with self._ahead(self._ready(plan, batches, matcher, _TO_POS)) as ready:
                 live.carry(ready)
             if self.halt.is_set():
                 return
-            use_mass = mass is not None and self._choose_mass(plan)
-            self.progress.say(f"bringing store cards to {self.ground.online}")
-            carrier = mass if use_mass and mass is not None else live
-            with _ahead(self._ready(plan, batches, meeter, _TO_ONLINE)) as ready:
-                carrier.carry(ready)
-            self._finish(plan, threads)
+            use_mass = mass is not None and self.chooses_mass(plan)
+            self.progress.say(f"bringing store cards to {self.context.online}")
+            sender = mass if use_mass and mass is not None else live
+            with self._ahead(self._ready(plan, batches, matcher, _TO_ONLINE)) as ready:
+                sender.carry(ready)
+            if not self._in_turns:
+                self._finish(plan, threads)
 
-    def _mass(self, plan: Import, batches: Batches) -> MassCarrier | None:
+    def _mass(self, plan: Import, batches: Batches) -> MassSender | None:
         if self.creator is None:
             return None
-        return MassCarrier(
+        mass = MassSender(
             self.link,
             self.imports,
             batches,
             plan,
-            self.ground.online,
+            self.context.online,
             self.creator,
             self._run_id,
             self.progress,
             self.halt,
             self._pause,
         )
+        if self._in_turns:
+            # At the end of its time a turn still makes the file of the cards that it has made ready.
+            mass.halt = StopSignal()
+            mass.starts_max, mass.waits = TURN_STARTS_MAX, False
+        return mass
 
-    def _choose_mass(self, plan: Import) -> bool:
+    def _ahead(self, items: Iterator[list[Held]]) -> _Ahead[list[Held]]:
+        return _Ahead(items, TURN_GROUPS_AHEAD if self._in_turns else GROUPS_AHEAD)
+
+    def chooses_mass(self, plan: Import) -> bool:
+        """Whether its cards are made online many by one file: as somebody said, or as the estimate says."""
         if self.creator is None:
             return False
+        if self._in_turns:
+            return bool(plan.in_bulk)
         # A request that costs little shows what the shop's bucket really is.
-        self.link.sides[self.ground.online].identify()
+        self.link.sides[self.context.online].identify()
         cards = self.imports.count_creates(plan, Action.CREATE_ONLINE.value)
         forced = None if self.mode is Mode.AUTO else self.mode is Mode.BULK
         stated = estimate(min(cards, self.limit or cards), self.creator.pace(), forced)
@@ -170,18 +218,24 @@ class Importer:
     # --- making ready ---------------------------------------------------------------------------------------
 
     def _ready(
-        self, plan: Import, batches: Batches, meeter: RowMatcher, actions: Sequence[Action]
+        self, plan: Import, batches: Batches, matcher: RowMatcher, actions: Sequence[Action]
     ) -> Iterator[list[Held]]:
         """Cards of an earlier apply that were never sent, then the cards of the next rows, met and held."""
-        side = self.ground.pos if actions == _TO_POS else self.ground.online
+        side = self.context.pos if actions == _TO_POS else self.context.online
         yield from self._never_sent(plan, batches, side)
-        after = plan.first_row
+        after = self.places.get(actions, plan.first_row) if self._in_turns else plan.first_row
         looked = absent = 0
-        while not self.halt.is_set() and (rows := self._next_rows(plan, actions, after)):
-            after = rows[-1].id
-            met = meeter.meet(rows)
+        while not self.halt.is_set():
+            rows = self._next_rows(plan, actions, after)
+            if not rows:
+                # Those that could not be read are there still; the next turn begins with them.
+                self.places.pop(actions, None)
+                return
+            after = self.places[actions] = rows[-1].id
+            self._hold_on()
+            met = matcher.meet(rows)
             looked, absent = looked + met.looked, absent + met.absent
-            self.link.check_not_empty(self.ground.pos, looked, absent)
+            self.link.check_not_empty(self.context.pos, looked, absent)
             self.imports.settle_rows(met.settled)
             held = self._create(batches, met.born)
             for reason in met.unread[:1]:
@@ -194,7 +248,8 @@ class Importer:
                 raise NotSent(f"none of {len(rows)} cards could be read ({met.unread[0]})")
 
     def _next_rows(self, plan: Import, actions: Sequence[Action], after: int) -> list[Row]:
-        size = ROWS_AT_ONCE if self.limit is None else min(ROWS_AT_ONCE, self.limit - self._taken)
+        size = TURN_ROWS_AT_ONCE if self._in_turns else ROWS_AT_ONCE
+        size = size if self.limit is None else min(size, self.limit - self._taken)
         rows = self.imports.chosen(plan, [a.value for a in actions], after, size) if size > 0 else []
         self._taken += len(rows)
         return rows
@@ -218,13 +273,14 @@ class Importer:
 
     def _never_sent(self, plan: Import, batches: Batches, side: str) -> Iterator[list[Held]]:
         after = 0
-        while not self.halt.is_set() and (ids := self.imports.met(plan, after, ROWS_AT_ONCE)):
+        size = TURN_ROWS_AT_ONCE if self._in_turns else ROWS_AT_ONCE
+        while not self.halt.is_set() and (ids := self.imports.never_sent(plan, after, size)):
             after = ids[-1]
             ready: list[Held] = []
             back: dict[Lease, datetime | None] = {}
             for held in batches.claim(ids, self.link.clock()):
                 found = ready_create(held.card, self.link.clock())
-                if found is not None and found[0].side == side:
+                if found is not None and found.side == side:
                     ready.append(held)
                 else:
                     # Due at once; what waits for a quiet period says so itself when it is looked at.
@@ -234,7 +290,7 @@ class Importer:
 
     # --- the rest -------------------------------------------------------------------------------------------
 
-    def _resume(self, plan: Import, batches: Batches, threads: Executor) -> None:
+    def _resume(self, plan: Import, threads: Executor) -> None:
         """What an earlier apply left in doubt starts its quiet period now, while the rest is carried out."""
         after = 0
         while not self.halt.is_set() and (ids := self.imports.in_flight(plan, after, ROWS_AT_ONCE)):
@@ -273,41 +329,36 @@ class Importer:
             action()
         except SideClosed as error:
             self.progress.fail(f"{error}. {error.remedy}")
-        except (NotSent, Throttled, InDoubt) as error:
-            self.progress.fail(f"{error}; run the same command again")
+        except NoAnswer as error:
+            self.progress.fail(str(error) if self._in_turns else f"{error}; run the same command again")
         except NoNumbers as error:
             self.progress.fail(str(error))
         except BrakeTripped as error:
             self.intake.report(error.conflict, self.link.clock())
             self.progress.fail(str(error))
+        except LinkStopped as error:
+            self.progress.fail(f"{error} `giftsync resume` lets the link go on")
 
     def _pause(self, seconds: float) -> None:
+        self._hold_on()
         if self.pause is not None:
             self.pause(seconds)
         else:
             self.halt.stop.wait(seconds)
 
-    def _start_run(self) -> int:
-        with self.link.store.engine.begin() as connection:
-            run_id: int = connection.execute(
-                insert(runs)
-                .values(kind="import", started_at=self.link.clock(), counts={})
-                .returning(runs.c.id)
-            ).scalar_one()
-        return run_id
-
-    def _end_run(self, done: bool) -> None:
+    def _end_run(self, run_id: int, done: bool) -> None:
         counts = {name: value for name, value in vars(self.progress).items() if isinstance(value, int)}
-        with self.link.store.engine.begin() as connection:
-            connection.execute(
-                update(runs)
-                .where(runs.c.id == self._run_id)
-                .values(
-                    ended_at=self.link.clock(),
-                    outcome="done" if done and not self.progress.errors else "failed",
-                    counts=counts,
-                )
-            )
+        done = done and not self.progress.errors
+        end_run(self.link.store.engine, run_id, self.link.clock(), counts, done=done)
+
+
+def _nothing() -> None:
+    return
+
+
+def owner_of(plan: Import) -> str:
+    """Who holds the cards that the plan's turns have made ready."""
+    return f"import {plan.id}"
 
 
 def _waits_until(card: Card, now: datetime) -> datetime | None:
@@ -319,9 +370,9 @@ def _waits_until(card: Card, now: datetime) -> datetime | None:
 class _Ahead(Iterator[T]):
     """Runs an iterator in a thread, a few items ahead of whoever takes them."""
 
-    def __init__(self, items: Iterator[T]) -> None:
+    def __init__(self, items: Iterator[T], count: int) -> None:
         self._items = items
-        self._queue: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(GROUPS_AHEAD)
+        self._queue: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(count)
         self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
         self._over = False
 
@@ -358,7 +409,3 @@ class _Ahead(Iterator[T]):
         if item is None:
             raise StopIteration
         return item
-
-
-def _ahead(items: Iterator[list[Held]]) -> _Ahead[list[Held]]:
-    return _Ahead(items)

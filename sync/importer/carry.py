@@ -9,35 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from connectors.api.effect import Applied, EffectKind
 from connectors.api.errors import NotSent, Refused, SideClosed, SideError, Throttled
-from connectors.api.side import Applied, EffectKind, Side
+from connectors.api.side import Side
 from sync.crashpoints import crashpoint
 from sync.decisions import protocol
 from sync.decisions.looks import first_look
 from sync.importer.progress import ImportProgress, StopSignal
 from sync.ledger.cards.batches import Batches, Held, Step
 from sync.ledger.cards.store import Lease
-from sync.model import Card, Decision, Intent, IntentState, Presence
+from sync.model import Card, Decision, Intent, IntentState
 from sync.reconcile.execute import CLOSED_WAIT_SECONDS, NOT_SENT_WAIT_SECONDS, effect_of
 from sync.reconcile.work import Link
 
-#: Creates whose `sent` is committed together, and outcomes that are.
 GROUP = 64
 #: Outcomes wait no longer than this for others to be committed with.
 FLUSH_SECONDS = 1.0
 
 
-def ready_create(card: Card, now: datetime) -> tuple[Presence, Intent] | None:
+def ready_create(card: Card, now: datetime) -> Intent | None:
     """The card's only open intent, if that is a create that is surely not on its side and may be sent."""
     if len(card.open_intents) != 1 or card.held:
         return None
-    p, intent = next((p, i) for p in card.presences for i in p.open_intents)
+    (intent,) = card.open_intents
     waits = intent.not_before is not None and intent.not_before > now
     fresh = intent.state is IntentState.PLANNED and not intent.doubted and not waits
-    return (p, intent) if fresh and intent.kind is EffectKind.CREATE else None
+    return intent if fresh and intent.kind is EffectKind.CREATE else None
 
 
 @dataclass
@@ -50,11 +50,15 @@ class CreateSender:
     threads: int
     progress: ImportProgress
     halt: StopSignal
+    #: Creates whose `sent` is committed together, and outcomes that are.
+    group: int = GROUP
+    #: Whether cards that were not sent stay held for the same owner's next turn, instead of being due.
+    keeps: bool = False
     _renewed_at: datetime | None = field(default=None, init=False)
     _closed: SideClosed | None = field(default=None, init=False)
 
     def carry(self, groups: Iterable[list[Held]]) -> None:
-        """Carry out every group. Raises SideClosed, BrakeTripped or what the groups raise, at the end."""
+        """Carry out every group. Raises SideClosed, BrakeTripped, LinkStopped or like the groups, at last."""
         waiting: Iterator[Held] = (held for group in groups for held in group)
         running: set[Future[list[Step]]] = set()
         outcomes: list[Step] = []
@@ -62,7 +66,7 @@ class CreateSender:
         failed: Exception | None = None
         with ThreadPoolExecutor(self.threads, "create") as pool:
             while more or running:
-                while more and len(running) <= self.threads + GROUP // 2:
+                while more and len(running) <= self.threads + self.group // 2:
                     try:
                         sent = self._send(waiting)
                     except Exception as error:  # noqa: BLE001 raised again when what is under way has ended
@@ -75,7 +79,7 @@ class CreateSender:
                     outcomes += [step for one in done for step in one.result()]
                 now = self.link.clock()
                 if (
-                    len(outcomes) >= GROUP
+                    len(outcomes) >= self.group
                     or not running
                     or (now - flushed_at).total_seconds() > FLUSH_SECONDS
                 ):
@@ -94,7 +98,7 @@ class CreateSender:
         steps: list[Step] = []
         aside: dict[Lease, datetime | None] = {}
         try:
-            while not self.halt.is_set() and len(steps) < GROUP:
+            while not self.halt.is_set() and len(steps) < self.group:
                 held = next(waiting, None)
                 if held is None:
                     break
@@ -102,22 +106,23 @@ class CreateSender:
                 ready = ready_create(held.card, now)
                 aside[held.lease] = now
                 if ready is not None:
-                    card_id, intent = held.lease.card_id, ready[1]
-                    self.link.brake.spend(engine, card_id, intent.marker, intent.amount_minor, now)
-                    steps.append(Step(held, protocol.sent(held.card, ready[1])))
+                    card_id = held.lease.card_id
+                    self.link.brake.spend(engine, card_id, ready.marker, ready.amount_minor, now)
+                    steps.append(Step(held, protocol.sent(held.card, ready)))
                     del aside[held.lease]
+            sent = self.batches.commit(steps, self.link.clock(), self.run_id) if steps else []
         except Exception:
             # Nothing of the group was committed as sent: it stays planned and due.
             self.batches.give_back(aside | {step.held.lease: self.link.clock() for step in steps})
             raise
         self.batches.give_back(aside)
-        return self.batches.commit(steps, self.link.clock(), self.run_id) if steps else []
+        return sent
 
     def _packs(self, sent: list[Held]) -> Iterator[list[Held]]:
         """Creates of one side that go in one request; alone where a side takes one at a time."""
         by_side: dict[str, list[Held]] = {}
         for held in sent:
-            by_side.setdefault(_create_of(held)[0].side, []).append(held)
+            by_side.setdefault(_create_of(held).side, []).append(held)
         for name, group in by_side.items():
             packs = self.link.sides[name].abilities.pack_creator
             size = 1 if packs is None else packs.pack_size(self.threads)
@@ -130,47 +135,51 @@ class CreateSender:
         pack = [held for held in pack if now < self._held_until(held)]
         if not pack:
             return []
-        side = self.link.sides[_create_of(pack[0])[0].side]
+        side = self.link.sides[_create_of(pack[0]).side]
         packs = side.abilities.pack_creator
         if len(pack) > 1 and packs is not None:
-            effects = [effect_of(held.card, *_create_of(held)) for held in pack]
-            outcomes = packs.create_pack(effects)
+            effects = [effect_of(held.card, _create_of(held)) for held in pack]
+            outcomes = list(zip(pack, packs.create_pack(effects), strict=True))
         else:
             outcomes = [self._apply(side, held) for held in pack]
         crashpoint("execute.called")
-        return [self._step(held, outcome) for held, outcome in zip(pack, outcomes, strict=True)]
+        return [self._step(held, outcome) for held, outcome in outcomes]
 
-    def _apply(self, side: Side, held: Held) -> Applied | SideError:
-        p, intent = _create_of(held)
+    def _apply(self, side: Side, held: Held) -> tuple[Held, Applied | SideError]:
+        """One call: the card with what was saved on the way, and what came of it."""
+        intent = _create_of(held)
 
         def save(progress: Mapping[str, str]) -> None:
-            self.link.store.save_progress(held.lease, intent.marker, progress)
+            nonlocal held
+            saved = self.link.store.save_progress(held.lease, held.card, intent.marker, progress)
+            held = replace(held, card=saved)
 
         try:
-            return side.apply(effect_of(held.card, p, intent), save)
+            outcome: Applied | SideError = side.apply(effect_of(held.card, intent), save)
         except SideError as error:
-            return error
+            outcome = error
+        return held, outcome
 
     def _step(self, held: Held, outcome: Applied | SideError) -> Step:
         card = held.card
-        p, intent = _create_of(held)
+        intent = _create_of(held)
         match outcome:
             case Applied():
-                landed = protocol.land(card, p.side, intent, 1, outcome.native_id, outcome.reference or "")
+                landed = protocol.land(
+                    card, intent, 1, outcome.native_id, outcome.reference or "", outcome.serial
+                )
                 return Step(held, landed, True, after_landing(landed, self.link.clock()))
             case NotSent():
                 return self._again(held, intent, str(outcome), NOT_SENT_WAIT_SECONDS)
             case Throttled():
                 return self._again(held, intent, str(outcome), outcome.wait_seconds)
             case SideClosed():
-                self.link.on_closed(p.side, outcome)
+                self.link.on_closed(intent.side, outcome)
                 self._closed = outcome
                 self.halt.set()
                 return self._again(held, intent, str(outcome), CLOSED_WAIT_SECONDS)
             case Refused():
-                refused = protocol.refuse(
-                    card, p.side, intent, outcome.reason, str(outcome), outcome.native_id
-                )
+                refused = protocol.refuse(card, intent, outcome.reason, str(outcome), outcome.native_id)
                 return Step(held, refused, True, self.link.clock())
         now, quiet_seconds = self.link.clock(), self.link.quiet_seconds
         until = now + timedelta(seconds=quiet_seconds)
@@ -191,7 +200,8 @@ class CreateSender:
     def _give_back_rest(self, waiting: Iterator[Held]) -> None:
         """What was claimed and not sent, because we were told to stop, is due for whoever comes next."""
         rest = {held.lease: self.link.clock() for held in waiting}
-        self.batches.give_back(rest)
+        if not self.keeps:
+            self.batches.give_back(rest)
 
     def _held_until(self, held: Held) -> datetime:
         """When the card stops being ours, by the clock."""
@@ -207,9 +217,9 @@ class CreateSender:
             self._renewed_at = now
 
 
-def _create_of(held: Held) -> tuple[Presence, Intent]:
+def _create_of(held: Held) -> Intent:
     """The card's only open intent, which is its create."""
-    return next((p, intent) for p in held.card.presences for intent in p.open_intents)
+    return held.card.open_intents[0]
 
 
 def after_landing(landed: Decision, now: datetime) -> datetime | None:

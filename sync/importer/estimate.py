@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from connectors.api.bulk import Pace
 
-#: Nobody publishes how fast Shopify runs the lines of a bulk mutation; this is on the careful side.
+#: No side publishes how fast it runs the lines of one file; this is on the careful side.
 LINES_PER_SECOND_ASSUMED = 30.0
 #: Staging, upload, queue, and reading the outcome.
 FILE_SECONDS_ASSUMED = 20.0

@@ -29,12 +29,12 @@ from sync.importer.sheets.rows import (
     read_pools,
 )
 from sync.importer.sheets.text import NotText
-from sync.ledger.private_files import open_private
+from sync.ledger.database.private_files import open_private
 
 _PROGRESS_ROWS: Final = 20_000
 AUTO: Final = "auto"
 
-Told = Callable[[int], None]
+OnProgress = Callable[[int], None]
 
 
 class FileProblem(Exception):
@@ -167,7 +167,7 @@ def layout_of(name: str) -> Format | None:
 def open_card_file(
     path: Path,
     layout: Format | None,
-    told: Told = lambda rows: None,
+    told: OnProgress = lambda rows: None,
     stated: Stated = NOTHING_STATED,
     content: bytes | None = None,
 ) -> CardFile:

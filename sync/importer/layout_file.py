@@ -11,7 +11,7 @@ from mappings.lifecycle import CardStatus
 from sync.importer.files import FileProblem, naming
 from sync.importer.sheet_file import WORKBOOK, Sheet, open_sheet
 from sync.importer.sheets import cells
-from sync.importer.sheets.formats import FLOW, Field, columns_of, recognise, suggests
+from sync.importer.sheets.formats import DEFAULT, Field, columns_of, recognise, suggests
 from sync.importer.sheets.records import Record
 from sync.importer.sheets.rows import SheetError, header_of, is_blank, is_hint, names_in
 
@@ -29,7 +29,7 @@ def layout_text(path: Path) -> str:
     with naming(path):
         sheet = open_sheet(path)
         header, line, delimiter = _header(sheet)
-        columns = columns_of(recognise(header) or FLOW, header)
+        columns = columns_of(recognise(header) or DEFAULT, header)
         columns = {what: at for what, at in columns.items() if what in _FIELDS}
         words = _words(sheet, delimiter, line, columns.get(Field.STATUS))
     names = [name.strip() for name in header]
@@ -108,7 +108,7 @@ def _sounds(name: str) -> str:
 def _statuses(words: Sequence[str]) -> list[str]:
     if not words:
         return []
-    known: Mapping[str, CardStatus] = FLOW.statuses
+    known: Mapping[str, CardStatus] = DEFAULT.statuses
     lines = ["[statuses]                   # each is inactive, active, suspended or closed"]
     for word in words:
         status = known.get(word.lower())

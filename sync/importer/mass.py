@@ -18,6 +18,7 @@ from itertools import islice
 from typing import TypeVar
 
 from connectors.api.bulk import LineOutcome, MassCreator
+from connectors.api.effect import Applied
 from connectors.api.errors import (
     InDoubt,
     NotSent,
@@ -26,14 +27,13 @@ from connectors.api.errors import (
     SideError,
     Throttled,
 )
-from connectors.api.side import Applied
 from sync.crashpoints import crashpoint
 from sync.decisions import protocol
 from sync.importer.carry import after_landing, ready_create
 from sync.importer.progress import ImportProgress, StopSignal
 from sync.ledger.cards.batches import Batches, Held, Step
 from sync.ledger.imports.rows import Batch, Import, Imports
-from sync.model import Intent, IntentState
+from sync.model import Intent, IntentState, LinkStopped
 from sync.reconcile.brakes import BrakeTripped
 from sync.reconcile.execute import NOT_SENT_WAIT_SECONDS, effect_of
 from sync.reconcile.work import Link
@@ -52,7 +52,7 @@ TAG_BYTES = 8
 
 
 @dataclass
-class MassCarrier:
+class MassSender:
     """Carries creates of one side out, a file at a time."""
 
     link: Link
@@ -65,9 +65,13 @@ class MassCarrier:
     progress: ImportProgress
     halt: StopSignal
     pause: Callable[[float], None]
+    #: How often the side is told to start a file before it is given up for now.
+    starts_max: int = STARTS_MAX
+    #: Whether to wait for the end of a file; else a later turn takes its outcome in.
+    waits: bool = True
 
     def carry(self, groups: Iterable[list[Held]]) -> None:
-        """Make the cards of all groups. Raises like a side, BrakeTripped or what the groups raise."""
+        """Make the cards of all groups. Raises like a side or the groups, BrakeTripped and LinkStopped."""
         stream = iter(groups)
         size, chunk = min(FIRST_LINES, self.creator.lines_max), list[Held]()
         try:
@@ -102,9 +106,7 @@ class MassCarrier:
             for held, intent in ready:
                 self.link.brake.spend(engine, held.lease.card_id, intent.marker, intent.amount_minor, now)
             self.progress.say(f"uploading {len(ready)} cards")
-            path = self.creator.upload(
-                [effect_of(held.card, held.card.presence(self.side), intent) for held, intent in ready]
-            )
+            path = self.creator.upload([effect_of(held.card, intent) for held, intent in ready])
         except (BrakeTripped, SideError):
             self._give_back(held for held, _ in ready)
             raise
@@ -113,11 +115,16 @@ class MassCarrier:
         self.batches.put_in_file(batch_id, [held.lease.card_id for held, _ in ready])
         line_of = {held.lease.card_id: line for line, (held, _) in enumerate(ready)}
         sent: dict[int, Held] = {}
-        for group in _grouped(ready, GROUP):
-            steps = [Step(held, protocol.sent(held.card, intent)) for held, intent in group]
-            for held in self.batches.commit(steps, self.link.clock(), self.run_id):
-                sent[line_of[held.lease.card_id]] = held
-            self.batches.renew(self.link.clock())
+        try:
+            for group in _grouped(ready, GROUP):
+                steps = [Step(held, protocol.sent(held.card, intent)) for held, intent in group]
+                for held in self.batches.commit(steps, self.link.clock(), self.run_id):
+                    sent[line_of[held.lease.card_id]] = held
+                self.batches.renew(self.link.clock())
+        except LinkStopped:
+            # The side was not told to start, so nothing of the file will be made.
+            self._take_back(batch_id)
+            raise
         crashpoint("mass.sent")
         operation = self._start(batch_id, tag, path)
         if operation is None:
@@ -127,9 +134,9 @@ class MassCarrier:
 
     def _start(self, batch_id: int, tag: str, path: str) -> str | None:
         """Tell the side to start; None when it surely did not."""
-        self.imports.change_batch(batch_id, called_at=self.link.clock())
-        crashpoint("mass.called")
-        for _ in range(STARTS_MAX):
+        for _ in range(self.starts_max):
+            self.imports.change_batch(batch_id, called_at=self.link.clock())
+            crashpoint("mass.called")
             try:
                 operation = self.creator.start(tag, path)
             except (Throttled, NotSent) as error:
@@ -140,7 +147,8 @@ class MassCarrier:
             except InDoubt:
                 found = self._find(tag)
                 if found is None:
-                    self._doubt_all(batch_id)
+                    if self.waits:
+                        self._doubt_all(batch_id)
                     raise
                 operation = found
             except SideClosed:
@@ -152,9 +160,12 @@ class MassCarrier:
         return None
 
     def _find(self, tag: str) -> str | None:
-        """What the side says it started, asked again after a quiet period when it shows nothing."""
+        """What the side says it started, asked again after a quiet period when it shows nothing.
+
+        A turn does not wait: a later one asks again.
+        """
         found = self.creator.find_started(tag)
-        if found is None:
+        if found is None and self.waits:
             self.pause(self.link.quiet_seconds)
             found = self.creator.find_started(tag)
         return found
@@ -167,6 +178,9 @@ class MassCarrier:
         operation = batch.operation
         if operation is None and batch.called_at is not None:
             operation = self._find(batch.tag)
+            quiet_until = batch.called_at + timedelta(seconds=self.link.quiet_seconds)
+            if operation is None and not self.waits and self.link.clock() < quiet_until:
+                return
         if operation is not None:
             self._finish(batch.id, operation, batch.lines)
         elif batch.called_at is None:
@@ -182,6 +196,8 @@ class MassCarrier:
             self.progress.add(made=max(0, state.lines_done - before))
             before = max(before, state.lines_done)
             self.batches.renew(self.link.clock())
+            if not self.waits:
+                return
             self.pause(seconds)
             seconds = min(seconds * 1.5, POLL_SECONDS_MAX)
             if self.halt.is_set():
@@ -221,10 +237,10 @@ class MassCarrier:
         now, card, result = self.link.clock(), held.card, outcome.result
         until = now + timedelta(seconds=self.link.quiet_seconds)
         if isinstance(result, Applied) and outcome.marker == intent.marker:
-            landed = protocol.land(card, self.side, intent, 1, result.native_id, result.reference or "")
+            landed = protocol.land(card, intent, 1, result.native_id, result.reference or "", result.serial)
             return Step(held, landed, True, after_landing(landed, now))
         if isinstance(result, Refused) and not intent.doubted:
-            refused = protocol.refuse(card, self.side, intent, result.reason, str(result), result.native_id)
+            refused = protocol.refuse(card, intent, result.reason, str(result), result.native_id)
             return Step(held, refused, True, now)
         reason = str(result) if isinstance(result, SideError) else "the line made another card than was meant"
         refusal = result.reason if isinstance(result, Refused) else None
@@ -275,7 +291,7 @@ def _split(chunk: Iterable[Held], now: datetime) -> tuple[list[tuple[Held, Inten
         if found is None:
             rest.append(held)
         else:
-            ready.append((held, found[1]))
+            ready.append((held, found))
     return ready, rest
 
 

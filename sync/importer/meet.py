@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
+from functools import partial
 
-from connectors.api.errors import InDoubt, NotSent, Throttled
-from connectors.api.side import Absent, CardRef, Observation, Seen, Unreadable
+from connectors.api.card import Absent, CardRef, Observation, Seen, Unreadable
+from connectors.api.errors import NoAnswer
+from connectors.api.side import place_of
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
-from mappings.notes import pos_note
+from mappings.notes import sale_note
 from mappings.serials import Serial, mask
 from sync.decisions import protocol
 from sync.importer.actions import Action, ImportContext
+from sync.importer.looks import look
 from sync.importer.numbers import Numbers
 from sync.importer.outcomes import IDLE, KNOWN, LEFT_OUT
 from sync.ledger.cards.batches import Batches, InsertedCard
@@ -49,7 +52,7 @@ class RowMatcher:
     link: Link
     imports: Imports
     batches: Batches
-    ground: ImportContext
+    context: ImportContext
     numbers: Numbers
     #: Orders of cards that were bought online, by native id.
     details_of: Callable[[Sequence[str]], Mapping[str, Mapping[str, str]]]
@@ -66,9 +69,9 @@ class RowMatcher:
     def _meet_pos(self, rows: Sequence[Row], met: MatchResult) -> None:
         if not rows:
             return
-        pos, online = self.ground.pos, self.ground.online
+        pos, online = self.context.pos, self.context.online
         serials = [self.imports.vault.open(row.serial_sealed or b"") for row in rows]
-        answers = list(self.threads.map(lambda s: _read(lambda: self.link.sides[pos].lookup(s)), serials))
+        answers = list(self.threads.map(partial(look, self.link.sides[pos].lookup), serials))
         there = self._observe([row.online_id for row in rows if row.online_id is not None])
         natives = [seen.native_id for seen in answers if isinstance(seen, Seen)]
         actual = [_serial(seen, s) for s, seen in zip(serials, answers, strict=True)]
@@ -93,15 +96,15 @@ class RowMatcher:
     def _decide_pos(
         self, row: Row, serial: Serial, seen: Seen, other: Observation | None, met: MatchResult
     ) -> None:
-        pos, online, rules = self.ground.pos, self.ground.online, self.ground.rules
-        if seen.status is None or seen.currency != self.ground.currency:
+        pos, online, rules = self.context.pos, self.context.online, self.context.rules
+        if seen.status is None or seen.currency != self.context.currency:
             what = "an unknown status" if seen.status is None else f"the currency {seen.currency}"
             met.settled[row.id] = f"left alone: {pos} shows {what}"
             return
         if rules.brands.excludes(pos, seen.brand):
             met.settled[row.id] = f"{LEFT_OUT}: the brand {seen.brand} is excluded"
             return
-        theirs, reason = self.ground.online_serial(serial)
+        theirs, reason = self.context.online_serial(serial)
         shown: dict[str, Seen] = {pos: seen}
         others: tuple[Presence, ...] = ()
         if row.online_id is not None:
@@ -118,7 +121,7 @@ class RowMatcher:
                 brand = rules.brands.translate(pos, seen.brand, online)
                 others = (to_create(online, theirs, brand),)
         decision = protocol.meet(shown, others, rules, self.link.today)
-        words = _words(row, row.pos_minor, seen, self.ground.currency)
+        words = _words(row, row.pos_minor, seen, self.context.currency)
         met.moved += bool(words)
         if decision.conflicts:
             words = [*words, f"conflict: {decision.conflicts[0].kind.replace('_', ' ')}"]
@@ -131,7 +134,7 @@ class RowMatcher:
     def _meet_online(self, rows: Sequence[Row], met: MatchResult) -> None:
         if not rows:
             return
-        online, today = self.ground.online, self.link.today
+        online, today = self.context.online, self.link.today
         there = self._observe([row.online_id for row in rows if row.online_id is not None])
         known = self.batches.known(online, [], list(there))
         ready: list[tuple[Row, Seen]] = []
@@ -149,12 +152,13 @@ class RowMatcher:
                 ready.append((row, seen))
         details = self.details_of([seen.native_id for _, seen in ready]) if ready else {}
         numbers = self.numbers.take(len(ready), self.threads)
+        sold_on = place_of(self.link.sides[online]).name
         for (row, seen), (serial, pooled) in zip(ready, numbers, strict=True):
             told = details.get(seen.native_id, {})
-            brand = self.ground.rules.brands.translate(online, seen.brand, self.ground.pos)
-            other = to_create(self.ground.pos, serial, brand, pos_note(seen.last_chars, told))
-            decision = protocol.meet({online: seen}, (other,), self.ground.rules, today)
-            words = _words(row, row.online_minor, seen, self.ground.currency)
+            brand = self.context.rules.brands.translate(online, seen.brand, self.context.pos)
+            other = to_create(self.context.pos, serial, brand, sale_note(sold_on, seen.last_chars, told))
+            decision = protocol.meet({online: seen}, (other,), self.context.rules, today)
+            words = _words(row, row.online_minor, seen, self.context.currency)
             met.moved += bool(words)
             pooled_id = None if pooled is None else pooled.id
             met.born.append(InsertedCard(row.id, decision, "; ".join(words), pooled_id, told))
@@ -165,19 +169,12 @@ class RowMatcher:
         """What the online shop shows for each, in as few reads as it allows."""
         if not native_ids:
             return {}
-        side = self.link.sides[self.ground.online]
+        side = self.link.sides[self.context.online]
         try:
             return dict(zip(native_ids, side.observe([CardRef(one) for one in native_ids]), strict=True))
-        except (NotSent, Throttled, InDoubt) as error:
+        except NoAnswer as error:
             unread = Unreadable(str(error), self.link.clock())
             return dict.fromkeys(native_ids, unread)
-
-
-def _read(question: Callable[[], Observation]) -> Observation:
-    try:
-        return question()
-    except (NotSent, Throttled, InDoubt) as error:
-        return Unreadable(str(error), datetime.now(UTC))
 
 
 def _serial(seen: Observation, asked: Serial) -> Serial:

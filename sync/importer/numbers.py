@@ -1,4 +1,4 @@
-"""POS numbers for cards that were bought online: from the pool, else made with the prefix; many at a time."""
+"""Numbers for cards that were bought online: from the pool, else made with the prefix; many at a time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 
-from connectors.api.errors import InDoubt, NotSent, Throttled
-from connectors.api.side import Absent, Observation, Seen, Side, Unreadable
-from mappings.lifecycle import CardStatus
+from connectors.api.card import Seen
+from connectors.api.side import Side
 from mappings.serials import Serial
-from sync.arrivals.match import NUMBER_LENGTH
+from sync.arrivals.numbers import NUMBER_LENGTH, is_unused
+from sync.importer.looks import look
 from sync.ledger.cards.pool import Pool, PoolNumber
 
 #: Numbers tried for each that is wanted, before it is given up.
@@ -45,8 +46,9 @@ class Numbers:
             tries += len(wanted)
             if tries > count * TRIES_PER_NUMBER + NUMBER_LENGTH:
                 raise NoNumbers(f"{self.side.name} does not tell which numbers are free")
-            for one, there in zip(wanted, threads.map(self._look, [s for s, _ in wanted]), strict=True):
-                if _is_free(there):
+            shown = threads.map(partial(look, self.side.lookup), [serial for serial, _ in wanted])
+            for one, there in zip(wanted, shown, strict=True):
+                if is_unused(there):
                     found.append(one)
                 elif isinstance(there, Seen) and one[1] is not None:
                     self.pool.retire(one[1], self.clock())
@@ -61,20 +63,8 @@ class Numbers:
         if missing and self.prefix is None:
             raise NoNumbers(
                 f"the pool of numbers for {self.side.name} is empty; add some with "
-                "`giftsync pool add FILE`, or set shopify_serial_prefix"
+                "`giftsync pool add FILE`, or set serial_prefix"
             )
         for _ in range(missing):
             prefix = self.prefix or ""
             yield Serial(prefix + self.random_digits(NUMBER_LENGTH - len(prefix))), None
-
-    def _look(self, serial: Serial) -> Observation:
-        try:
-            return self.side.lookup(serial)
-        except (NotSent, Throttled, InDoubt) as error:
-            return Unreadable(str(error), datetime.now(UTC))
-
-
-def _is_free(there: Observation) -> bool:
-    """Not there, or generated in advance and waiting to be issued."""
-    unsold = isinstance(there, Seen) and there.status is CardStatus.INACTIVE and there.balance_minor == 0
-    return isinstance(there, Absent) or unsold

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from mappings.money import format_money
 from sync.importer.actions import SAME_ON_BOTH, Action
-from sync.ledger.import_cards import CardFacts
+from sync.ledger.imports.card_facts import CardFacts
 from sync.ledger.imports.rows import Row
 
 #: What `import_rows.outcome` says of rows that ended without a card of their own.
@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Told:
+class RowOutcome:
     """A row and what became of it. Amounts in minor units."""
 
     row: Row
@@ -87,7 +87,7 @@ class Tally:
     by: dict[Outcome, Sum] = field(default_factory=lambda: dict.fromkeys(Outcome, Sum()))
     unexpected: Sum = field(default_factory=Sum)
 
-    def add(self, told: Told) -> None:
+    def add(self, told: RowOutcome) -> None:
         one = Sum(1, told.planned_minor, told.made_minor)
         self.by[told.kind] += one
         if told.unexpected:
@@ -101,13 +101,13 @@ class Tally:
         return total
 
 
-def tell(row: Row, facts: CardFacts | None, currency: str, *, begun: bool) -> Told:
+def tell(row: Row, facts: CardFacts | None, currency: str, *, begun: bool) -> RowOutcome:
     """The row's outcome. `facts` are of its card, if it has one; `begun`: the plan was applied before."""
     planned = row.pos_minor if row.pos_minor is not None else row.online_minor or 0
     action = Action(row.action)
 
-    def told(kind: Outcome, why: str, made_minor: int = 0, *, unexpected: bool = False) -> Told:
-        return Told(row, kind, why, planned, made_minor, unexpected)
+    def told(kind: Outcome, why: str, made_minor: int = 0, *, unexpected: bool = False) -> RowOutcome:
+        return RowOutcome(row, kind, why, planned, made_minor, unexpected)
 
     match action:
         case Action.REJECT:

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from connectors.api.bulk import Lister
-from connectors.api.errors import InDoubt, NotSent, Throttled
-from connectors.api.side import Absent, Observation, Seen, Unreadable
+from connectors.api.card import Absent, Observation, Seen, Unreadable
+from connectors.api.side import place_of
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.importer.actions import (
@@ -32,9 +34,10 @@ from sync.importer.actions import (
     for_pos_card,
 )
 from sync.importer.files import CardFile, FileProblem
+from sync.importer.looks import look
 from sync.importer.sheets.formats import Role
 from sync.importer.sheets.rows import FileCard, FileTotal, OnlineCard, Reject, Terms
-from sync.ledger.imports.rows import Import, Imports, Row
+from sync.ledger.imports.rows import Import, Imports, NewRow, Row
 from sync.reconcile.work import Link
 
 STAGE_ROWS = 5_000
@@ -42,6 +45,8 @@ LOOKUP_PAGE = 500
 LOOKUP_THREADS = 16
 #: Longer brands and stores are cut.
 _TEXT_MAX = 200
+#: Looking a value up takes a fifth of the time of asking the member of an enum for it.
+_TEXT_OF: Mapping[StrEnum, str] = {one: one.value for one in (*Action, *CardStatus)}
 
 #: Told what is being done, how much of it is done, and how much there is (0: not known).
 Progress = Callable[[str, int, int], None]
@@ -57,7 +62,7 @@ class Planner:
 
     link: Link
     imports: Imports
-    ground: ImportContext
+    context: ImportContext
     progress: Progress = lambda doing, done, total: None
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -68,7 +73,7 @@ class Planner:
 
         Returns the plan and what was read of each file. Raises FileProblem, Stopped, or as the sides do.
         """
-        plan = self.imports.begin(self.ground.currency, self.link.clock())
+        plan = self.imports.begin(self.context.currency, self.link.clock())
         pools = _pools(files)
         sources = [self._take_file(plan, number, file, pools) for number, file in enumerate(files)]
         names = [file.name for file in files]
@@ -78,7 +83,7 @@ class Planner:
         if lister is not None and not any(one.role is Role.ONLINE for one in files):
             self._take_list(plan, lister)
         self._say("comparing with the ledger")
-        self.imports.mark_known(plan, self.ground.pos, self.ground.online)
+        self.imports.mark_known(plan, self.context.pos, self.context.online)
         if ask_pos:
             self._ask_pos(plan)
         self._match(plan)
@@ -109,73 +114,83 @@ class Planner:
         file: CardFile,
         pools: Mapping[str, bool] | None,
         counts: dict[str, Any],
-    ) -> Iterator[dict[str, Any]]:
-        terms = Terms(self.ground.currency, self.link.timezone, pools)
-        since_total = 0
+    ) -> Iterator[NewRow]:
+        terms = Terms(self.context.currency, self.link.timezone, pools)
+        rows = since_total = 0
         for item in file.cards(terms):
-            if isinstance(item, FileTotal):
+            if isinstance(item, FileCard):
+                row = self._pos_row(plan, item, number)
+            elif isinstance(item, FileTotal):
                 # A line that adds the others up is no card; it tells whether all of them were read.
                 counts["totals"].append(_total(item, since_total))
                 continue
-            counts["rows"] += 1
+            elif isinstance(item, OnlineCard):
+                seen = _seen_of(item, self._native_id(item), self.context.currency)
+                row = self._online_row(plan, seen, bool(item.order), number, item.line)
+            else:
+                counts["rejects"] += 1
+                row = _reject_row(plan, item, number, file.role)
+            rows += 1
             since_total += item.balance_minor or 0
-            match item:
-                case FileCard():
-                    row = self._pos_row(plan, item)
-                case OnlineCard():
-                    row = self._online_row(plan, _seen_of(item, self.ground.currency), bool(item.order))
-                case Reject():
-                    counts["rejects"] += 1
-                    cell = f"{item.column} {item.column_name}".strip() if item.column else ""
-                    shown = "pos_minor" if file.role is Role.POS else "online_minor"
-                    reject = Verdict(Action.REJECT, item.reason)
-                    row = _row(
-                        plan, reject, cell=cell, last_chars=item.last_chars, **{shown: item.balance_minor}
-                    )
-            row["source"], row["line"] = number, item.line
             yield row
+        counts["rows"] = rows
 
-    def _pos_row(self, plan: Import, card: FileCard) -> dict[str, Any]:
-        vault = self.imports.vault
-        verdict = for_pos_card(
-            PosCard(card.serial, card.balance_minor, card.status, card.expires_on, card.brand), self.ground
-        )
-        return _row(
-            plan,
-            verdict,
-            serial_index=vault.index(card.serial),
-            serial_sealed=vault.seal(card.serial),
-            last_chars=card.serial.last_chars,
-            pos_minor=card.balance_minor,
-            status=card.status.value,
-            expires_on=card.expires_on,
-            brand=card.brand[:_TEXT_MAX],
-            store=card.store[:_TEXT_MAX],
+    def _pos_row(self, plan: Import, card: FileCard, source: int) -> NewRow:
+        vault, serial, status = self.imports.vault, card.serial, card.status
+        shown = PosCard(serial, card.balance_minor, status, card.expires_on, card.brand)
+        action, reason, amount_minor = for_pos_card(shown, self.context)
+        return NewRow(
+            plan.id,
+            _TEXT_OF[action],
+            reason,
+            amount_minor,
+            serial.last_chars,
+            _TEXT_OF[status],
+            card.expires_on,
+            vault.index(serial),
+            vault.seal(serial),
+            card.balance_minor,
+            card.brand[:_TEXT_MAX],
+            card.store[:_TEXT_MAX],
+            source,
+            card.line,
         )
 
     # --- the online shop ------------------------------------------------------------------------------------
 
     def _take_list(self, plan: Import, lister: Lister) -> None:
-        doing = f"waiting for {self.ground.online}'s list"
+        doing = f"waiting for {self.context.online}'s list"
         self._say(doing)
         listed = lister.list_cards(lambda gathered: self.progress(doing, gathered, 0))
         rows = (self._online_row(plan, one.seen, one.bought) for one in listed)
-        self._stage(f"reading {self.ground.online}'s list", rows, 0)
+        self._stage(f"reading {self.context.online}'s list", rows, 0)
 
-    def _online_row(self, plan: Import, seen: Seen, bought_online: bool) -> dict[str, Any]:
-        verdict = for_online_card(seen, bought_online, self.ground)
-        return _row(
-            plan,
-            verdict,
+    def _online_row(
+        self,
+        plan: Import,
+        seen: Seen,
+        bought_online: bool,
+        source: int | None = None,
+        line: int | None = None,
+    ) -> NewRow:
+        verdict = for_online_card(seen, bought_online, self.context)
+        return NewRow(
+            plan.id,
+            verdict.action.value,
+            verdict.reason,
+            verdict.amount_minor,
             last_chars=seen.last_chars,
-            online_id=seen.native_id,
-            online_minor=seen.balance_minor,
             status=(seen.status or CardStatus.SUSPENDED).value,
             expires_on=seen.expires_on,
+            online_id=seen.native_id,
+            online_minor=seen.balance_minor,
+            source=source,
+            line=line,
         )
 
-    def _stage(self, doing: str, rows: Iterable[dict[str, Any]], total: int) -> None:
-        done, batch = 0, []
+    def _stage(self, doing: str, rows: Iterable[NewRow], total: int) -> None:
+        done = 0
+        batch: list[NewRow] = []
         for row in rows:
             batch.append(row)
             if len(batch) == STAGE_ROWS:
@@ -191,10 +206,10 @@ class Planner:
 
     def _match(self, plan: Import) -> None:
         """Cards whose last four some card online shares are looked up there by their whole number."""
-        side, doing = self.link.sides[self.ground.online], f"looking numbers up in {self.ground.online}"
+        side, doing = self.link.sides[self.context.online], f"looking numbers up in {self.context.online}"
 
-        def look(serial: Serial) -> Observation:
-            return side.lookup(self.ground.online_serial(serial)[0])
+        def ask(serial: Serial) -> Observation:
+            return side.lookup(self.context.online_serial(serial)[0])
 
         def verdict(row: Row, serial: Serial, there: Observation) -> Mapping[str, Any] | None:
             if isinstance(there, Absent):
@@ -202,20 +217,20 @@ class Planner:
             if isinstance(there, Unreadable):
                 return _change(row, Verdict(Action.REJECT, f"cannot be compared: {there.reason}"))
             card = PosCard(serial, row.pos_minor or 0, CardStatus(row.status), row.expires_on, row.brand)
-            change = _change(row, for_pair(card, there, self.ground))
+            change = _change(row, for_pair(card, there, self.context))
             return {**change, "online_id": there.native_id, "online_minor": there.balance_minor}
 
         def page(after: int) -> list[Row]:
             return self.imports.candidates(plan, after, LOOKUP_PAGE)
 
-        self._each(doing, plan.first_row, page, look, verdict)
+        self._each(doing, plan.first_row, page, ask, verdict)
         self.imports.drop_paired(plan)
         # A card that turned out to be known online only now.
-        self.imports.mark_known(plan, self.ground.pos, self.ground.online)
+        self.imports.mark_known(plan, self.context.pos, self.context.online)
 
     def _ask_pos(self, plan: Import) -> None:
         """Replace what the files say by what the point of sale shows."""
-        pos = self.ground.pos
+        pos = self.context.pos
         side = self.link.sides[pos]
         asked = (Action.CREATE_ONLINE, Action.WATCH, Action.SKIP)
 
@@ -228,7 +243,7 @@ class Planner:
                 return _change(row, Verdict(Action.REJECT, f"{pos} shows an unknown status"))
             card = PosCard(serial, there.balance_minor, there.status, there.expires_on, there.brand)
             return {
-                **_change(row, for_pos_card(card, self.ground)),
+                **_change(row, for_pos_card(card, self.context)),
                 "pos_minor": there.balance_minor,
                 "status": there.status.value,
                 "expires_on": there.expires_on,
@@ -244,7 +259,7 @@ class Planner:
         doing: str,
         first: int,
         page_after: Callable[[int], list[Row]],
-        look: Callable[[Serial], Observation],
+        ask: Callable[[Serial], Observation],
         verdict: Callable[[Row, Serial, Observation], Mapping[str, Any] | None],
     ) -> None:
         """Look every row's number up, many at a time, and store what follows, a page at a time."""
@@ -253,7 +268,7 @@ class Planner:
             while page := page_after(after):
                 after = page[-1].id
                 serials = [self.imports.vault.open(row.serial_sealed or b"") for row in page]
-                answers = pool.map(lambda serial: _read(look, serial), serials)
+                answers = pool.map(partial(look, ask), serials)
                 found = [verdict(*one) for one in zip(page, serials, answers, strict=True)]
                 self.imports.change([one for one in found if one is not None])
                 done += len(page)
@@ -261,12 +276,18 @@ class Planner:
                 self._check_stop()
 
     def _before(self, plan: Import) -> dict[str, dict[str, int]]:
-        """Cards and money that each side showed, whatever becomes of them."""
+        """Cards and money that each side showed, whatever becomes of them; and which of them lists its
+        cards."""
         sums = self.imports.shown(plan)
         return {
-            self.ground.pos: {"cards": sums[0], "minor": sums[1]},
-            self.ground.online: {"cards": sums[2], "minor": sums[3]},
+            self.context.pos: {"cards": sums[0], "minor": sums[1], "lists": 0},
+            self.context.online: {"cards": sums[2], "minor": sums[3], "lists": 1},
         }
+
+    def _native_id(self, card: OnlineCard) -> str:
+        """The side's own id of a card whose number its export shows."""
+        number = str(card.native_number)
+        return place_of(self.link.sides[self.context.online]).id_of(number) or number
 
     def _say(self, doing: str) -> None:
         self.progress(doing, 0, 0)
@@ -289,11 +310,11 @@ def _pools(files: Sequence[CardFile]) -> dict[str, bool] | None:
     return pools
 
 
-def _seen_of(card: OnlineCard, currency: str) -> Seen:
+def _seen_of(card: OnlineCard, native_id: str, currency: str) -> Seen:
     """The online shop's own export as the side would show the card."""
     status = CardStatus.ACTIVE if card.enabled else CardStatus.CLOSED
     return Seen(
-        native_id=f"gid://shopify/GiftCard/{card.native_number}",
+        native_id=native_id,
         balance_minor=card.balance_minor,
         currency=currency,
         status=status,
@@ -316,31 +337,23 @@ def _total(total: FileTotal, read_minor: int) -> dict[str, Any]:
     }
 
 
-def _row(plan: Import, verdict: Verdict, **more: Any) -> dict[str, Any]:
-    """Every column of a staged row."""
-    return {
-        "import_id": plan.id,
-        "action": verdict.action.value,
-        "reason": verdict.reason,
-        "amount_minor": verdict.amount_minor,
-        "serial_index": None,
-        "serial_sealed": None,
-        "last_chars": "",
-        "online_id": None,
-        "pos_minor": None,
-        "online_minor": None,
-        "status": "",
-        "expires_on": None,
-        "brand": "",
-        "store": "",
-        "source": None,
-        "line": None,
-        "cell": "",
-        "chosen": False,
-        "state": "planned",
-        "outcome": "",
-        **more,
-    }
+def _reject_row(plan: Import, reject: Reject, source: int, role: Role) -> NewRow:
+    row = NewRow(
+        plan.id,
+        Action.REJECT.value,
+        reject.reason,
+        0,
+        last_chars=reject.last_chars,
+        cell=f"{reject.column} {reject.column_name}".strip() if reject.column else "",
+        source=source,
+        line=reject.line,
+    )
+    # A rejected card is still owed.
+    if role is Role.POS:
+        row.pos_minor = reject.balance_minor
+    else:
+        row.online_minor = reject.balance_minor
+    return row
 
 
 def _change(row: Row, verdict: Verdict) -> dict[str, Any]:
@@ -355,11 +368,3 @@ def _change(row: Row, verdict: Verdict) -> dict[str, Any]:
         "status": row.status,
         "expires_on": row.expires_on,
     }
-
-
-def _read(look: Callable[[Serial], Observation], serial: Serial) -> Observation:
-    """One look; a side that is merely busy or away leaves the card unread."""
-    try:
-        return look(serial)
-    except (NotSent, Throttled, InDoubt) as error:
-        return Unreadable(str(error), datetime.now(UTC))

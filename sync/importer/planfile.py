@@ -8,10 +8,15 @@ writing numbers.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import file_digest, sha256
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -19,37 +24,54 @@ from typing import Final
 from mappings.money import decimal_from_minor
 from mappings.serials import mask
 from sync.importer.actions import Action
-from sync.importer.files import FileProblem, Told, naming, private_file
+from sync.importer.files import FileProblem, OnProgress, naming, private_file
 from sync.importer.sheet_file import Sheet, open_sheet
 from sync.importer.sheets import cells
 from sync.importer.sheets.cells import CellError, Marks
 from sync.importer.sheets.records import Record
 from sync.importer.sheets.rows import is_blank
-from sync.ledger.imports.rows import Import, Imports, Row
+from sync.ledger.imports.rows import Import, Imports, PlanLine, Statement, ref_of
 
 COLUMNS: Final = (
     *("plan", "row", "ref", "action", "reason", "card", "brand", "store", "currency"),
-    *("pos_balance", "shopify_balance", "to_create", "status", "expires", "file", "line"),
+    *("pos_balance", "online_balance", "to_create", "status", "expires", "file", "line"),
 )
 #: What must say in the file what it says in the ledger.
-_AMOUNTS: Final = ("pos_balance", "shopify_balance", "to_create")
+_AMOUNTS: Final = ("pos_balance", "online_balance", "to_create")
 _NEEDED: Final = ("plan", "row", "ref", "action", *_AMOUNTS)
 _PAGE: Final = 1_000
+_TEXTS_KEPT: Final = 1_024
+_LINE_END: Final = "\r\n"
 _WRONG_LINES_SHOWN: Final = 5
 
 
-def write_plan(path: Path, imports: Imports, plan: Import, told: Told = lambda rows: None) -> int:
+def write_plan(path: Path, imports: Imports, plan: Import, told: OnProgress = lambda rows: None) -> int:
     """Write every row of the plan; returns how many."""
-    written = 0
+    written, digest = 0, sha256(codecs.BOM_UTF8)
     with private_file(path, "utf-8-sig") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for row in imports.rows(plan):
-            writer.writerow(cells_of(plan, row))
-            written += 1
-            if written % _PAGE == 0:
-                told(written)
+
+        def write(text: str) -> None:
+            digest.update(text.encode())
+            file.write(text)
+
+        write(_as_csv([COLUMNS]))
+        cells_of = PlanCells(plan)
+        for page in imports.lines(plan):
+            # Mostly no cell needs quotes, which the page as a whole tells.
+            text = "".join([",".join(cells_of(line)) + _LINE_END for line in page])
+            plain = ((len(COLUMNS) - 1) * len(page), 0, len(page), len(page))
+            as_is = tuple(map(text.count, (",", '"', "\r", "\n"))) == plain
+            write(text if as_is else _as_csv(map(cells_of, page)))
+            written += len(page)
+            told(written)
+    imports.remember_file(plan, digest.hexdigest())
     return written
+
+
+def _as_csv(rows: Iterable[Sequence[str]]) -> str:
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator=_LINE_END).writerows(rows)
+    return text.getvalue()
 
 
 def keep_older(path: Path, plan: Import) -> Path | None:
@@ -63,27 +85,38 @@ def keep_older(path: Path, plan: Import) -> Path | None:
     return path.replace(path.with_name(f"{path.stem}.{older}{path.suffix}"))
 
 
-def cells_of(plan: Import, row: Row) -> list[str]:
-    """One row as text, in the order of COLUMNS."""
-    source = "" if row.source is None else str(plan_source(plan, row.source))
-    return [
-        plan.id,
-        str(row.id),
-        row.ref,
-        row.action,
-        row.reason,
-        mask(row.last_chars) if row.last_chars else "",
-        harmless(row.brand),
-        harmless(row.store),
-        plan.currency,
-        money_cell(row.pos_minor, plan.currency),
-        money_cell(row.online_minor, plan.currency),
-        money_cell(row.amount_minor or None, plan.currency),
-        row.status,
-        row.expires_on.isoformat() if row.expires_on else "",
-        harmless(source),
-        "" if row.line is None else str(row.line),
-    ]
+class PlanCells:
+    """Gives the rows of a plan as text, in the order of COLUMNS."""
+
+    def __init__(self, plan: Import) -> None:
+        self._id, self._currency = plan.id, plan.currency
+        self._files = {number: harmless(plan_source(plan, number)) for number in range(len(plan.sources))}
+        # Of brands and stores there are few.
+        self._harmless = lru_cache(_TEXTS_KEPT)(harmless)
+
+    def __call__(self, line: PlanLine) -> list[str]:
+        row_id, serial_index, online_id, action, reason, last_chars, brand, store = line[:8]
+        pos_minor, online_minor, amount_minor, status, expires_on, source, number = line[8:]
+        currency, amount = self._currency, amount_minor or None
+        pos = "" if pos_minor is None else decimal_from_minor(pos_minor, currency)
+        return [
+            self._id,
+            str(row_id),
+            ref_of(serial_index, online_id),
+            action,
+            reason,
+            mask(last_chars) if last_chars else "",
+            self._harmless(brand),
+            self._harmless(store),
+            currency,
+            pos,
+            "" if online_minor is None else decimal_from_minor(online_minor, currency),
+            pos if amount == pos_minor else money_cell(amount, currency),
+            status,
+            str(expires_on or ""),
+            "" if source is None else self._files.get(source, ""),
+            "" if number is None else str(number),
+        ]
 
 
 def plan_source(plan: Import, number: int) -> str:
@@ -115,18 +148,28 @@ def import_id_of(path: Path) -> str:
     return cells.bare(first.cells["plan"])
 
 
-def choose_rows(path: Path, imports: Imports, plan: Import, told: Told = lambda rows: None) -> int:
+def choose_rows(path: Path, imports: Imports, plan: Import, told: OnProgress = lambda rows: None) -> int:
     """Mark the rows that stand in the file. Raises FileProblem for one that was changed; then none is marked.
 
     Returns how many do something.
     """
+    with naming(path), path.open("rb") as file:
+        as_written = file_digest(file, "sha256").hexdigest() == imports.remembered_file(plan)
+    if as_written:
+        return imports.choose_all(plan, [action for action in Action if action.does_something])
     lines = _lines(path)
     wrong: list[int] = []
-    doing = 0
+    seen = 0
+    #: Rows that do something: eight bytes each.
+    doing = array("q")
     while page := list(islice(lines, _PAGE)):
-        wrong += [line.number for line in _differing(imports, plan, page)]
-        doing += len(page)
-        told(doing)
+        for line, row in _ledgers(imports, plan, page):
+            if row is None or not _means_the_same(line.cells, plan, row):
+                wrong.append(line.number)
+            elif Action(row.action).does_something:
+                doing.append(row.id)
+        seen += len(page)
+        told(seen)
     if wrong:
         shown = ", ".join(map(str, wrong[:_WRONG_LINES_SHOWN])) + (", …" if len(wrong) > 5 else "")
         raise FileProblem(
@@ -134,27 +177,26 @@ def choose_rows(path: Path, imports: Imports, plan: Import, told: Told = lambda 
             "changed; plan again, or put them back as they were"
         )
     imports.unchoose(plan)
-    chosen, lines = 0, _lines(path)
-    while page := list(islice(lines, _PAGE)):
-        doing_words = [(line.row, Action(cells.bare(line.cells["action"]).lower())) for line in page]
-        ids = [row for row, action in doing_words if action.does_something]
-        imports.choose(plan, ids)
-        chosen += len(ids)
-    return chosen
+    for start in range(0, len(doing), _PAGE):
+        imports.choose(plan, doing[start : start + _PAGE].tolist())
+    return len(doing)
 
 
-def _differing(imports: Imports, plan: Import, page: Sequence[_Line]) -> Iterator[_Line]:
-    rows = imports.rows_by_id(plan, [line.row for line in page])
-    for line in page:
-        row = rows.get(line.row)
-        if row is None or not _means_the_same(line.cells, plan, row):
-            yield line
+def _ledgers(
+    imports: Imports, plan: Import, page: Sequence[_Line]
+) -> Iterator[tuple[_Line, Statement | None]]:
+    """Each line beside the ledger's row of its number."""
+    rows = imports.statements(plan, [line.row for line in page])
+    return ((line, rows.get(line.row)) for line in page)
 
 
-def _means_the_same(cells_here: Mapping[str, str], plan: Import, row: Row) -> bool:
+def _means_the_same(cells_here: Mapping[str, str], plan: Import, row: Statement) -> bool:
     words = {"plan": plan.id, "ref": row.ref, "action": row.action}
     amounts = (row.pos_minor, row.online_minor, row.amount_minor or None)
-    return all(cells.bare(cells_here[name]).lower() == word for name, word in words.items()) and all(
+    return all(
+        cells_here[name] == word or cells.bare(cells_here[name]).lower() == word
+        for name, word in words.items()
+    ) and all(
         _is_amount(cells_here[name], minor, plan.currency)
         for name, minor in zip(_AMOUNTS, amounts, strict=True)
     )
@@ -164,7 +206,9 @@ def _is_amount(cell: str, minor: int | None, currency: str) -> bool:
     """Whether the cell can be read as this amount: `500`, `500,00`, `1 234.50`."""
     if not cells.bare(cell):
         return minor is None
-    for mark in (None, ".", ","):
+    if cell == money_cell(minor, currency):
+        return True
+    for mark in (".", ",", None):
         try:
             if cells.amount(cell, currency, Marks(mark)) == minor:
                 return True

@@ -19,9 +19,9 @@ from connectors.api.side import Side
 from mappings.money import decimal_from_minor
 from mappings.serials import mask
 from sync.importer.files import private_file
-from sync.importer.outcomes import Outcome, Sum, Tally, Told, tell
+from sync.importer.outcomes import Outcome, RowOutcome, Sum, Tally, tell
 from sync.importer.planfile import harmless, money_cell, plan_source
-from sync.ledger.import_cards import card_facts
+from sync.ledger.imports.card_facts import card_facts
 from sync.ledger.imports.rows import Import, Imports, Total
 from sync.ledger.imports.sums import (
     HubSums,
@@ -34,16 +34,25 @@ from sync.ledger.imports.sums import (
 )
 from sync.support.audit import FindingKind, SideTotals, audit
 
-__all__ = ["Checked", "ImportReport", "RowsFile", "Told", "Verdict", "make_report", "told_rows", "write_rows"]
+__all__ = [
+    "Checked",
+    "ImportReport",
+    "ImportVerdict",
+    "RowOutcome",
+    "RowsFile",
+    "make_report",
+    "told_rows",
+    "write_rows",
+]
 
 _PAGE = 500
 COLUMNS = (
     *("plan", "row", "ref", "card", "planned", "outcome", "why", "planned_money", "made_money", "brand"),
-    *("store", "currency", "pos_balance", "shopify_balance", "file", "line", "column", "card_id"),
+    *("store", "currency", "pos_balance", "online_balance", "file", "line", "column", "card_id"),
 )
 
 
-class Verdict(StrEnum):
+class ImportVerdict(StrEnum):
     """What an import came to, the gravest first. The values stand in JSON."""
 
     #: The sums of the ledger, the rows or the sides do not agree.
@@ -115,16 +124,16 @@ class ImportReport:
         return books and rows and (self.checked is None or self.checked.agrees)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ImportVerdict:
         if not self.adds_up:
-            return Verdict.WRONG
+            return ImportVerdict.WRONG
         if self.left:
-            return Verdict.UNFINISHED
+            return ImportVerdict.UNFINISHED
         if self.tally.unexpected.cards:
-            return Verdict.FELL_AWAY
+            return ImportVerdict.FELL_AWAY
         if self.tally.by[Outcome.CONFLICT].cards:
-            return Verdict.CONFLICTS
-        return Verdict.NOT_READ if self.checked is None else Verdict.IN_STEP
+            return ImportVerdict.CONFLICTS
+        return ImportVerdict.NOT_READ if self.checked is None else ImportVerdict.IN_STEP
 
 
 def make_report(
@@ -134,7 +143,7 @@ def make_report(
     clock: Callable[[], datetime],
     sides: dict[str, Side] | None = None,
     told: Callable[[int], None] = lambda cards: None,
-    each: Callable[[Told], None] = lambda row: None,
+    each: Callable[[RowOutcome], None] = lambda row: None,
 ) -> ImportReport:
     """Add everything up, and tell `each` of every row; with `sides`, read the import's cards back."""
     engine = imports.engine
@@ -188,7 +197,7 @@ def _check(
 # --- Rows ---------------------------------------------------------------------------------------------------
 
 
-def told_rows(imports: Imports, plan: Import, *actions: str) -> Iterator[Told]:
+def told_rows(imports: Imports, plan: Import, *actions: str) -> Iterator[RowOutcome]:
     """The plan's rows with their outcome, by id."""
     rows = imports.rows(plan, *actions)
     while page := list(islice(rows, _PAGE)):
@@ -206,7 +215,7 @@ class RowsFile:
         self._plan = plan
         self.written = 0
 
-    def write(self, told: Told) -> None:
+    def write(self, told: RowOutcome) -> None:
         self._writer.writerow(_cells(self._plan, told))
         self.written += 1
 
@@ -220,7 +229,7 @@ def write_rows(path: Path, imports: Imports, plan: Import) -> int:
     return rows.written
 
 
-def _cells(plan: Import, told: Told) -> list[str]:
+def _cells(plan: Import, told: RowOutcome) -> list[str]:
     row = told.row
     return [
         plan.id,

@@ -9,9 +9,9 @@ from itertools import islice
 
 from mappings.money import format_money
 from mappings.serials import mask
-from sync.importer.outcomes import Outcome, Sum, Told
+from sync.importer.outcomes import Outcome, RowOutcome, Sum
 from sync.importer.planfile import plan_source
-from sync.importer.report import ImportReport, Verdict
+from sync.importer.report import ImportReport, ImportVerdict
 from sync.ledger.imports.sums import Liability
 
 #: Rejects and conflicts that the page lists; the CSV beside it has all.
@@ -76,11 +76,11 @@ _MEANING = {
 class RowsShown:
     """The rows that the page lists, as many as it holds."""
 
-    rejected: list[Told] = field(default_factory=list)
-    waiting: list[Told] = field(default_factory=list)
-    others: list[Told] = field(default_factory=list)
+    rejected: list[RowOutcome] = field(default_factory=list)
+    waiting: list[RowOutcome] = field(default_factory=list)
+    others: list[RowOutcome] = field(default_factory=list)
 
-    def add(self, told: Told) -> None:
+    def add(self, told: RowOutcome) -> None:
         lists = {
             Outcome.REJECTED: self.rejected,
             Outcome.CONFLICT: self.waiting,
@@ -93,7 +93,10 @@ class RowsShown:
 
 
 def render_html(
-    report: ImportReport, left_out: Iterable[Told], waiting: Iterable[Told], others: Iterable[Told] = ()
+    report: ImportReport,
+    left_out: Iterable[RowOutcome],
+    waiting: Iterable[RowOutcome],
+    others: Iterable[RowOutcome] = (),
 ) -> str:
     """The page. `left_out` are rejects, `waiting` rows that wait for a person.
 
@@ -152,16 +155,16 @@ def headline(report: ImportReport) -> str:
     """What the import came to, in a sentence."""
     currency, by = report.plan.currency, report.tally.by
     match report.verdict:
-        case Verdict.WRONG:
+        case ImportVerdict.WRONG:
             return "The sums do not agree."
-        case Verdict.UNFINISHED:
+        case ImportVerdict.UNFINISHED:
             left = by[Outcome.NOT_YET]
             return f"Not finished: {_cards(left, currency)} {_are(left)} not made yet, or not confirmed."
-        case Verdict.FELL_AWAY:
+        case ImportVerdict.FELL_AWAY:
             return f"{_cards(report.tally.unexpected, currency)} fell away: find out why."
-        case Verdict.CONFLICTS:
+        case ImportVerdict.CONFLICTS:
             return f"{_cards(by[Outcome.CONFLICT], currency)} {_waits(by[Outcome.CONFLICT])} for a person."
-        case Verdict.NOT_READ:
+        case ImportVerdict.NOT_READ:
             return "All is done. The sides were not read back, so it is not proved that they show it."
     return "Money in is money out: the difference is 0."
 
@@ -237,7 +240,7 @@ def _waits(one: Sum) -> str:
     return "waits" if one.cards == 1 else "wait"
 
 
-_TONE = {Verdict.WRONG: " bad", Verdict.IN_STEP: ""}
+_TONE = {ImportVerdict.WRONG: " bad", ImportVerdict.IN_STEP: ""}
 
 
 def _proof(report: ImportReport) -> str:
@@ -323,7 +326,7 @@ def _liability(found: Sequence[Liability], what: str, currency: str) -> str:
     return f"<section>{table}</section>"
 
 
-def _rows(report: ImportReport, told: Iterable[Told], nothing: str) -> str:
+def _rows(report: ImportReport, told: Iterable[RowOutcome], nothing: str) -> str:
     found = list(islice(told, ROWS_SHOWN_MAX + 1))
     if not found:
         return f"<section class='soft'>{nothing}</section>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,8 +49,8 @@ class Journey:
         return (max(ends) - self.at).total_seconds()
 
 
-def newest_journeys(engine: Engine, limit: int) -> list[Journey]:
-    """The newest movements that came from a side, newest first."""
+def newest_journeys(engine: Engine, limit: int, since: datetime | None = None) -> list[Journey]:
+    """The newest movements that came from a side, newest first; none that is older than `since`."""
     with reading(engine) as connection:
         query = (
             select(movements, cards.c.currency, presences.c.last_chars)
@@ -63,7 +63,7 @@ def newest_journeys(engine: Engine, limit: int) -> list[Journey]:
             .order_by(movements.c.id.desc())
             .limit(limit)
         )
-        moved = connection.execute(query).all()
+        moved = [row for row in connection.execute(query) if since is None or row.at >= since]
         effects = connection.execute(
             select(intents)
             .where(
@@ -73,13 +73,16 @@ def newest_journeys(engine: Engine, limit: int) -> list[Journey]:
             )
             .order_by(intents.c.sequence)
         ).all()
-    return [_journey(row, effects) for row in moved]
+    of_card: dict[int, list[Row[Any]]] = {}
+    for effect in effects:
+        of_card.setdefault(effect.card_id, []).append(effect)
+    return [_journey(row, of_card.get(row.card_id, ())) for row in moved]
 
 
 def _journey(row: Row[Any], effects: Sequence[Row[Any]]) -> Journey:
     first: dict[str, Carried] = {}
     for effect in effects:
-        if effect.card_id == row.card_id and effect.side != row.side and effect.created_at >= row.at:
+        if effect.side != row.side and effect.created_at >= row.at:
             first.setdefault(effect.side, Carried(effect.side, effect.ended_at))
     return Journey(
         row.at, row.card_id, row.last_chars, row.side, row.amount_minor, row.currency, tuple(first.values())
@@ -91,21 +94,3 @@ def busiest_card(engine: Engine) -> int | None:
     query = select(movements.c.card_id).group_by(movements.c.card_id).order_by(func.count().desc()).limit(1)
     with reading(engine) as connection:
         return connection.execute(query).scalar_one_or_none()
-
-
-def totals_shown(engine: Engine) -> Mapping[str, int]:
-    """What each side shows on all of the link's cards as far as the ledger knows, in minor units.
-
-    That is its shadows without what is still under way.
-    """
-    with reading(engine) as connection:
-        shadows = connection.execute(
-            select(presences.c.side, func.sum(presences.c.shadow_minor)).group_by(presences.c.side)
-        ).all()
-        open_ = connection.execute(
-            select(intents.c.side, func.sum(intents.c.amount_minor))
-            .where(intents.c.state.in_(_OPEN))
-            .group_by(intents.c.side)
-        ).all()
-    under_way = {side: int(minor) for side, minor in open_}
-    return {side: int(minor) - under_way.get(side, 0) for side, minor in sorted(shadows)}

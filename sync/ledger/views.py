@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, exists, func, not_, or_, select, text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Table,
+    and_,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    text,
+    union,
+)
 
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -17,14 +33,17 @@ from sync.ledger.database.tables import (
     cards,
     conflicts,
     feed_cursors,
+    imports,
     intents,
     movements,
+    outages,
     pool_numbers,
     presences,
     runs,
     sides,
 )
-from sync.ledger.secrets.vault import Vault
+from sync.ledger.secrets.vault import Vault, VaultError
+from sync.model import IGNORED, ConflictKind
 
 PAGE_SIZE = 500
 
@@ -36,28 +55,41 @@ _has_ended = and_(
     cards.c.status.in_((CardStatus.CLOSED.value, CardStatus.SUSPENDED.value)),
 )
 # A card with nothing on it needs no presence that does not exist yet.
-_differs = exists().where(
-    presences.c.card_id == cards.c.id,
-    or_(
-        presences.c.stale,
-        presences.c.hold.is_not(None),
-        and_(
-            not_(_has_ended),
-            or_(
-                presences.c.shadow_minor != cards.c.balance_minor,
-                and_(
-                    presences.c.born,
-                    or_(
-                        presences.c.shadow_status != cards.c.status,
-                        presences.c.shadow_expires_on.is_distinct_from(cards.c.expires_on),
-                    ),
+_differs_here = or_(
+    presences.c.stale,
+    presences.c.hold.is_not(None),
+    and_(
+        not_(_has_ended),
+        or_(
+            presences.c.shadow_minor != cards.c.balance_minor,
+            and_(
+                presences.c.born,
+                or_(
+                    presences.c.shadow_status != cards.c.status,
+                    presences.c.shadow_expires_on.is_distinct_from(cards.c.expires_on),
                 ),
             ),
         ),
     ),
 )
-#: The same sentence as `Card.in_step`, in SQL.
-in_step = and_(not_(cards.c.held), not_(_open_intent), not_(_differs))
+_differs = exists().where(presences.c.card_id == cards.c.id, _differs_here)
+_CURRENCY = select(sides.c.currency).limit(1)
+#: The ids of cards whose rows somebody changed: what these say may not be so until somebody has settled it.
+unverified_ids = select(conflicts.c.card_id).where(
+    conflicts.c.kind == ConflictKind.TAMPERED.value,
+    conflicts.c.card_id.is_not(None),
+    or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == IGNORED),
+)
+not_verified = cards.c.id.in_(unverified_ids)
+#: The same sentence as `Card.in_step`, in SQL; a card that is not verified cannot be loaded.
+in_step = and_(not_(cards.c.held), not_(_open_intent), not_(_differs), not_(not_verified))
+#: The ids of all other cards, by way of what is the matter with them: most cards are in step.
+_out_of_step_ids = union(
+    select(cards.c.id).where(cards.c.held),
+    select(intents.c.card_id).where(text("state IN ('planned','sent','in_doubt')")),
+    select(presences.c.card_id).join(cards, cards.c.id == presences.c.card_id).where(_differs_here),
+    unverified_ids,
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +109,7 @@ class SweptPresence:
     hold: str | None = None
     #: How many answers for it in a row could not be believed.
     unreadable: int = 0
+    needs_cvc: bool = False
 
 
 select_swept = select(
@@ -92,18 +125,28 @@ select_swept = select(
 
 
 def swept_presence(row: Row[Any], vault: Vault) -> SweptPresence:
-    """A row of `select_swept`, with its serial opened."""
+    """A row of `select_swept`, with its serial opened.
+
+    One that holds what giftsync never writes counts as one to look at; whoever loads its card tells of it.
+    """
+    serial, status, unreadable = None, CardStatus.SUSPENDED, row.unreadable
+    try:
+        serial = None if row.serial_sealed is None else vault.open(row.serial_sealed)
+        status = CardStatus(row.shadow_status)
+    except (VaultError, ValueError):
+        unreadable = max(unreadable, 1)
     return SweptPresence(
         row.id,
         row.card_id,
         row.native_id,
-        None if row.serial_sealed is None else vault.open(row.serial_sealed),
+        serial,
         row.shadow_minor,
-        CardStatus(row.shadow_status),
+        status,
         row.shadow_expires_on,
         bool(row.in_flight),
         row.hold,
-        row.unreadable,
+        unreadable,
+        row.needs_cvc,
     )
 
 
@@ -122,15 +165,21 @@ def presences_after(
 
 @dataclass(frozen=True)
 class Status:
-    """The ledger at a glance. Amounts in minor units by currency."""
+    """Counts of the whole ledger. Amounts in minor units by currency."""
 
+    #: What the sides said on first contact; None before it.
+    currency: str | None
     cards: int
     in_step: int
     due: int
     arrivals: int
     #: Cards of excluded brands, by brand.
     left_out: Mapping[str, int]
+    #: Of the cards that are verified.
     balance_minor: Mapping[str, int]
+    #: Cards whose rows somebody changed, and what these rows say, which nobody owes before it is proved.
+    unverified: int
+    unverified_minor: Mapping[str, int]
     #: Open intents by state.
     intents: Mapping[str, int]
     #: Open conflicts by kind, and the money at stake in them.
@@ -143,16 +192,55 @@ class Status:
     last_run_outcome: str | None
 
 
-def status(engine: Engine, now: datetime) -> Status:
-    """Count everything, in one state of the ledger."""
+@dataclass(frozen=True)
+class CardCounts:
+    """What takes a look at every card: seconds with a million. The fields are those of `Status`."""
+
+    cards: int
+    in_step: int
+    balance_minor: Mapping[str, int]
+    unverified: int
+    unverified_minor: Mapping[str, int]
+    #: The first cards that are out of step, by id.
+    out_of_step: tuple[int, ...]
+
+
+def count_cards(connection: Connection, listed: int = 0) -> CardCounts:
+    """Count them; `listed` is how many ids of cards that are out of step are wanted."""
+
+    def by_currency(*where: ColumnElement[bool]) -> dict[str, tuple[int, int]]:
+        summed = select(cards.c.currency, func.count(), func.sum(cards.c.balance_minor)).where(*where)
+        found = connection.execute(summed.group_by(cards.c.currency))
+        return {currency: (count, int(minor)) for currency, count, minor in found}
+
+    every, unverified = by_currency(), by_currency(not_verified)
+    out = _out_of_step_ids.subquery()
+    found = connection.execute(
+        select(out.c.id, func.count().over()).order_by(out.c.id).limit(max(listed, 1))
+    ).all()
+    count = sum(each for each, _ in every.values())
+    balances = {
+        currency: (count - unverified.get(currency, (0, 0))[0], minor - unverified.get(currency, (0, 0))[1])
+        for currency, (count, minor) in every.items()
+    }
+    return CardCounts(
+        cards=count,
+        in_step=count - (found[0][1] if found else 0),
+        balance_minor={currency: minor for currency, (verified, minor) in balances.items() if verified},
+        unverified=sum(each for each, _ in unverified.values()),
+        unverified_minor={currency: minor for currency, (_, minor) in unverified.items()},
+        out_of_step=tuple(row[0] for row in found[:listed]),
+    )
+
+
+def status(engine: Engine, now: datetime, counted: CardCounts | None = None) -> Status:
+    """Count everything, in one state of the ledger; `counted` are the cards as they were a moment ago."""
     with reading(engine) as connection:
 
         def count(*where: ColumnElement[bool]) -> int:
             return connection.execute(select(func.count()).select_from(cards).where(*where)).scalar_one()
 
-        by_currency = connection.execute(
-            select(cards.c.currency, func.sum(cards.c.balance_minor)).group_by(cards.c.currency)
-        )
+        counted = counted or count_cards(connection)
         by_state = connection.execute(
             select(intents.c.state, func.count())
             .where(intents.c.state.in_(("planned", "sent", "in_doubt")))
@@ -175,14 +263,19 @@ def status(engine: Engine, now: datetime) -> Status:
         )
         last_run = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).one_or_none()
         return Status(
-            cards=count(),
-            in_step=count(in_step),
-            due=count(or_(cards.c.due_at <= now, cards.c.lease_until.is_not(None))),
+            currency=connection.execute(_CURRENCY).scalar_one_or_none(),
+            cards=counted.cards,
+            in_step=counted.in_step,
+            # Apart, as each has an index of its own.
+            due=count(cards.c.lease_until.is_not(None))
+            + count(cards.c.lease_until.is_(None), cards.c.due_at <= now),
             arrivals=connection.execute(
                 select(func.count()).where(arrivals.c.left_out.is_(None))
             ).scalar_one(),
             left_out={row[0]: row[1] for row in left_out},
-            balance_minor={row[0]: int(row[1]) for row in by_currency},
+            balance_minor=counted.balance_minor,
+            unverified=counted.unverified,
+            unverified_minor=counted.unverified_minor,
             intents={row[0]: row[1] for row in by_state},
             conflicts={row[0]: row[1] for row in by_kind},
             at_stake_minor=sum(int(row[2]) for row in by_kind),
@@ -193,10 +286,35 @@ def status(engine: Engine, now: datetime) -> Status:
         )
 
 
+@dataclass(frozen=True)
+class BriefCounts:
+    """A few numbers of a ledger."""
+
+    cards: int
+    #: Open ones.
+    conflicts: int
+    #: Tasks that a side does not answer to.
+    outages: int
+    #: Imports that workers carry out.
+    queued_imports: int
+
+
+def brief(engine: Engine) -> BriefCounts:
+    """Count them in one query."""
+    query = select(
+        select(func.count()).select_from(cards).scalar_subquery(),
+        select(func.count()).select_from(conflicts).where(conflicts.c.closed_at.is_(None)).scalar_subquery(),
+        select(func.count()).select_from(outages).scalar_subquery(),
+        select(func.count()).select_from(imports).where(imports.c.queued_at.is_not(None)).scalar_subquery(),
+    )
+    with reading(engine) as connection:
+        return BriefCounts(*connection.execute(query).one())
+
+
 def currency_of(engine: Engine) -> str | None:
     """The currency that the sides said on first contact."""
     with reading(engine) as connection:
-        return connection.execute(select(sides.c.currency).limit(1)).scalar_one_or_none()
+        return connection.execute(_CURRENCY).scalar_one_or_none()
 
 
 @dataclass(frozen=True)
@@ -227,6 +345,8 @@ class CardRow:
     in_step: bool
     created_at: datetime
     presences: tuple[PresenceRow, ...]
+    #: False: somebody changed its rows, so what they say may not be so.
+    verified: bool
 
 
 def list_cards(
@@ -235,46 +355,26 @@ def list_cards(
     last_chars: str | None = None,
     out_of_step: bool = False,
     card_id: int | None = None,
+    ids: Collection[int] | None = None,
     after_id: int = 0,
+    page_size: int = PAGE_SIZE,
 ) -> Iterator[CardRow]:
     """Cards by id, streamed a page at a time."""
+    query = select(cards, in_step.label("in_step"), not_verified.label("not_verified"))
+    query = query.order_by(cards.c.id).limit(page_size)
+    if card_id is not None:
+        query = query.where(cards.c.id == card_id)
+    if ids is not None:
+        query = query.where(cards.c.id.in_(ids))
+    if out_of_step:
+        query = query.where(not_(in_step))
+    if last_chars is not None:
+        ends_so = (presences.c.card_id == cards.c.id, presences.c.last_chars == last_chars.lower())
+        query = query.where(exists().where(*ends_so))
     while True:
-        query = (
-            select(cards, in_step.label("in_step"))
-            .where(cards.c.id > after_id)
-            .order_by(cards.c.id)
-            .limit(PAGE_SIZE)
-        )
-        if card_id is not None:
-            query = query.where(cards.c.id == card_id)
-        if out_of_step:
-            query = query.where(not_(in_step))
-        if last_chars is not None:
-            query = query.where(
-                exists().where(
-                    presences.c.card_id == cards.c.id, presences.c.last_chars == last_chars.lower()
-                )
-            )
         with reading(engine) as connection:
-            page = connection.execute(query).all()
-            ids = [row.id for row in page]
-            by_card: dict[int, list[PresenceRow]] = {}
-            for p in connection.execute(
-                select(presences).where(presences.c.card_id.in_(ids)).order_by(presences.c.id)
-            ):
-                by_card.setdefault(p.card_id, []).append(
-                    PresenceRow(
-                        p.side,
-                        p.native_id,
-                        p.last_chars,
-                        p.shadow_minor,
-                        p.shadow_status,
-                        p.shadow_expires_on,
-                        p.born,
-                        p.stale,
-                        p.hold,
-                    )
-                )
+            page = connection.execute(query.where(cards.c.id > after_id)).all()
+            by_card = _presences_of(connection, [row.id for row in page])
         for row in page:
             yield CardRow(
                 row.id,
@@ -286,10 +386,35 @@ def list_cards(
                 bool(row.in_step),
                 row.created_at,
                 tuple(by_card.get(row.id, ())),
+                not row.not_verified,
             )
-        if len(page) < PAGE_SIZE:
+        if len(page) < page_size:
             return
         after_id = page[-1].id
+
+
+def _presences_of(connection: Connection, card_ids: Sequence[int]) -> dict[int, list[PresenceRow]]:
+    query = select(presences).where(presences.c.card_id.in_(card_ids)).order_by(presences.c.id)
+    by_card: dict[int, list[PresenceRow]] = {}
+    for p in connection.execute(query):
+        row = PresenceRow(
+            p.side,
+            p.native_id,
+            p.last_chars,
+            p.shadow_minor,
+            p.shadow_status,
+            p.shadow_expires_on,
+            p.born,
+            p.stale,
+            p.hold,
+        )
+        by_card.setdefault(p.card_id, []).append(row)
+    return by_card
+
+
+def _columns(table: Table, row: type[Any]) -> list[Column[Any]]:
+    """The table's columns that have the names of the row's fields, in their order."""
+    return [table.c[one.name] for one in fields(row)]
 
 
 @dataclass(frozen=True)
@@ -308,23 +433,10 @@ class MovementRow:
 
 def list_movements(engine: Engine, card_id: int) -> list[MovementRow]:
     """A card's movements, oldest first."""
+    columns = _columns(movements, MovementRow)
+    query = select(*columns).where(movements.c.card_id == card_id).order_by(movements.c.chain_seq)
     with reading(engine) as connection:
-        rows = connection.execute(
-            select(movements).where(movements.c.card_id == card_id).order_by(movements.c.chain_seq)
-        )
-        return [
-            MovementRow(
-                row.id,
-                row.side,
-                row.kind,
-                row.amount_minor,
-                row.shadow_delta_minor,
-                row.balance_after_minor,
-                row.evidence,
-                row.at,
-            )
-            for row in rows
-        ]
+        return [MovementRow(*row) for row in connection.execute(query)]
 
 
 @dataclass(frozen=True)
@@ -345,25 +457,9 @@ class IntentRow:
 
 def list_intents(engine: Engine, card_id: int) -> list[IntentRow]:
     """A card's intents, oldest first."""
+    query = select(*_columns(intents, IntentRow)).where(intents.c.card_id == card_id)
     with reading(engine) as connection:
-        rows = connection.execute(
-            select(intents).where(intents.c.card_id == card_id).order_by(intents.c.sequence)
-        )
-        return [
-            IntentRow(
-                row.marker,
-                row.side,
-                row.kind,
-                row.amount_minor,
-                row.state,
-                row.created_at,
-                row.ended_at,
-                row.status,
-                row.expires_on,
-                row.refusal,
-            )
-            for row in rows
-        ]
+        return [IntentRow(*row) for row in connection.execute(query.order_by(intents.c.sequence))]
 
 
 @dataclass(frozen=True)
@@ -403,21 +499,96 @@ def decided_of(engine: Engine, conflict_id: int) -> Mapping[str, object]:
 
 
 def list_conflicts(
-    engine: Engine, *, include_closed: bool = False, conflict_id: int | None = None
+    engine: Engine,
+    *,
+    include_closed: bool = False,
+    conflict_id: int | None = None,
+    card_id: int | None = None,
 ) -> Iterator[ConflictRow]:
     """Conflicts by id, streamed a page at a time."""
     after_id = 0
     while True:
-        columns = [c for c in conflicts.c if c.name != "decided"]
+        columns = _columns(conflicts, ConflictRow)
         query = select(*columns).where(conflicts.c.id > after_id).order_by(conflicts.c.id).limit(PAGE_SIZE)
         if not include_closed and conflict_id is None:
             query = query.where(conflicts.c.closed_at.is_(None))
         if conflict_id is not None:
             query = query.where(conflicts.c.id == conflict_id)
+        if card_id is not None:
+            query = query.where(conflicts.c.card_id == card_id)
         with reading(engine) as connection:
-            page = connection.execute(query).mappings().all()
-        for row in page:
-            yield ConflictRow(**row)
+            page = [ConflictRow(*row) for row in connection.execute(query)]
+        yield from page
         if len(page) < PAGE_SIZE:
             return
-        after_id = page[-1]["id"]
+        after_id = page[-1].id
+
+
+class ConflictOrder(StrEnum):
+    """How a worklist is sorted."""
+
+    MONEY = "money"
+    AGE = "age"
+    #: Newest first.
+    NEWEST = "newest"
+
+
+_ORDERS: Mapping[ConflictOrder, Sequence[ColumnElement[Any]]] = {
+    ConflictOrder.MONEY: (conflicts.c.amount_minor.desc(), conflicts.c.opened_at, conflicts.c.id),
+    ConflictOrder.AGE: (conflicts.c.opened_at, conflicts.c.id),
+    ConflictOrder.NEWEST: (conflicts.c.id.desc(),),
+}
+
+
+def open_conflicts(
+    engine: Engine,
+    limit: int,
+    offset: int = 0,
+    *,
+    closed: bool = False,
+    kind: str | None = None,
+    ids: Collection[int] | None = None,
+    order: ConflictOrder = ConflictOrder.MONEY,
+) -> list[ConflictRow]:
+    """A page of the worklist, or of the `closed` ones instead."""
+    # The ids alone first: an index has all that sorting takes, and none has the evidence.
+    query = select(conflicts.c.id).where(_ended(closed)).order_by(*_ORDERS[order]).limit(limit).offset(offset)
+    if kind is not None:
+        query = query.where(conflicts.c.kind == kind)
+    if ids is not None:
+        query = query.where(conflicts.c.id.in_(ids))
+    with reading(engine) as connection:
+        page = connection.execute(query).scalars().all()
+        found = select(*_columns(conflicts, ConflictRow)).where(conflicts.c.id.in_(page))
+        rows = {one.id: one for one in (ConflictRow(*row) for row in connection.execute(found))}
+    return [rows[one] for one in page]
+
+
+def conflict_kinds(engine: Engine, *, closed: bool = False) -> dict[str, int]:
+    """How many conflicts of each kind are open, or closed, by the kind's name."""
+    query = select(conflicts.c.kind, func.count()).where(_ended(closed)).group_by(conflicts.c.kind)
+    with reading(engine) as connection:
+        return {row[0]: row[1] for row in connection.execute(query.order_by(conflicts.c.kind))}
+
+
+def _ended(closed: bool) -> ColumnElement[bool]:
+    return conflicts.c.closed_at.is_not(None) if closed else conflicts.c.closed_at.is_(None)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run of the worker, or one pass."""
+
+    id: int
+    kind: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    counts: Mapping[str, int]
+
+
+def newest_runs(engine: Engine, limit: int) -> list[RunRow]:
+    """Newest first."""
+    query = select(runs).order_by(runs.c.id.desc()).limit(limit)
+    with reading(engine) as connection:
+        return [RunRow(**row) for row in connection.execute(query).mappings()]

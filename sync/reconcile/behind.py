@@ -5,27 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Engine, and_, exists, func, insert, not_, select, update
-
-from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
-from connectors.api.side import (
-    CannotTell,
-    CardRef,
-    EffectKind,
-    Found,
-    NotFound,
-    Observation,
-    Seen,
-    Side,
-)
+from connectors.api.card import CardRef, Observation, Seen
+from connectors.api.effect import CannotTell, EffectKind, Found, NotFound
+from connectors.api.errors import NoAnswer, SideClosed
+from connectors.api.side import Side
 from mappings.money import format_money
-from sync.decisions import causes, lost, notification, protocol
+from sync.decisions import lost, notification, protocol
 from sync.decisions.looks import IDEMPOTENT
-from sync.ledger.cards import creates
-from sync.ledger.database.engine import reading
+from sync.ledger.cards.undecided import undecided_cards
+from sync.ledger.conflicts.of_link import LinkConflict, end, keep_open
+from sync.ledger.database.engine import Engine
 from sync.ledger.database.generation import has_a_second
-from sync.ledger.database.tables import cards, conflicts
 from sync.ledger.incoming import traces
+from sync.ledger.secrets import creates
 from sync.model import (
     Card,
     ConflictKind,
@@ -46,14 +38,6 @@ CAUSE = "ledger_behind"
 SECOND_LEDGER = "second_ledger"
 WHY_AGAIN = "the ledger was put back; what is owed is worked out anew"
 CARDS_NAMED_MAX = 50
-
-_has_first_contact = exists().where(
-    conflicts.c.card_id == cards.c.id,
-    conflicts.c.cause == causes.FIRST_CONTACT,
-    conflicts.c.closed_at.is_(None),
-)
-#: Cards that a person has to decide since the sides' books do not say what the lost ledger did.
-is_undecided = and_(cards.c.behind, cards.c.held, not_(_has_first_contact))
 
 
 # --- Telling ------------------------------------------------------------------------------------------------
@@ -78,45 +62,25 @@ def second_ledger(side: str, markers: Iterable[str]) -> BrakeTripped:
 
 def tell_of_undecided(engine: Engine, currency: str, now: datetime) -> int:
     """Keep the one conflict of the link that says which cards wait; returns how many these are."""
-    with reading(engine) as connection:
-        rows = connection.execute(
-            select(cards.c.id, cards.c.balance_minor).where(is_undecided).order_by(cards.c.id)
-        ).all()
-    money = sum(row.balance_minor for row in rows)
-    open_one = and_(
-        conflicts.c.card_id.is_(None), conflicts.c.cause == CAUSE, conflicts.c.closed_at.is_(None)
-    )
-    if not rows:
-        with reading(engine) as connection:
-            if connection.execute(select(conflicts.c.id).where(open_one)).first() is None:
-                return 0
-        with engine.begin() as connection:
-            gone = {"closed_at": now, "resolution": "cause gone"}
-            connection.execute(update(conflicts).where(open_one).values(gone))
+    found = undecided_cards(engine)
+    if not found:
+        end(engine, CAUSE, now)
         return 0
-    words = {
-        "summary": f"The ledger was put back to an earlier state, and the sides' books do not say what "
-        f"became of {len(rows)} card(s) since, with {format_money(money, currency)} on them as far as "
-        "this ledger knows. Nothing is written to them; all other cards go on.",
-        "amount_minor": money,
-        "proposal": "Put a newer ledger back, if there is one. Otherwise `giftsync recover` shows what both "
-        "sides show of each card, and `giftsync recover --card ID --accept SIDE` or `--value AMOUNT` "
-        "settles it.",
-        "evidence": {"cards": [row.id for row in rows[:CARDS_NAMED_MAX]], "number_of_cards": len(rows)},
-        "last_seen_at": now,
-        "currency": currency,
-    }
-    with engine.begin() as connection:
-        if not connection.execute(update(conflicts).where(open_one).values(words)).rowcount:
-            kind = ConflictKind.LEDGER_BEHIND.value
-            connection.execute(insert(conflicts).values(kind=kind, cause=CAUSE, opened_at=now, **words))
-    return len(rows)
-
-
-def count_behind(engine: Engine) -> int:
-    """Cards whose books are to be read before anything is decided of them."""
-    with reading(engine) as connection:
-        return connection.execute(select(func.count()).where(cards.c.behind)).scalar_one()
+    money = sum(card.balance_minor for card in found)
+    told = LinkConflict(
+        ConflictKind.LEDGER_BEHIND.value,
+        CAUSE,
+        f"The ledger was put back to an earlier state, and the sides' books do not say what became of "
+        f"{len(found)} card(s) since, with {format_money(money, currency)} on them as far as this ledger "
+        "knows. Nothing is written to them; all other cards go on.",
+        money,
+        currency,
+        "Put a newer ledger back, if there is one. Otherwise `giftsync recover` shows what both sides show "
+        "of each card, and `giftsync recover --card ID --accept SIDE` or `--value AMOUNT` settles it.",
+        {"cards": [card.card_id for card in found[:CARDS_NAMED_MAX]], "number_of_cards": len(found)},
+    )
+    keep_open(engine, told, now)
+    return len(found)
 
 
 # --- One card -----------------------------------------------------------------------------------------------
@@ -128,23 +92,24 @@ def look_for_promised(card: Card, work: Work) -> tuple[Card, bool]:
     No request of the lost ledger can still be on its way: that was waited out before any card was decided.
     """
     told = traces.told_of(work.link.store.engine, work.lease.card_id)
-    for side, intent in [(p.side, i) for p in card.presences for i in p.open_intents]:
+    for intent in card.open_intents:
         if intent.kind is EffectKind.NOTIFY:
             words = "the ledger was put back; the buyer may have been told already"
-            card = work.commit(card, notification.in_doubt(card, side, intent, words))
+            card = work.commit(card, notification.in_doubt(card, intent, words))
         elif intent.kind in IDEMPOTENT:
             if intent.state is not IntentState.PLANNED:
-                card = work.commit(card, protocol.absent(card, side, intent))
+                card = work.commit(card, protocol.absent(card, intent))
         else:
-            looked = _look_for(card, card.presence(side), intent, told.get(side, ()), work)
+            looked = _look_for(card, intent, told.get(intent.side, ()), work)
             if looked is None:
                 return card, False
             card = looked
     return work.commit(card, protocol.given_up(card, WHY_AGAIN)), True
 
 
-def _look_for(card: Card, p: Presence, intent: Intent, told: Iterable[Told], work: Work) -> Card | None:
+def _look_for(card: Card, intent: Intent, told: Iterable[Told], work: Work) -> Card | None:
     """The card once it is known whether the intent has landed; None while it cannot be told."""
+    p = card.presence(intent.side)
     landed = [one for one in told if one.marker == intent.marker]
     try:
         if landed:
@@ -154,9 +119,9 @@ def _look_for(card: Card, p: Presence, intent: Intent, told: Iterable[Told], wor
             if native_id is None:
                 return None
             reference = landed[0].reference
-            return work.commit(card, protocol.land(card, p.side, intent, len(landed), native_id, reference))
-        found = work.side(p.side).find(effect_of(card, p, intent))
-    except (NotSent, Throttled, InDoubt):
+            return work.commit(card, protocol.land(card, intent, len(landed), native_id, reference))
+        found = work.side(p.side).find(effect_of(card, intent))
+    except NoAnswer:
         return None
     except SideClosed as error:
         work.report_closed(p.side, error)
@@ -164,16 +129,15 @@ def _look_for(card: Card, p: Presence, intent: Intent, told: Iterable[Told], wor
     match found:
         case Found():
             reference = found.reference or ""
-            return work.commit(
-                card, protocol.land(card, p.side, intent, found.landings, found.native_id, reference)
-            )
+            landing = protocol.land(card, intent, found.landings, found.native_id, reference, found.serial)
+            return work.commit(card, landing)
         case NotFound():
             planned = intent.state is IntentState.PLANNED
-            return card if planned else work.commit(card, protocol.absent(card, p.side, intent))
+            return card if planned else work.commit(card, protocol.absent(card, intent))
         case CannotTell():
             if intent.state is not IntentState.PLANNED:
                 until = work.clock()
-                work.commit(card, protocol.unclear(card, p.side, intent, found.reason, until))
+                work.commit(card, protocol.unclear(card, intent, found.reason, until))
             return None
 
 
@@ -230,7 +194,7 @@ def _with_entries(seen: Seen, side: Side) -> Seen | None:
         return seen
     try:
         found = next(iter(side.observe([CardRef(seen.native_id)], entries=True)))
-    except (NotSent, Throttled, InDoubt, SideClosed):
+    except (NoAnswer, SideClosed):
         return None
     return found if isinstance(found, Seen) else None
 

@@ -10,32 +10,44 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, Throttled
-from connectors.api.side import (
-    Applied,
-    CardRef,
-    Effect,
-    EffectKind,
-    Found,
-    Side,
+from connectors.api.card import CardRef
+from connectors.api.effect import Applied, Effect, EffectKind, Found
+from connectors.api.errors import (
+    InDoubt,
+    NoAnswer,
+    NotSent,
+    Refusal,
+    Refused,
+    SideClosed,
+    SideError,
+    Throttled,
 )
+from connectors.api.side import Side
 from sync.crashpoints import crashpoint
 from sync.decisions import notification, protocol
 from sync.decisions.looks import FIRST_LOOK_SECONDS, first_look
-from sync.model import Card, Decision, Intent, IntentState, InvariantBroken, Presence
+from sync.ledger.cards.rows import card_after, planned_intent
+from sync.ledger.sides.outages import WRITING
+from sync.model import Card, Decision, Intent, IntentState, InvariantBroken, LinkStopped
+from sync.reconcile.brakes import BrakeTripped
 from sync.reconcile.work import Work
 
-#: How long to leave a side alone that could not be reached.
+#: How long to leave a side alone that could not be reached; doubled each time up to the maximum.
 NOT_SENT_WAIT_SECONDS = 2.0
+NOT_SENT_WAIT_SECONDS_MAX = 60.0
+#: After so many attempts that were not sent, only a side that answers again brings the effect further.
+POSTPONED_MAX = 4
 #: The longest that a side can make an effect wait before it is asked again.
 WAIT_SECONDS_MAX = 300.0
 #: How long to leave a side alone that needs a person.
 CLOSED_WAIT_SECONDS = 60.0
 
 _DEBITS_FIRST = {EffectKind.DEBIT: 0}
+#: Of an intent whose marker is made as it is committed.
+_UNMARKED = ""
 
 
-def next_intent(card: Card, work: Work) -> tuple[Presence, Intent] | None:
+def next_intent(card: Card, work: Work) -> Intent | None:
     """The intent to send now: the first of each presence's queue, debits before credits.
 
     Money is taken away on one side before it is given on another, so a crash in between never leaves the card
@@ -43,15 +55,23 @@ def next_intent(card: Card, work: Work) -> tuple[Presence, Intent] | None:
     unless that one waits for a person.
     """
     now = work.clock()
-    heads = [(p, p.open_intents[0]) for p in card.presences if p.open_intents]
+    heads = [p.open_intents[0] for p in card.presences if p.open_intents]
     ready = [
-        (p, head)
-        for p, head in heads
+        head
+        for head in heads
         if head.state is IntentState.PLANNED
-        and (head.not_before is None or head.not_before <= now)
+        and (head.not_before is None or head.not_before <= now or _answers_again(head, work))
         and not (head.amount_minor > 0 and debit_waits(card))
     ]
-    return min(ready, key=lambda pair: (_DEBITS_FIRST.get(pair[1].kind, 1), pair[1].sequence), default=None)
+    return min(ready, key=lambda head: (_DEBITS_FIRST.get(head.kind, 1), head.sequence), default=None)
+
+
+def _answers_again(intent: Intent, work: Work) -> bool:
+    """Whether the side was found to answer again since the intent could not be sent to it."""
+    ended_at = work.link.outages.ended_at(intent.side)
+    if ended_at is None or intent.not_before is None or not intent.postponed:
+        return False
+    return ended_at >= intent.not_before - timedelta(seconds=pause_seconds(intent.postponed - 1))
 
 
 def debit_waits(card: Card) -> bool:
@@ -67,8 +87,9 @@ def debit_waits(card: Card) -> bool:
     )
 
 
-def effect_of(card: Card, p: Presence, intent: Intent) -> Effect:
+def effect_of(card: Card, intent: Intent) -> Effect:
     """The intent in the words that connectors understand."""
+    p = card.presence(intent.side)
     return Effect(
         marker=intent.marker,
         kind=intent.kind,
@@ -84,84 +105,148 @@ def effect_of(card: Card, p: Presence, intent: Intent) -> Effect:
     )
 
 
-def execute(card: Card, p: Presence, intent: Intent, work: Work) -> Card:
+def execute(card: Card, intent: Intent, work: Work) -> Card:
     """Send one planned intent and commit what came of it."""
     if intent.state is not IntentState.PLANNED:
         raise InvariantBroken(f"intent {intent.marker} is {intent.state}; only planned ones are sent")
-    side = work.side(p.side)
     work.keep_lease()
+    _spend(work, intent.marker, intent.amount_minor)
+    return _call(work.commit(card, protocol.sent(card, intent)), intent, work)
+
+
+def commit_and_send(card: Card, decision: Decision, work: Work) -> Card:
+    """Commit a decision. If the next effect to send is one that it plans, that is sent with the same commit.
+
+    What a brake holds back stays planned, and `execute` tells of it under its marker. Raises LinkStopped once
+    the decision is committed.
+    """
+    nth = _next_of(decision, work)
+    if nth is None:
+        return work.commit(card, decision)
+    work.keep_lease()
+    try:
+        _spend(work, _UNMARKED, decision.intents[nth].amount_minor)
+        card = work.commit(card, protocol.sent_at_once(decision, nth))
+    except BrakeTripped:
+        return work.commit(card, decision)
+    except LinkStopped:
+        work.commit(card, decision)
+        raise
+    # Only the first of a presence's queue is sent.
+    return _call(card, card.presence(decision.intents[nth].side).open_intents[0], work)
+
+
+def _next_of(decision: Decision, work: Work) -> int | None:
+    """Which of the decision's new intents is to be sent now; None: none of them."""
+    if any(i.lost is not None for i in decision.intents):
+        return None
+    last = max((i.sequence for i in decision.card.open_intents), default=0)
+    made = [planned_intent(i, _UNMARKED, last + n) for n, i in enumerate(decision.intents, 1)]
+    ready = next_intent(card_after(decision, made, decision.card.version), work) if made else None
+    if ready is None or ready.side in work.closed:
+        return None
+    return next((n for n, intent in enumerate(made) if intent is ready), None)
+
+
+def _spend(work: Work, marker: str, amount_minor: int) -> None:
+    """Count the effect against the brakes. Raises BrakeTripped."""
     engine, card_id = work.link.store.engine, work.lease.card_id
-    work.link.brake.spend(engine, card_id, intent.marker, abs(intent.amount_minor), work.clock())
-    card = work.commit(card, protocol.sent(card, intent))
+    work.link.brake.spend(engine, card_id, marker, abs(amount_minor), work.clock())
+
+
+def _call(card: Card, intent: Intent, work: Work) -> Card:
+    """Carry out what was sent, and commit what came of it."""
+    side = work.side(intent.side)
     crashpoint("execute.sent")
     # A pause of this process may have cost the lease; then the call belongs to somebody else.
     work.check_lease()
 
     def save(progress: Mapping[str, str]) -> None:
-        work.save_progress(intent.marker, progress)
+        nonlocal card
+        card = work.save_progress(card, intent.marker, progress)
 
     try:
-        applied = side.apply(effect_of(card, p, intent), save)
+        applied = side.apply(effect_of(card, intent), save)
     except NotSent as error:
-        return _again(card, intent, work, str(error), NOT_SENT_WAIT_SECONDS)
+        work.link.note_failure(side.name, WRITING, error)
+        return _again(card, intent, work, error, pause_seconds(intent.postponed))
     except Throttled as error:
-        return _again(card, intent, work, str(error), error.wait_seconds)
+        return _again(card, intent, work, error, error.wait_seconds)
     except SideClosed as error:
-        work.report_closed(p.side, error)
-        return _again(card, intent, work, str(error), CLOSED_WAIT_SECONDS)
+        work.closed.add(side.name)
+        work.link.note_failure(side.name, WRITING, error)
+        return _again(card, intent, work, error, CLOSED_WAIT_SECONDS)
     except Refused as error:
         crashpoint("execute.called")
-        return _refused(card, p, intent, work, error)
+        work.link.note_answer(side.name, WRITING)
+        return _refused(card, intent, work, error)
     except InDoubt as error:
         crashpoint("execute.called")
         if intent.kind is EffectKind.NOTIFY:
-            return work.commit(card, notification.in_doubt(card, p.side, intent, str(error)))
+            return work.commit_outcome(card, notification.in_doubt(card, intent, str(error)))
         if side.capabilities.applies_marker_once:
-            return work.commit(card, protocol.ask_again(card, intent, str(error), _asked_at(intent, work)))
+            return work.commit_outcome(
+                card, protocol.ask_again(card, intent, str(error), _asked_at(intent, work))
+            )
         return _in_doubt(card, intent, work, str(error))
     crashpoint("execute.called")
+    work.link.note_answer(side.name, WRITING)
     if intent.kind is EffectKind.NOTIFY:
-        return work.commit(card, notification.record_notified(card, p.side, intent, applied.reference or ""))
+        return work.commit_outcome(card, notification.record_notified(card, intent, applied.reference or ""))
     repeated = intent.doubted and not side.capabilities.applies_marker_once
-    landings = _landings(card, p, intent, side) if repeated else 1
-    return work.commit(card, _landed(card, p, intent, applied, landings))
+    landings = _landings(card, intent, side) if repeated else 1
+    return work.commit_outcome(card, _landed(card, intent, applied, landings))
 
 
-def _again(card: Card, intent: Intent, work: Work, reason: str, wait_seconds: float) -> Card:
+def pause_seconds(postponed: int) -> float:
+    """How long an effect waits whose side could not be reached, after so many attempts before this one."""
+    return min(NOT_SENT_WAIT_SECONDS * 2.0 ** min(postponed, POSTPONED_MAX * 4), NOT_SENT_WAIT_SECONDS_MAX)
+
+
+def _again(card: Card, intent: Intent, work: Work, error: SideError, wait_seconds: float) -> Card:
     not_before = work.clock() + timedelta(seconds=min(wait_seconds, WAIT_SECONDS_MAX))
-    return work.commit(card, protocol.not_sent(card, intent, reason, not_before))
+    # A side that needs a person is not waited for at all.
+    postponed = max(intent.postponed + 1, POSTPONED_MAX if isinstance(error, SideClosed) else 0)
+    return work.commit_outcome(
+        card, protocol.not_sent(card, intent, str(error), not_before, postponed=postponed)
+    )
 
 
 def _in_doubt(card: Card, intent: Intent, work: Work, reason: str, refusal: Refusal | None = None) -> Card:
     now = work.clock()
     until = now + timedelta(seconds=work.quiet_seconds)
-    look_at = first_look(intent.kind, now, work.quiet_seconds)
-    return work.commit(card, protocol.doubt(card, intent, reason, until, refusal, look_at=look_at))
+    look_at = first_look(intent.kind, now, work.quiet_seconds, _doubt_seconds(intent))
+    return work.commit_outcome(card, protocol.doubt(card, intent, reason, until, refusal, look_at=look_at))
 
 
 def _asked_at(intent: Intent, work: Work) -> datetime:
     """When a side that applies a marker once is asked again: at once at first, then like one out of reach."""
-    seconds = NOT_SENT_WAIT_SECONDS if intent.doubted else FIRST_LOOK_SECONDS
-    return work.clock() + timedelta(seconds=seconds)
+    return work.clock() + timedelta(seconds=_doubt_seconds(intent))
 
 
-def _refused(card: Card, p: Presence, intent: Intent, work: Work, error: Refused) -> Card:
+def _doubt_seconds(intent: Intent) -> float:
+    """How long an effect is left alone that has just come to be in doubt."""
+    asked_again = intent.doubted and intent.postponed > 0
+    return pause_seconds(intent.postponed - 1) if asked_again else FIRST_LOOK_SECONDS
+
+
+def _refused(card: Card, intent: Intent, work: Work, error: Refused) -> Card:
     if intent.kind is EffectKind.NOTIFY:
-        return work.commit(card, notification.not_told(card, p.side, intent, str(error)))
+        return work.commit_outcome(card, notification.not_told(card, intent, str(error)))
     if intent.doubted:
         # The refusal may be the work of our own earlier attempt: only its marker can tell.
         return _in_doubt(card, intent, work, str(error), error.reason)
-    return work.commit(card, protocol.refuse(card, p.side, intent, error.reason, str(error), error.native_id))
+    return work.commit_outcome(card, protocol.refuse(card, intent, error.reason, str(error), error.native_id))
 
 
-def _landings(card: Card, p: Presence, intent: Intent, side: Side) -> int:
+def _landings(card: Card, intent: Intent, side: Side) -> int:
     """An intent that was in doubt before may have landed twice by now."""
     try:
-        found = side.find(effect_of(card, p, intent))
-    except (NotSent, Throttled, InDoubt, SideClosed):
+        found = side.find(effect_of(card, intent))
+    except (NoAnswer, SideClosed):
         return 1  # The side's book tells at the next look.
     return max(found.landings, 1) if isinstance(found, Found) else 1
 
 
-def _landed(card: Card, p: Presence, intent: Intent, applied: Applied, landings: int) -> Decision:
-    return protocol.land(card, p.side, intent, landings, applied.native_id, applied.reference or "")
+def _landed(card: Card, intent: Intent, applied: Applied, landings: int) -> Decision:
+    return protocol.land(card, intent, landings, applied.native_id, applied.reference or "", applied.serial)

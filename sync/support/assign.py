@@ -1,7 +1,7 @@
-"""A physical card for somebody who bought one online: one serial for the store and the shop.
+"""A physical card for somebody who bought one online: one serial for every side of the link.
 
-Shopify shows the code of a bought card to its owner only, so no physical card can ever have that code. The
-value moves instead, by the same protocol as everything else:
+A side that hides serials shows the code of a bought card to its owner only, so no physical card can ever
+have that code. The value moves instead, by the same protocol as everything else:
 
     take    the bought card's balance goes to zero in the ledger, and debits follow on every side that has it
     give    once they have all landed, a card with the physical serial is met with exactly what was taken
@@ -16,38 +16,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
-
-from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
-from connectors.api.side import Absent, CardRef, Observation, Seen, Unreadable
+from connectors.api.card import Absent, CardRef, Observation, Seen, Unreadable
+from connectors.api.errors import NoAnswer, SideClosed
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.crashpoints import crashpoint
 from sync.decisions import causes, protocol, resolutions
-from sync.ledger.cards.store import Lease
-from sync.ledger.database.engine import reading
-from sync.ledger.database.tables import (
-    assignments,
-    cards,
-    conflicts,
-    movements,
-    origins,
-    presences,
+from sync.ledger.cards.assignments import (
+    Assignment,
+    Assignments,
+    NewAssignment,
+    NumberTaken,
+    explain_overdraft,
+    written_off,
 )
+from sync.ledger.cards.store import Lease
+from sync.ledger.conflicts.stops import stopped_by
+from sync.ledger.database.faults import AlreadyTaken
 from sync.ledger.incoming.intake import Intake
+from sync.ledger.incoming.origins import BoughtCard, bought_with
 from sync.model import (
     Card,
-    ConflictKind,
     Decision,
     LeaseLost,
-    MovementKind,
     NewIntent,
+    Tampered,
     to_create,
 )
-from sync.reconcile.brakes import stopped_by
 from sync.reconcile.card import observe_all, reconcile
 from sync.reconcile.work import Link, Work
 
@@ -56,16 +52,6 @@ TRIES_MAX = 3
 
 class NotAssigned(Exception):
     """The card cannot be assigned; the message says why. Nothing was changed."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A card of an order, as staff tell it from the others."""
-
-    card_id: int
-    last_chars: str
-    balance_minor: int
-    holder: str
 
 
 @dataclass(frozen=True)
@@ -85,19 +71,10 @@ class Assigned:
     again: bool = False
 
 
-def cards_of_order(link: Link, order: str) -> list[Choice]:
+def cards_of_order(link: Link, order: str) -> list[BoughtCard]:
     """The cards that were bought with the order, by its name such as `#1007`."""
     name = order if order.startswith("#") else f"#{order}"
-    query = (
-        select(cards.c.id, cards.c.balance_minor, origins.c.holder, presences.c.last_chars)
-        .join(origins, origins.c.card_id == cards.c.id)
-        .join(presences, presences.c.card_id == cards.c.id)
-        .where(origins.c.order_name.in_({order, name}), presences.c.serial_index.is_(None))
-        .order_by(cards.c.id)
-    )
-    with reading(link.store.engine) as connection:
-        rows = connection.execute(query).all()
-    return [Choice(row.id, row.last_chars, row.balance_minor, row.holder) for row in rows]
+    return bought_with(link.store.engine, link.store.vault, {order, name})
 
 
 def assign(
@@ -108,45 +85,43 @@ def assign(
     What is left, because an answer was lost or a side is busy, `go_on` does later. Given twice it goes on
     where it was. Raises NotAssigned.
     """
-    known = _row_of(link, card_id)
+    assignments = _assignments(link)
+    known = assignments.of_card(card_id)
     if known is None:
         planned = _take(link, card_id, serial, by, close_old=close_old, preview=preview)
         if preview:
             return planned
-        known = _row_of(link, card_id)
-    elif known["serial_index"] != link.store.vault.index(serial) and known["to_card"] is not None:
-        raise NotAssigned(f"the card was assigned ••••{known['last_chars']} already")
+        known = assignments.of_card(card_id)
+    elif known.serial_index != link.store.vault.index(serial) and known.to_card is not None:
+        raise NotAssigned(f"the card was assigned ••••{known.last_chars} already")
     else:
-        if known["serial_index"] != link.store.vault.index(serial):
+        if known.serial_index != link.store.vault.index(serial):
             _check_serial(link, serial)
             if not preview:
                 _choose_another(link, card_id, serial)
-        planned = Assigned(card_id, known["to_card"], known["amount_minor"], link.currency, again=True)
+        planned = Assigned(card_id, known.to_card, known.amount_minor, link.currency, again=True)
     if not preview:
         finish(link, card_id)
-        known = _row_of(link, card_id)
+        known = assignments.of_card(card_id)
     if known is None:
         raise NotAssigned("the assignment is gone from the ledger")
-    to_card = known["to_card"]
+    to_card = known.to_card
     done = to_card is not None and link.store.load(to_card).in_step
-    amount = link.store.load(to_card).balance_minor if to_card is not None else known["amount_minor"]
+    amount = link.store.load(to_card).balance_minor if to_card is not None else known.amount_minor
     return replace(planned, to_card=to_card, amount_minor=amount, finished=done)
 
 
 def go_on(link: Link) -> int:
     """Go on with every assignment that is under way; returns how many are left."""
-    with reading(link.store.engine) as connection:
-        query = select(assignments.c.from_card).where(assignments.c.state == "taking")
-        under_way = list(connection.execute(query).scalars())
-    return sum(not finish(link, card_id) for card_id in under_way)
+    return sum(not finish(link, card_id) for card_id in _assignments(link).under_way())
 
 
 def finish(link: Link, card_id: int) -> bool:
     """Carry out what waits for the card and give what was taken; False while something is left."""
     for _ in range(TRIES_MAX):
-        row = _row_of(link, card_id)
-        if row is None or row["state"] == "done":
-            to_card = None if row is None else row["to_card"]
+        row = _assignments(link).of_card(card_id)
+        if row is None or row.is_done:
+            to_card = None if row is None else row.to_card
             _work_on(link, card_id)
             return to_card is None or _work_on(link, to_card)
         if not _work_on(link, card_id) or not _give(link, row):
@@ -173,6 +148,8 @@ def _take(link: Link, card_id: int, serial: Serial, by: str, *, close_old: bool,
             _commit_taken(link, lease, before, decision, serial, by, close_old)
     except LeaseLost:
         raise NotAssigned("the worker has this card right now; say it again in a moment") from None
+    except Tampered as error:
+        raise NotAssigned(str(error)) from None
     finally:
         link.store.release(work.lease, link.clock())
     return taken
@@ -226,64 +203,43 @@ def _commit_taken(
 ) -> None:
     """The card's zero, its debits and the assignment, in one transaction."""
     now = link.clock()
-    vault = link.store.vault
-    values = {
-        "from_card": lease.card_id,
-        "serial_index": vault.index(serial),
-        "serial_sealed": vault.seal(serial),
-        "last_chars": serial.last_chars,
-        "amount_minor": before.balance_minor,
-        "expires_on": before.expires_on,
-        "note": next((p.note for p in before.presences if p.note), ""),
-        "closes_old": close_old,
-        "state": "taking",
-        "by": by,
-        "created_at": now,
-    }
+    new = NewAssignment(
+        lease.card_id,
+        serial,
+        before.balance_minor,
+        before.expires_on,
+        next((p.note for p in before.presences if p.note), ""),
+        close_old,
+        by,
+    )
     try:
         with link.store.engine.begin() as connection:
             link.store.write(connection, lease, before, decision, now, None)
-            written_off = _written_off(connection, lease.card_id)
-            connection.execute(insert(assignments).values(**values, written_off_before=written_off))
+            _assignments(link).add(connection, new, now)
             crashpoint("assign.taking")
-    except IntegrityError:
-        raise NotAssigned(f"the number ••••{serial.last_chars} is being assigned to another card") from None
+    except NumberTaken:
+        raise _number_taken(serial) from None
     crashpoint("assign.taken")
 
 
 def _choose_another(link: Link, card_id: int, serial: Serial) -> None:
     """The value was taken, but the physical card turned out not to be free: it goes to another one."""
-    vault = link.store.vault
-    values = {
-        "serial_index": vault.index(serial),
-        "serial_sealed": vault.seal(serial),
-        "last_chars": serial.last_chars,
-    }
     try:
-        with link.store.engine.begin() as connection:
-            waits = (assignments.c.from_card == card_id, assignments.c.state == "taking")
-            connection.execute(update(assignments).where(*waits).values(**values))
-    except IntegrityError:
-        raise NotAssigned(f"the number ••••{serial.last_chars} is being assigned to another card") from None
+        _assignments(link).choose_another(card_id, serial)
+    except NumberTaken:
+        raise _number_taken(serial) from None
 
 
-def _written_off(connection: Connection, card_id: int) -> int:
-    """What had to be written off on the card: spent though it was not there any more."""
-    return int(
-        connection.execute(
-            select(func.coalesce(func.sum(movements.c.amount_minor), 0)).where(
-                movements.c.card_id == card_id, movements.c.kind == MovementKind.WRITE_OFF.value
-            )
-        ).scalar_one()
-    )
+def _number_taken(serial: Serial) -> NotAssigned:
+    return NotAssigned(f"the number ••••{serial.last_chars} is being assigned to another card")
 
 
 # --- Give ---------------------------------------------------------------------------------------------------
 
 
-def _give(link: Link, row: Mapping[str, Any]) -> bool:
+def _give(link: Link, row: Assignment) -> bool:
     """Meet a card with what was taken, once all of it was; False while it is not."""
-    card_id = int(row["from_card"])
+    card_id = row.from_card
     lease = link.store.claim(card_id, f"{link.owner}:assign", link.clock(), link.lease_seconds)
     if lease is None:
         return False
@@ -294,9 +250,9 @@ def _give(link: Link, row: Mapping[str, Any]) -> bool:
         if any(p.shadow_minor != old.balance_minor for p in old.presences if p.born):
             return False  # Something is owed that cannot be written yet.
         _commit_given(link, lease, old, row)
-    except LeaseLost:
+    except (LeaseLost, Tampered):
         return False
-    except IntegrityError:
+    except AlreadyTaken:
         _report_taken_number(link, row)
         return False
     finally:
@@ -304,71 +260,37 @@ def _give(link: Link, row: Mapping[str, Any]) -> bool:
     return True
 
 
-def _report_taken_number(link: Link, row: Mapping[str, Any]) -> None:
-    told = causes.assigned_twice(row["from_card"], row["last_chars"], row["amount_minor"], link.currency)
+def _report_taken_number(link: Link, row: Assignment) -> None:
+    told = causes.assigned_twice(row.from_card, row.last_chars, row.amount_minor, link.currency)
     Intake(link.store.engine, link.store.vault).report(told, link.clock())
 
 
-def _commit_given(link: Link, lease: Lease, old: Card, row: Mapping[str, Any]) -> None:
+def _commit_given(link: Link, lease: Lease, old: Card, row: Assignment) -> None:
     now, card_id = link.clock(), lease.card_id
-    serial = link.store.vault.open(row["serial_sealed"])
     with link.store.engine.begin() as connection:
-        lost = _written_off(connection, card_id) - int(row["written_off_before"])
-        amount = max(0, int(row["amount_minor"]) - lost)
-        given = given_card(link, old, serial, amount, row)
+        lost = written_off(connection, card_id) - row.written_off_before
+        given = given_card(link, old, max(0, row.amount_minor - lost), row)
         to_card = link.store.insert(connection, given, now, None).id
-        connection.execute(
-            update(assignments)
-            .where(assignments.c.from_card == card_id)
-            .values(state="done", to_card=to_card, ended_at=now)
-        )
-        _move_origin(connection, card_id, to_card)
-        # A number that was not free may have kept it waiting.
-        connection.execute(
-            update(conflicts)
-            .where(conflicts.c.cause == f"assigned:{card_id}", conflicts.c.closed_at.is_(None))
-            .values(closed_at=now, resolution="cause gone")
-        )
+        _assignments(link).finish(connection, card_id, to_card, now)
         if lost:
-            _explain_overdraft(connection, row, link)
-        if row["closes_old"] and old.balance_minor == 0:
+            explain_overdraft(connection, row, now)
+        if row.closes_old and old.balance_minor == 0:
             closed = protocol.settle(replace(old, status=CardStatus.CLOSED), link.rules, link.today)
             link.store.write(connection, lease, old, closed, now, None)
         crashpoint("assign.giving")
     crashpoint("assign.given")
 
 
-def given_card(link: Link, old: Card, serial: Serial, amount_minor: int, row: Mapping[str, Any]) -> Decision:
+def given_card(link: Link, old: Card, amount_minor: int, row: Assignment) -> Decision:
     """A new card with the serial on every side, worth what was taken."""
     blank = Card(
         old.currency,
         0,
         CardStatus.ACTIVE,
-        row["expires_on"],
-        tuple(to_create(name, serial, note=row["note"]) for name in link.rules.sides),
+        row.expires_on,
+        tuple(to_create(name, row.serial, note=row.note) for name in link.rules.sides),
     )
     return resolutions.set_value(blank, amount_minor, link.rules, link.today, f"assigned; from card {old.id}")
-
-
-def _move_origin(connection: Connection, card_id: int, to_card: int | None) -> None:
-    """The order leads to the physical card from now on."""
-    found = connection.execute(select(origins).where(origins.c.card_id == card_id)).mappings().one_or_none()
-    if found is not None:
-        connection.execute(insert(origins).values({**found, "card_id": to_card}))
-
-
-def _explain_overdraft(connection: Connection, row: Mapping[str, Any], link: Link) -> None:
-    """What the owner spent meanwhile is missing from the new card, so the merchant has lost nothing."""
-    connection.execute(
-        update(conflicts)
-        .where(
-            conflicts.c.card_id == row["from_card"],
-            conflicts.c.opened_at >= row["created_at"],
-            conflicts.c.kind == ConflictKind.OVERDRAFT.value,
-            conflicts.c.closed_at.is_(None),
-        )
-        .values(closed_at=link.clock(), resolution="taken from the value of the assigned card")
-    )
 
 
 # --- What both need -----------------------------------------------------------------------------------------
@@ -390,17 +312,14 @@ def _claim(link: Link, card_id: int) -> Lease:
     return lease
 
 
-def _row_of(link: Link, card_id: int) -> Mapping[str, Any] | None:
-    with reading(link.store.engine) as connection:
-        query = select(assignments).where(assignments.c.from_card == card_id)
-        found = connection.execute(query).mappings().one_or_none()
-    return None if found is None else dict(found)
+def _assignments(link: Link) -> Assignments:
+    return Assignments(link.store.engine, link.store.vault)
 
 
 def _ask(link: Link, side: str, serial: Serial) -> Observation:
     try:
         return link.sides[side].lookup(serial)
-    except (NotSent, Throttled, InDoubt, SideClosed) as error:
+    except (NoAnswer, SideClosed) as error:
         return Unreadable(str(error), link.clock())
 
 

@@ -17,19 +17,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeGuard
 
-from sqlalchemy import Engine, select
-
-from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
-from connectors.api.side import (
-    Absent,
-    CardRef,
-    Observation,
-    Seen,
-    Side,
-    Unreadable,
-)
-from sync.ledger.database import tables
-from sync.ledger.database.engine import reading
+from connectors.api.card import Absent, CardRef, Observation, Seen, Unreadable
+from connectors.api.errors import NoAnswer, SideClosed
+from connectors.api.side import Side
+from sync.ledger.cards.versions import changed_since
+from sync.ledger.database.engine import Engine
 from sync.ledger.proof.findings import (
     OPEN,
     CardRows,
@@ -39,8 +31,10 @@ from sync.ledger.proof.findings import (
     money,
 )
 from sync.ledger.proof.pages import read_pages
-from sync.ledger.proof.verify import check_card
+from sync.ledger.proof.verify import check_card, is_worth_proved
+from sync.ledger.secrets.key_proof import prove_key
 from sync.ledger.secrets.vault import Vault
+from sync.ledger.sides.identities import currencies
 from sync.model import Hold, MovementKind
 
 __all__ = ["Audit", "Finding", "FindingKind", "SideTotals", "Totals", "audit"]
@@ -90,6 +84,9 @@ class Totals:
     closed_minor: int = 0
     #: The hub balances of all cards.
     hub_minor: int = 0
+    #: Cards that do not verify, and what of `hub_minor` is theirs.
+    unverified: int = 0
+    unverified_minor: int = 0
     sides: dict[str, SideTotals] = field(default_factory=dict)
 
     @property
@@ -144,6 +141,8 @@ class Audit:
     found: dict[FindingKind, int] = field(default_factory=dict, init=False)
     started_at: datetime | None = field(default=None, init=False)
     ended_at: datetime | None = field(default=None, init=False)
+    #: By side.
+    _currencies: Mapping[str, str] = field(default_factory=dict, init=False)
     _failures: dict[str, int] = field(default_factory=dict, init=False)
 
     @property
@@ -168,11 +167,12 @@ class Audit:
 
     def _findings(self) -> Iterator[Finding]:
         self.started_at = self.clock()
-        currency_of = self._open()
+        currency_of = self._currencies = self._open()
         for page in read_pages(self.engine):
             for rows in page:
-                yield from check_card(rows, self.vault, currency_of)
-                self._count(rows)
+                found = list(check_card(rows, self.vault, currency_of))
+                yield from found
+                self._count(rows, verified=not found or is_worth_proved(rows, self.vault))
             chosen = self._compared_of(page)
             for side in self.sides.values():
                 yield from self._compare(side, chosen)
@@ -181,30 +181,24 @@ class Audit:
 
     def _open(self) -> dict[str, str]:
         """The currency of each side. Tries the key on one serial: a wrong one would blame every row."""
-        with reading(self.engine) as connection:
-            sealed = connection.execute(
-                select(tables.presences.c.serial_sealed)
-                .where(tables.presences.c.serial_sealed.is_not(None))
-                .limit(1)
-            ).scalar_one_or_none()
-            found = connection.execute(select(tables.sides.c.name, tables.sides.c.currency))
-            currency_of = {row.name: row.currency for row in found}
-        if sealed is not None:
-            self.vault.open(sealed)
-        return currency_of
+        prove_key(self.engine, self.vault)
+        return currencies(self.engine)
 
     # --- the ledger -----------------------------------------------------------------------------------------
 
-    def _count(self, rows: CardRows) -> None:
+    def _count(self, rows: CardRows, *, verified: bool) -> None:
         if rows.card is None:
             return
         self.cards += 1
         self.movements += len(rows.movements)
         self.intents += len(rows.intents)
         self.intent_states += len(rows.intent_states)
-        totals = self.totals.setdefault(rows.card["currency"], Totals())
+        totals = self.totals.setdefault(self._currency(rows.card), Totals())
         totals.cards += 1
         totals.hub_minor += _number(rows.card["balance_minor"])
+        if not verified:
+            totals.unverified += 1
+            totals.unverified_minor += _number(rows.card["balance_minor"])
         for m in rows.movements:
             _add_movement(totals, m["kind"], _number(m["amount_minor"]))
         for p in rows.presences:
@@ -214,6 +208,11 @@ class Audit:
         for intent in rows.intents:
             if intent["state"] in OPEN:
                 totals.side(intent["side"]).on_the_way_minor += _number(intent["amount_minor"])
+
+    def _currency(self, card: Row) -> str:
+        """The card's, unless no side has it: then somebody overwrote it, which has been found."""
+        known, said = self._currencies.values(), str(card["currency"])
+        return said if said in known or not known else next(iter(known))
 
     # --- the sides ------------------------------------------------------------------------------------------
 
@@ -238,7 +237,7 @@ class Audit:
                 differing.append((card, p, answer))
         changed = self._changed_since([card for card, _, _ in differing])
         for card, p, answer in differing:
-            totals = self.totals[card["currency"]].side(side.name)
+            totals = self.totals[self._currency(card)].side(side.name)
             if card["id"] in changed:
                 totals.busy += 1
             else:
@@ -250,7 +249,7 @@ class Audit:
             return
         try:
             yield from side.observe([self._reference(p) for _, p in asked], urgent=False)
-        except (NotSent, Throttled, InDoubt, SideClosed) as error:
+        except (NoAnswer, SideClosed) as error:
             closed = isinstance(error, SideClosed)
             self._failures[side.name] = SIDE_FAILURES_MAX if closed else self._failures.get(side.name, 0) + 1
             yield _unread(side.name, f"{side.name} could not be read: {error}.")
@@ -265,7 +264,7 @@ class Audit:
         self, answer: Observation | Finding | None, side: str, card: Row, p: Row
     ) -> TypeGuard[Observation]:
         """Count one answer; whether it is another than the shadow."""
-        totals = self.totals[card["currency"]].side(side)
+        totals = self.totals[self._currency(card)].side(side)
         if isinstance(answer, Absent):
             known = p["hold"] == Hold.MISSING.value
             totals.absent += known
@@ -279,12 +278,7 @@ class Audit:
 
     def _changed_since(self, cards: Sequence[Row]) -> set[int]:
         """Cards that were worked on while their side was asked; what they showed says nothing."""
-        versions = {card["id"]: card["version"] for card in cards}
-        if not versions:
-            return set()
-        query = select(tables.cards.c.id, tables.cards.c.version).where(tables.cards.c.id.in_(versions))
-        with reading(self.engine) as connection:
-            return {row.id for row in connection.execute(query) if row.version != versions[row.id]}
+        return changed_since(self.engine, {card["id"]: card["version"] for card in cards})
 
 
 def _number(value: Any) -> int:
@@ -296,6 +290,10 @@ def _add_movement(totals: Totals, kind: str, amount_minor: int) -> None:
     match kind:
         case MovementKind.OPENING:
             totals.opening_minor += amount_minor
+        case MovementKind.LOAD | MovementKind.REVERSAL:
+            totals.came_in_minor += amount_minor
+        case MovementKind.REDEMPTION:
+            totals.went_out_minor += amount_minor
         case MovementKind.OBSERVED if amount_minor > 0:
             totals.came_in_minor += amount_minor
         case MovementKind.OBSERVED:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 
-from connectors.api.side import Place, Side
+from connectors.api.capabilities import Place
+from connectors.api.side import Side
 from sync.ledger import views
 from sync.ledger.views import ConflictRow, IntentRow
 from sync.model import InvariantBroken
 from sync.reconcile.work import Link
-from sync.support.explain import Advice, Case, advise
-from sync.support.settle import case_of, said_words
+from sync.support.explain import Advice, Case, Option, advise, happened, options_for
+from sync.support.settle import NotResolved, Resolution, case_of, resolve, said_words
 
+#: Conflicts whose cards are read together.
+LISTED_TOGETHER = 100
 #: Of one decision that much is listed; more is on the card's statement.
 WRITES_SHOWN_MAX = 20
 
@@ -31,6 +34,8 @@ class Listed:
     currency: str
     #: Of an open one.
     next_step: str
+    #: Of a closed one: what was decided, by whom and why, or that it closed by itself.
+    decided: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,37 @@ def places_of(sides: Mapping[str, Side]) -> dict[str, Place]:
 
 
 def list_cases(link: Link, *, include_closed: bool = False) -> Iterator[Listed]:
-    """Conflicts by id, as they stand now."""
-    places = places_of(link.sides)
-    for row in views.list_conflicts(link.store.engine, include_closed=include_closed):
-        yield _listed(link, row, places)[0]
+    """Conflicts by id, as they stand now; those of a page are read together."""
+    rows = views.list_conflicts(link.store.engine, include_closed=include_closed)
+    while page := list(islice(rows, LISTED_TOGETHER)):
+        yield from list_rows(link, page)
+
+
+def list_rows(link: Link, rows: Iterable[ConflictRow]) -> list[Listed]:
+    """These conflicts, as they stand now; their cards are read together."""
+    places, shown = places_of(link.sides), list(rows)
+    cards = link.store.load_each(sorted({row.card_id for row in shown if row.card_id is not None}))
+    return [
+        _told(link, row, case_of(link, vars(row), cards.get(row.card_id or 0), places))[0] for row in shown
+    ]
+
+
+def instead_of(link: Link, row: ConflictRow) -> tuple[Option, ...]:
+    """What can be said in place of a decision, as far as nothing of it was carried out yet."""
+    if row.card_id is None or row.resolved_by is None:
+        return ()
+    found: list[Option] = []
+    for option in options_for(_case(link, row, places_of(link.sides))):
+        if option.needs == "card":
+            continue
+        value = 0 if option.needs else None
+        said = Resolution(option.action, row.resolved_by, "only worked out", option.side, value)
+        try:
+            if not resolve(link, row.id, said, preview=True).already_closed:
+                found.append(option)
+        except NotResolved:
+            continue
+    return tuple(found)
 
 
 def show_case(link: Link, conflict_id: int) -> Shown | None:
@@ -71,13 +103,26 @@ def show_case(link: Link, conflict_id: int) -> Shown | None:
 
 
 def _listed(link: Link, row: ConflictRow, places: Mapping[str, Place]) -> tuple[Listed, Advice | None]:
-    case = _case(link, row, places)
+    return _told(link, row, _case(link, row, places))
+
+
+def _told(link: Link, row: ConflictRow, case: Case) -> tuple[Listed, Advice | None]:
     if row.closed_at is not None:
-        listed = Listed(row, _ends_in(case), row.summary, row.amount_minor, case.currency, "")
+        ended = _ended(link, row)
+        listed = Listed(row, _ends_in(case), happened(case), row.amount_minor, case.currency, "", ended)
         return listed, None
     advice = advise(case)
     listed = Listed(row, _ends_in(case), advice.what, advice.at_stake_minor, case.currency, advice.deed)
     return listed, advice
+
+
+def _ended(link: Link, row: ConflictRow) -> str:
+    """How a closed conflict ended, in words."""
+    if row.resolved_by is None:
+        return (row.resolution or "").replace("_", " ")
+    said = said_words(link, views.decided_of(link.store.engine, row.id), row.resolution or "")
+    why = f", because: {row.resolved_why}" if row.resolved_why else ""
+    return f"{said.replace('_', ' ')}, by {row.resolved_by}{why}"
 
 
 def _case(link: Link, row: ConflictRow, places: Mapping[str, Place]) -> Case:
@@ -87,7 +132,7 @@ def _case(link: Link, row: ConflictRow, places: Mapping[str, Place]) -> Case:
             card = link.store.load(row.card_id)
         except InvariantBroken:
             card = None  # Its conflict stays readable, whatever was done to the card by hand.
-    return case_of(link, asdict(row), card, places)
+    return case_of(link, vars(row), card, places)
 
 
 def _ends_in(case: Case) -> str:

@@ -1,18 +1,22 @@
-"""Find a card by what a customer can say: its number, its last four, an order, a receipt, a name.
+"""Find a card by what a customer can say: its number or last four, an order, a receipt, a name, an address.
 
-Numbers are looked up by their keyed hash, orders and receipts as they are printed. Names are compared whole
-word by whole word, at most `NAMES_READ_MAX` of them. Only a number that no side knows is said not to exist.
+Numbers and mail addresses are looked up by their keyed hash, orders and receipts as they are printed. Names
+are compared whole word by whole word, at most `NAMES_OPENED_MAX` of them. Only a number that no side knows is
+said not to exist.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from connectors.api.card import Absent, Seen
 from connectors.api.errors import SideError
-from connectors.api.side import Absent, Seen
-from mappings.money import format_money
+from mappings.sentences import Money, say
 from mappings.serials import Serial, SerialError, lengthened, mask
-from sync.ledger import receipt_lines, views
+from sync.ledger import views
+from sync.ledger.support import receipt_lines
+from sync.ledger.support.receipt_lines import NAMES_OPENED_MAX
 from sync.ledger.views import CardRow
 from sync.reconcile.work import Link
 
@@ -34,13 +38,17 @@ class Search:
     """What came of a search. Of a number that no card has, `elsewhere` says what is known of it."""
 
     hits: tuple[Hit, ...]
+    #: How many cards there are in all; `hits` may be a page of them.
+    count: int = 0
+    #: Whether there are cards after that page.
+    more: bool = False
     elsewhere: tuple[str, ...] = ()
     #: The sides that could not be asked, so that nobody concludes that there is no card.
     unasked: tuple[str, ...] = ()
 
 
-def find(link: Link, what: str) -> Search:
-    """Every card that the words may mean."""
+def find(link: Link, what: str, after_id: int = 0, limit: int | None = None) -> Search:
+    """Every card that the words may mean, by id; or a page of them."""
     text = what.strip()
     engine = link.store.engine
     found: dict[int, list[str]] = {}
@@ -51,24 +59,38 @@ def find(link: Link, what: str) -> Search:
                 found[card_id].append(why)
 
     if text.isdecimal() and len(text) < NUMBER_LENGTH_MIN:
-        add(receipt_lines.card_by_id(engine, int(text)), "its id")
+        add(receipt_lines.card_by_id(engine, int(text)), say("its id"))
     if len(text) == LAST_FOUR and text.isalnum():
-        add(receipt_lines.cards_by_last_chars(engine, text.lower()), "ends in it")
-    add(receipt_lines.cards_by_order(engine, text), "its order")
-    add(receipt_lines.cards_by_receipt(engine, text), "its receipt")
-    if any(c.isalpha() for c in text):
-        add(receipt_lines.cards_by_name(engine, text.split()), "its buyer's name")
+        add(receipt_lines.cards_by_last_chars(engine, text.lower()), say("ends in it"))
+    add(receipt_lines.cards_by_order(engine, text), say("its order"))
+    add(receipt_lines.cards_by_receipt(engine, text), say("its receipt"))
     elsewhere: list[str] = []
+    if "@" in text:
+        add(receipt_lines.cards_by_mail(engine, link.store.vault, text), say("its buyer's mail address"))
+    elif any(c.isalpha() for c in text):
+        named = receipt_lines.cards_by_name(engine, link.store.vault, text)
+        add(named.card_ids, say("its buyer's name"))
+        if named.is_common:
+            elsewhere.append(
+                say(
+                    "so many buyers have this name that only the newest {count} cards were looked at; add "
+                    "another of their names, or look for the order",
+                    count=NAMES_OPENED_MAX,
+                )
+            )
     unasked: list[str] = []
-    serial = _number(text)
+    serial = number_of(text)
     if serial is not None:
-        add(_by_number(link, serial), "its number")
+        add(_by_number(link, serial), say("its number"))
         if not found:
             _ask_sides(link, serial, found, elsewhere, unasked)
-    return Search(_hits(link, found), tuple(elsewhere), tuple(unasked))
+    ids = sorted(card_id for card_id in found if card_id > after_id)
+    hits = _hits(link, ids[:limit], found)
+    return Search(hits, len(found), len(hits) < len(ids), tuple(elsewhere), tuple(unasked))
 
 
-def _number(text: str) -> Serial | None:
+def number_of(text: str) -> Serial | None:
+    """The whole number that the text may be."""
     bare = "".join(c for c in text if c not in " -")
     if len(bare) < NUMBER_LENGTH_MIN:
         return None
@@ -90,37 +112,42 @@ def _by_number(link: Link, serial: Serial) -> list[int]:
 def _ask_sides(
     link: Link, serial: Serial, found: dict[int, list[str]], elsewhere: list[str], unasked: list[str]
 ) -> None:
-    """The number is no card's in the ledger: an online code is known to Shopify alone."""
+    """The number is no card's in the ledger: a code that its side hides is known there alone."""
     waiting = receipt_lines.is_waiting(link.store.engine, link.store.vault.index(serial))
     if waiting is not None:
         elsewhere.append(
-            f"giftsync knows the number from {waiting[0]}, but keeps no card of it: {waiting[1]}"
+            say(
+                "giftsync knows the number from {side}, but keeps no card of it: {why}",
+                side=waiting[0],
+                why=waiting[1],
+            )
         )
     for name, side in link.sides.items():
         try:
             there = side.lookup(serial)
         except SideError as error:
-            unasked.append(f"{name} could not be asked: {error}")
+            unasked.append(say("{side} could not be asked: {why}", side=name, why=str(error)))
             continue
         if isinstance(there, Seen):
             ids = receipt_lines.cards_by_native_id(link.store.engine, name, there.native_id)
             for card_id in ids:
-                found.setdefault(card_id, []).append(f"its number in {name}")
+                found.setdefault(card_id, []).append(say("its number in {side}", side=name))
             if not ids:
-                shows = format_money(there.balance_minor, there.currency)
                 elsewhere.append(
-                    f"{name} has {mask(there.last_chars)} with {shows} ({there.status_text}); giftsync "
-                    "has not met "
-                    "it yet: the next `giftsync sync` reads what is new"
+                    say(
+                        "{side} has {card} with {money} ({status}); giftsync has not met it yet: the next "
+                        "`giftsync sync` reads what is new",
+                        side=name,
+                        card=mask(there.last_chars),
+                        money=Money(there.balance_minor, there.currency),
+                        status=there.status_text,
+                    )
                 )
         elif not isinstance(there, Absent):
-            unasked.append(f"{name} does not show it: {there.reason}")
+            unasked.append(say("{side} does not show it: {why}", side=name, why=there.reason))
 
 
-def _hits(link: Link, found: dict[int, list[str]]) -> tuple[Hit, ...]:
-    hits = []
-    for card_id, why in sorted(found.items()):
-        card = next(views.list_cards(link.store.engine, card_id=card_id), None)
-        if card is not None:
-            hits.append(Hit(card, tuple(why)))
-    return tuple(hits)
+def _hits(link: Link, ids: list[int], found: Mapping[int, Sequence[str]]) -> tuple[Hit, ...]:
+    if not ids:
+        return ()
+    return tuple(Hit(card, tuple(found[card.id])) for card in views.list_cards(link.store.engine, ids=ids))

@@ -1,6 +1,6 @@
-"""A digest of new conflicts for the people who settle them, with a cursor of its own.
+"""A digest of new conflicts, and of sign-ins on new browsers, for the people who look after the link.
 
-A digest that could not be delivered is made again the next time, so each conflict is told of at least once.
+A digest that could not be delivered is made again the next time, so each of them is told of at least once.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
-from sqlalchemy import Engine, func, select
 
 from mappings.money import format_money
-from sync.ledger.database.engine import reading
-from sync.ledger.database.tables import conflicts
-from sync.ledger.incoming.marks import read_mark, save_mark
+from sync.ledger.conflicts.news import ConflictNews, NewsConflict, conflict_news
+from sync.ledger.database.engine import Engine
+from sync.ledger.database.marks import read_mark, save_mark
+from sync.ledger.support.people import NewBrowser, browsers_met
 from sync.support.senders import NotDelivered, Notice, Sender
 
 log = structlog.get_logger(__name__)
@@ -26,75 +27,57 @@ CURSOR = "notices"
 LISTED_MAX = 20
 
 
-@dataclass(frozen=True)
-class NoticeResult:
-    """One line of a digest."""
-
-    id: int
-    kind: str
-    summary: str
-    amount_minor: int
-    currency: str | None
-
-    def __str__(self) -> str:
-        at_stake = self.amount_minor and self.currency
-        stake = f", {format_money(self.amount_minor, self.currency or '')}" if at_stake else ""
-        return f"{self.id} ({self.kind.replace('_', ' ')}{stake}): {self.summary}"
-
-
-@dataclass(frozen=True)
-class Digest:
-    """What happened since the last one."""
-
-    opened: Sequence[NoticeResult]
-    opened_count: int
-    #: Closed by themselves: their cause is gone.
-    ended_count: int
-    waiting_count: int
-    last_id: int
-
-    @property
-    def is_news(self) -> bool:
-        return bool(self.opened_count or self.ended_count)
-
-    def notice(self) -> Notice:
-        lines = [str(one) for one in self.opened]
-        more = self.opened_count - len(self.opened)
-        if more:
-            lines.append(f"and {more} more")
-        if self.ended_count:
-            lines.append(f"Closed by themselves, because their cause is gone: {self.ended_count}.")
-        lines.append(f"Waiting for a decision: {self.waiting_count}. `giftsync conflicts list` shows them.")
-        opened = [{"id": one.id, "kind": one.kind, "amount_minor": one.amount_minor} for one in self.opened]
-        data = {
-            "opened": opened,
-            "opened_count": self.opened_count,
-            "ended_count": self.ended_count,
-            "waiting_count": self.waiting_count,
-        }
-        return Notice(f"giftsync: {self.opened_count} new conflicts", "\n".join(lines), data)
+def notice_of(news: ConflictNews, browsers: Sequence[NewBrowser] = ()) -> Notice | None:
+    """What people are told; None when there is nothing new."""
+    if not news.opened_count and not news.ended_count and not browsers:
+        return None
+    lines = [_signed_in(one) for one in browsers[-LISTED_MAX:]]
+    lines += [_line(one) for one in news.opened]
+    more = news.opened_count - len(news.opened)
+    if more:
+        lines.append(f"and {more} more")
+    if news.ended_count:
+        lines.append(f"Closed by themselves, because their cause is gone: {news.ended_count}.")
+    lines.append(f"Waiting for a decision: {news.waiting_count}. `giftsync conflicts list` shows them.")
+    data = {
+        "opened": [{"id": one.id, "kind": one.kind, "amount_minor": one.amount_minor} for one in news.opened],
+        "opened_count": news.opened_count,
+        "ended_count": news.ended_count,
+        "waiting_count": news.waiting_count,
+        "new_browsers": [
+            {"name": one.name, "device": one.device, "at": one.met_at.isoformat()} for one in browsers
+        ],
+    }
+    told = []
+    if browsers:
+        told.append("a sign-in on a new browser" if len(browsers) == 1 else "sign-ins on new browsers")
+    if news.opened_count or not browsers:
+        told.append(f"{news.opened_count} new conflicts")
+    return Notice(f"giftsync: {', '.join(told)}", "\n".join(lines), data)
 
 
-def digest(engine: Engine, after_id: int, since: datetime) -> Digest:
-    """Conflicts with a higher id than the last one told of, and what ended since then."""
-    new = conflicts.c.id > after_id
-    with reading(engine) as connection:
+def _signed_in(one: NewBrowser) -> str:
+    """Its person can say best whether it was them: the console asks them as well."""
+    return (
+        f"{one.name} signed in to the console on a new browser ({one.device or 'unknown'}) at "
+        f"{one.met_at:%Y-%m-%d %H:%M %Z}. If it was somebody else: Sessions in the menu under the name ends "
+        "it, `giftsync people remove` takes the person out."
+    )
 
-        def count(*where: object) -> int:
-            query = select(func.count()).select_from(conflicts).where(*where)  # type: ignore[arg-type]
-            return connection.execute(query).scalar_one()
 
-        last = connection.execute(select(func.max(conflicts.c.id))).scalar_one() or 0
-        rows = connection.execute(
-            select(conflicts).where(new, conflicts.c.id <= last).order_by(conflicts.c.id).limit(LISTED_MAX)
-        ).all()
-        return Digest(
-            [NoticeResult(r.id, r.kind, r.summary, r.amount_minor, r.currency) for r in rows],
-            count(new, conflicts.c.id <= last),
-            count(conflicts.c.closed_at > since, conflicts.c.resolution == "cause gone"),
-            count(conflicts.c.closed_at.is_(None)),
-            last,
-        )
+def _told(text: str | None) -> dict[str, Any]:
+    """Up to where the last digest told; nothing where that cannot be read."""
+    try:
+        told = json.loads(text or "{}")
+        return told if told and datetime.fromisoformat(told["at"]).tzinfo and int(told["id"]) >= 0 else {}
+    except (ValueError, TypeError, LookupError):
+        return {}
+
+
+def _line(one: NewsConflict) -> str:
+    at_stake = one.amount_minor and one.currency
+    stake = f", {format_money(one.amount_minor, one.currency or '')}" if at_stake else ""
+    return f"{one.id} ({one.kind.replace('_', ' ')}{stake}): {one.summary}"
 
 
 @dataclass(frozen=True)
@@ -109,17 +92,20 @@ class Notices:
     def send_due(self) -> bool:
         """Send a digest when there is news and the last one is long enough ago; whether one went out."""
         now = self.clock()
-        told = json.loads(read_mark(self.engine, CURSOR) or "{}")
+        told = _told(read_mark(self.engine, CURSOR))
         since = datetime.fromisoformat(told["at"]) if told else now
         if told and 0 <= (now - since).total_seconds() < self.interval_seconds:
             return False
-        found = digest(self.engine, told.get("id", 0), since)
-        if not found.is_news:
+        news = conflict_news(self.engine, told.get("id", 0), since, LISTED_MAX)
+        browsers = browsers_met(self.engine, told.get("browser", 0))
+        notice = notice_of(news, browsers)
+        if notice is None:
             return False
-        sent = [self._send(sender, found.notice()) for sender in self.senders]
+        sent = [self._send(sender, notice) for sender in self.senders]
         if any(sent):
             # One that failed while another went out is not made up for: nobody is told twice.
-            value = json.dumps({"id": found.last_id, "at": now.isoformat()})
+            last = browsers[-1].id if browsers else told.get("browser", 0)
+            value = json.dumps({"id": news.last_id, "browser": last, "at": now.isoformat()})
             save_mark(self.engine, CURSOR, value, now)
         return any(sent)
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from sqlalchemy import select
-
-from connectors.api.side import Observation, Seen
+from connectors.api.card import Observation, Seen
 from sync.decisions import lost, resolutions
 from sync.ledger.cards.store import Lease
-from sync.ledger.database.engine import reading
-from sync.ledger.database.tables import cards
-from sync.model import Card
-from sync.reconcile.behind import is_undecided, tell_of_undecided, traces_of
+from sync.ledger.cards.undecided import is_undecided, undecided_cards
+from sync.model import Card, Tampered
+from sync.reconcile.behind import tell_of_undecided, traces_of
 from sync.reconcile.card import markers_of, observe_all
 from sync.reconcile.work import Link, Work
-from sync.support.settle import NotResolved, Resolution, Resolved, claimed, value_of
+from sync.support.settle import NotResolved, Resolution, Resolved, claimed, proved, value_of
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,11 @@ class Undecided:
 
 def undecided(link: Link, limit: int) -> list[Undecided]:
     """Such cards, with what both sides show of each now."""
-    with reading(link.store.engine) as connection:
-        query = select(cards.c.id).where(is_undecided).order_by(cards.c.id).limit(limit)
-        found = list(connection.execute(query).scalars())
-    return [_described(link, card_id) for card_id in found]
+    listed = []
+    for card in undecided_cards(link.store.engine, limit):
+        with suppress(Tampered):  # A conflict of its own tells of it.
+            listed.append(_described(link, card.card_id))
+    return listed
 
 
 def _described(link: Link, card_id: int) -> Undecided:
@@ -83,10 +82,8 @@ def settle(link: Link, card_id: int, said: Resolution, *, preview: bool = False)
     Raises NotResolved for a card that does not wait for it, or while a side cannot be read.
     """
     with claimed(link, card_id, "this card") as work:
-        before = link.store.load(card_id)
-        with reading(link.store.engine) as connection:
-            waits = connection.execute(select(cards.c.id).where(cards.c.id == card_id, is_undecided)).first()
-        if waits is None:
+        before = proved(link, card_id)
+        if not is_undecided(link.store.engine, card_id):
             raise NotResolved(
                 f"card {card_id} does not wait for that; `giftsync recover` lists those that do"
             )

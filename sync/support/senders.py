@@ -16,7 +16,7 @@ import requests
 
 from connectors.api.errors import SideError
 from connectors.kit.http import CONNECT_SECONDS, READ_SECONDS, send_once
-from connectors.wire import WireAdapter
+from connectors.kit.wire import WireAdapter
 from mappings.addresses import is_private_channel
 
 ANSWER_SECONDS = READ_SECONDS
@@ -85,8 +85,13 @@ class MailSender:
 
     def send(self, notice: Notice) -> None:
         message = EmailMessage()
-        message["Subject"], message["From"], message["To"] = notice.subject, self.sender, self.to
+        message["Subject"] = notice.subject
         message.set_content(notice.text)
+        self.deliver(message)
+
+    def deliver(self, message: EmailMessage) -> None:
+        """Hand a message without addresses to the server, for the recipient. Raises NotDelivered."""
+        message["From"], message["To"] = self.sender, self.to
         try:
             with smtplib.SMTP(timeout=ANSWER_SECONDS) as server, _cut_off(server, self.seconds):
                 server.connect(self.host, self.port)

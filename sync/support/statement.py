@@ -6,18 +6,23 @@ Data for the terminal, a page and an API alike. `read_out` says it in sentences 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import combinations
 
-from connectors.api.side import Place
-from mappings.money import format_money
+from connectors.api.capabilities import Place
+from mappings.lifecycle import CardStatus
+from mappings.sentences import Day, Money, Sentence, in_a_row, say
 from mappings.serials import mask
+from sync.decisions.merge import MERGED, MERGED_FROM, MERGED_INTO
+from sync.decisions.words import kind_words
 from sync.ledger import views
-from sync.ledger.receipt_lines import Line, lines_of
+from sync.ledger.incoming.origins import Origin, origin_of
+from sync.ledger.support.receipt_lines import Line, lines_of
 from sync.ledger.views import CardRow, ConflictRow, IntentRow, MovementRow
 from sync.model import IntentState, MovementKind
 from sync.reconcile.work import Link
+from sync.support.settle import said_words
 from sync.support.writes import progress_words, write_words
 
 #: A till's clock may be ahead of ours.
@@ -28,12 +33,17 @@ LINES_TRIED_MAX = 10
 READ_OUT_MAX = 3
 
 _MOVED = {
-    MovementKind.OPENING: "first seen with this balance",
-    MovementKind.CLOSED: "closed; what was left ended with it",
-    MovementKind.WRITE_OFF: "written off: the same money was spent in two places",
-    MovementKind.RESOLUTION: "balance corrected by a decision",
+    MovementKind.OPENING: say("first seen with this balance"),
+    MovementKind.CLOSED: say("closed; what was left ended with it"),
+    MovementKind.WRITE_OFF: say("written off: the same money was spent in two places"),
+    MovementKind.RESOLUTION: say("balance corrected by a decision"),
+    MovementKind.REDEMPTION: say("paid with it through the API"),
+    MovementKind.REVERSAL: say("a payment through the API was given back"),
+    MovementKind.LOAD: say("loaded through the API"),
 }
-_LINES = {"payment": "paid with it", "refund": "refunded to it", "sale": "sold"}
+_LINES = {"payment": say("paid with it"), "refund": say("refunded to it"), "sale": say("sold")}
+_BOUGHT = say("bought")
+_LOADED = say("loaded")
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,8 @@ class Event:
     receipt: str = ""
     #: Whose doing it was: `customer`, `giftsync` or the name of a person.
     by: str = "customer"
+    #: The place as a customer knows it, after a verb: `in the store (Oslo, till 1)`; empty for none.
+    customer_place: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,7 @@ class Statement:
     ends_in: str
     events: tuple[Event, ...]
     conflicts: tuple[ConflictRow, ...]
+    #: The order that it was bought with, where a side told it.
     order: str = ""
 
 
@@ -73,14 +86,34 @@ def statement(link: Link, card_id: int, places: Mapping[str, Place]) -> Statemen
     card = next(views.list_cards(engine, card_id=card_id), None)
     if card is None:
         return None
-    conflicts = tuple(c for c in views.list_conflicts(engine, include_closed=True) if c.card_id == card_id)
+    if not card.verified:
+        # The currency may be what somebody changed.
+        card = replace(card, currency=link.currency)
+    conflicts = tuple(views.list_conflicts(engine, include_closed=True, card_id=card_id))
+    movements = views.list_movements(engine, card_id)
+    hiding = {name for name, side in link.sides.items() if side.capabilities.hides_serials}
+    origin = origin_of(engine, link.store.vault, card_id)
     found = [
-        *_moved(views.list_movements(engine, card_id), lines_of(engine, card_id), places),
+        *_bought(movements, hiding, origin, places),
+        *_moved(movements, lines_of(engine, card_id), places),
         *(_written(i, card.currency, places) for i in views.list_intents(engine, card_id)),
-        *(_decided(c) for c in conflicts if c.resolved_by and c.closed_at),
+        *(_decided(link, c) for c in conflicts if c.resolved_by and c.closed_at),
     ]
-    ends = next((p.last_chars for p in card.presences if p.last_chars), "")
-    return Statement(card, mask(ends), tuple(sorted(found, key=lambda e: e.seen_at)), conflicts)
+    ends = dict.fromkeys(mask(p.last_chars) for p in card.presences if p.last_chars)
+    order = "" if origin is None else origin.order_name
+    return Statement(card, " ".join(ends), tuple(sorted(found, key=lambda e: e.seen_at)), conflicts, order)
+
+
+def _bought(
+    movements: Sequence[MovementRow], hiding: set[str], origin: Origin | None, places: Mapping[str, Place]
+) -> list[Event]:
+    """The order of a card whose code only its buyer knows. What was paid for it, its side does not tell."""
+    opening = next((m for m in movements if m.kind == MovementKind.OPENING and m.side in hiding), None)
+    if opening is None or origin is None or origin.bought_at is None:
+        return []
+    side = opening.side
+    place, at = _place(side, places), _customer_place(side, places)
+    return [Event(origin.bought_at, opening.at, place, _BOUGHT, order=origin.order_name, customer_place=at)]
 
 
 def _moved(
@@ -88,14 +121,20 @@ def _moved(
 ) -> list[Event]:
     events: list[Event] = []
     unused = list(lines)
+    sold = False
     for m in movements:
         kind = MovementKind(m.kind)
+        if any(key in m.evidence for key in MERGED):
+            events.append(_joined(m))
+            continue
         if kind in (MovementKind.ADOPTED, MovementKind.ECHO):
             continue  # The customer's money did not move.
         explained = _explained_by(m, kind, unused)
         for line in explained:
             unused.remove(line)
-        events += _lines_of(m, explained, places) if explained else [_alone(m, kind, places)]
+        events += _lines_of(m, explained, places, sold=sold) if explained else [_alone(m, kind, places)]
+        # A till sells what it loads: only the first sale is the card's own.
+        sold = sold or m.balance_after_minor > 0
     return events
 
 
@@ -118,7 +157,9 @@ def _explained_by(m: MovementRow, kind: MovementKind, unused: Sequence[Line]) ->
     return []
 
 
-def _lines_of(m: MovementRow, lines: Sequence[Line], places: Mapping[str, Place]) -> list[Event]:
+def _lines_of(
+    m: MovementRow, lines: Sequence[Line], places: Mapping[str, Place], *, sold: bool
+) -> list[Event]:
     balance = m.balance_after_minor - m.amount_minor
     events = []
     for line in lines:
@@ -128,76 +169,162 @@ def _lines_of(m: MovementRow, lines: Sequence[Line], places: Mapping[str, Place]
                 line.at,
                 m.at,
                 _place(line.side, places, line.store, line.till),
-                _LINES.get(line.kind, line.kind),
+                _LOADED if sold and line.kind == "sale" else _LINES.get(line.kind, line.kind),
                 line.amount_minor,
                 balance,
                 line.order,
                 line.receipt,
+                customer_place=_customer_place(line.side, places, line.store, line.till),
             )
         )
     return events
 
 
+def _joined(m: MovementRow) -> Event:
+    """Two cards of the hub turned out to be one real card."""
+    if MERGED_FROM in m.evidence:
+        what = say(
+            "found to be the same card as card {given}, which has ended", given=m.evidence[MERGED_FROM]
+        )
+    else:
+        what = say("found to be the same card as card {given}, which goes on", given=m.evidence[MERGED_INTO])
+    amount = m.amount_minor or None
+    return Event(
+        m.at, m.at, "giftsync", what, amount, m.balance_after_minor if amount else None, by="giftsync"
+    )
+
+
 def _alone(m: MovementRow, kind: MovementKind, places: Mapping[str, Place]) -> Event:
-    what = _MOVED.get(kind) or ("used" if m.amount_minor < 0 else "loaded, or given back")
+    what = _MOVED.get(kind) or (say("used") if m.amount_minor < 0 else say("loaded, or given back"))
     place = _place(m.side, places) if m.side else "giftsync"
     by = "giftsync" if kind is MovementKind.WRITE_OFF else "customer"
-    return Event(m.at, m.at, place, what, m.amount_minor, m.balance_after_minor, by=by)
+    at = _customer_place(m.side, places)
+    return Event(m.at, m.at, place, what, m.amount_minor, m.balance_after_minor, by=by, customer_place=at)
 
 
 def _written(i: IntentRow, currency: str, places: Mapping[str, Place]) -> Event:
     words = write_words(i.kind, i.amount_minor, currency, i.status, i.expires_on)
     progress = progress_words(i.state, i.refusal)
-    what = f"{words}: {progress}" if progress else words
+    what = say("{words}: {progress}", words=words, progress=progress) if progress else words
     done = i.ended_at if i.ended_at is not None and IntentState(i.state) is IntentState.APPLIED else None
     return Event(done or i.created_at, i.created_at, _place(i.side, places), what, by="giftsync")
 
 
-def _decided(c: ConflictRow) -> Event:
+def _decided(link: Link, c: ConflictRow) -> Event:
     at = c.closed_at or c.last_seen_at
-    said = (c.resolution or "").replace("_", " ")
-    why = f": {c.resolved_why}" if c.resolved_why else ""
-    what = f"decided conflict {c.id} ({c.kind.replace('_', ' ')}): {said}{why}"
+    said = said_words(link, views.decided_of(link.store.engine, c.id), c.resolution or "")
+    why = say(": {resolved_why}", resolved_why=c.resolved_why) if c.resolved_why else ""
+    what = say(
+        "decided conflict {id} ({kind}): {said}{why}",
+        id=c.id,
+        kind=kind_words(c.kind),
+        said=said,
+        why=why,
+    )
     return Event(at, at, "giftsync", what, by=c.resolved_by or "")
 
 
+#: What stands where a store has no name of its own, which each reader calls by their own word.
+_UNNAMED_STORES = {"online shop": say("online shop")}
+
+
 def _place(side: str | None, places: Mapping[str, Place], store: str = "", till: str = "") -> str:
+    store = _UNNAMED_STORES.get(store, store)
     name = places[side].name if side is not None and side in places else side or ""
-    return ", ".join(part for part in (name, store, f"till {till}" if till else "") if part)
+    parts = (name, store, say("till {till}", till=till) if till else "")
+    return in_a_row([part for part in parts if part], ", ")
+
+
+def _customer_place(side: str | None, places: Mapping[str, Place], store: str = "", till: str = "") -> str:
+    if side is None:
+        return ""
+    store = _UNNAMED_STORES.get(store, store)
+    at = (places[side].at if side in places else "") or say("in {place}", place=_place(side, places))
+    parts = (store, say("till {till}", till=till) if till else "")
+    spot = in_a_row([part for part in parts if part], ", ")
+    return say("{at} ({spot})", at=at, spot=spot) if spot and not spot.startswith(at) else at
 
 
 def read_out(found: Statement, zone: tzinfo) -> tuple[str, ...]:
-    """Sentences that can be read out to a customer: what is left, until when, and the last of what "
-    "happened."""
+    """Sentences to read out to a customer: what is left, until when, and the last of what happened."""
     card = found.card
-    left = format_money(card.balance_minor, card.currency)
-    sentences = [f"The card that ends in {' '.join(found.ends_in.strip('•'))} has {left} on it."]
+    if not card.verified:
+        # Nothing of it can be relied on, and a customer would rely on it.
+        return (
+            say("We cannot say what is on this card now."),
+            say("We are looking into it and will come back to you."),
+        )
+    left = Money(card.balance_minor, card.currency)
+    ends = _ends([" ".join(end.strip("•")) for end in found.ends_in.split()])
+    sentences: list[str] = [
+        say("The card that ends in {ends} has {left} on it.", ends=ends, left=left)
+        if ends
+        else say("The card has {left} on it.", left=left)
+    ]
     if card.status != "active":
-        sentences.append(f"It is {card.status} and cannot be used now.")
+        sentences.append(say("It is {status} and cannot be used now.", status=CardStatus(card.status)))
     elif card.expires_on is not None:
-        sentences.append(f"It can be used until {card.expires_on:%-d %B %Y}.")
+        sentences.append(say("It can be used until {expires_on}.", expires_on=Day(card.expires_on)))
     else:
-        sentences.append("It does not expire.")
-    moved = [e for e in found.events if e.amount_minor][-READ_OUT_MAX:]
-    for event in moved:
-        amount = format_money(abs(event.amount_minor or 0), card.currency)
-        on = event.at.astimezone(zone)
-        where = f" in {event.place}" if event.place != "giftsync" else ""
-        which = (
-            f", receipt {event.receipt}" if event.receipt else f", order {event.order}" if event.order else ""
-        )
-        after = format_money(event.balance_after_minor or 0, card.currency)
-        sentences.append(
-            f"On {on:%-d %B at %H:%M}, {amount} were {_verb(event)}{where}{which}; {after} were left."
-        )
+        sentences.append(say("It does not expire."))
+    told = [e for e in found.events if e.amount_minor or e.what == _BOUGHT]
+    sentences += [_said(event, card.currency, zone) for event in told[-READ_OUT_MAX:]]
     if any(c.closed_at is None for c in found.conflicts):
-        sentences.append("We are looking into something about this card and will come back to you.")
+        sentences.append(say("We are looking into something about this card and will come back to you."))
     return tuple(sentences)
 
 
-def _verb(event: Event) -> str:
-    if event.what in _LINES.values():
-        return {"paid with it": "spent", "refunded to it": "refunded", "sold": "put on the card"}[event.what]
-    if (event.amount_minor or 0) < 0:
-        return "used"
-    return "on it when we first saw it" if event.what == _MOVED[MovementKind.OPENING] else "put on the card"
+def _ends(ends: Sequence[str]) -> Sentence:
+    made = in_a_row(ends[:1])
+    for one in ends[1:]:
+        made = say("{first} and in {second}", first=made, second=one)
+    return made
+
+
+def _said(event: Event, currency: str, zone: tzinfo) -> str:
+    """One event, as it is said to a customer."""
+    at = event.at.astimezone(zone)
+    on = say("On {day} at {time}", day=Day(at.date()), time=f"{at:%H:%M}")
+    where = say(" {customer_place}", customer_place=event.customer_place) if event.customer_place else ""
+    number = (
+        say(", receipt {receipt}", receipt=event.receipt)
+        if event.receipt
+        else say(", order {order}", order=event.order)
+        if event.order
+        else ""
+    )
+    if event.what == _BOUGHT:
+        return say("{on} the card was bought{where}{number}.", on=on, where=where, number=number)
+    amount = Money(abs(event.amount_minor or 0), currency)
+    if event.what == _LINES["sale"]:
+        return say(
+            "{on} the card was sold{where}{number}, with {amount} on it.",
+            on=on,
+            where=where,
+            number=number,
+            amount=amount,
+        )
+    if event.what == _MOVED[MovementKind.OPENING]:
+        return say("{on} we first saw it{where}, with {amount} on it.", on=on, where=where, amount=amount)
+    after = Money(event.balance_after_minor or 0, currency)
+    if (event.amount_minor or 0) > 0:
+        verb = say("refunded to it") if event.what == _LINES["refund"] else say("put on the card")
+        return say(
+            "{on}, {amount} were {verb}{where}{number}; {after} were on it then.",
+            on=on,
+            amount=amount,
+            verb=verb,
+            where=where,
+            number=number,
+            after=after,
+        )
+    verb = say("spent") if event.what == _LINES["payment"] else say("used")
+    return say(
+        "{on}, {amount} were {verb}{where}{number}; {after} were left.",
+        on=on,
+        amount=amount,
+        verb=verb,
+        where=where,
+        number=number,
+        after=after,
+    )

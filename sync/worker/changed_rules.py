@@ -5,11 +5,8 @@ Nothing else would tell: no side has news of a card that may be written now, and
 
 from __future__ import annotations
 
-from sqlalchemy import update
-
-from sync.ledger.database.tables import cards
-from sync.ledger.incoming.marks import read_mark, save_mark
-from sync.ledger.views import in_step
+from sync.ledger.cards.due import make_out_of_step_due
+from sync.ledger.database.marks import read_mark, save_mark
 from sync.model import LinkRules, SideRules
 from sync.reconcile.work import Link
 
@@ -26,10 +23,7 @@ def reconsider_after_rule_change(link: Link) -> int:
     words, before = _words(link.rules), read_mark(engine, RULES)
     if before == words:
         return 0
-    due = 0
-    if before is not None:
-        with engine.begin() as connection:
-            due = connection.execute(update(cards).where(~in_step).values(due_at=now, due_for=None)).rowcount
+    due = 0 if before is None else make_out_of_step_due(engine, now)
     save_mark(engine, RULES, words, now)
     return due
 

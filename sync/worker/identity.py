@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Engine, insert, select
-
+from connectors.api.capabilities import Identity
 from connectors.api.errors import SideClosed
-from connectors.api.side import Identity, Side
-from sync.ledger.database.engine import reading
-from sync.ledger.database.tables import sides
+from connectors.api.side import Side
+from sync.ledger.database.engine import Engine
+from sync.ledger.sides.identities import known_side, remember_side
 
 
 def check_identity(engine: Engine, side: Side, currency: str | None, now: datetime) -> Identity:
@@ -23,19 +22,9 @@ def check_identity(engine: Engine, side: Side, currency: str | None, now: dateti
             f"{side.name} keeps its cards in {found.currency}, the link in {currency}",
             "Link sides of one currency only; giftsync never converts.",
         )
-    with reading(engine) as connection:
-        known = connection.execute(select(sides).where(sides.c.name == side.name)).one_or_none()
+    known = known_side(engine, side.name)
     if known is None:
-        with engine.begin() as connection:
-            connection.execute(
-                insert(sides).values(
-                    name=side.name,
-                    identity=found.identity,
-                    currency=found.currency,
-                    timezone=found.timezone,
-                    first_seen_at=now,
-                )
-            )
+        remember_side(engine, side.name, found, now)
     elif (known.identity, known.currency) != (found.identity, found.currency):
         raise SideClosed(
             f"{side.name} is {found.identity} in {found.currency}, but this ledger was made with "
@@ -43,10 +32,3 @@ def check_identity(engine: Engine, side: Side, currency: str | None, now: dateti
             "Check the address and token in the configuration, or name another database for another shop.",
         )
     return found
-
-
-def known_identity(engine: Engine, side: str) -> tuple[str, str] | None:
-    """Who the ledger was made with, and in which currency; None before the first pass."""
-    with reading(engine) as connection:
-        known = connection.execute(select(sides).where(sides.c.name == side)).one_or_none()
-    return None if known is None else (known.identity, known.currency)

@@ -1,4 +1,4 @@
-"""The worker for ever: what has an interval, what has a bell, and how it ends."""
+"""Service mode: schedule feeds, sweeps and due cards until stopped, then drain."""
 
 from __future__ import annotations
 
@@ -7,38 +7,24 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy.exc import SQLAlchemyError
 
-from connectors.api.side import Feed, Side
-from sync.feeds import reader
-from sync.feeds.subscriptions import SUBSCRIBE_SECONDS
 from sync.ledger.cards.store import Lease
 from sync.ledger.database.engine import checkpoint
-from sync.ledger.database.faults import FaultLog
+from sync.ledger.database.faults import FaultLog, is_fault
 from sync.ledger.incoming.deliveries import StoreResult
 from sync.model import Card
-from sync.worker.passes import CLAIMS_PER_THREAD, PassReport, silent
+from sync.worker.passes import CLAIMS_PER_THREAD, PassReport
 from sync.worker.ticker import Ticker
-
-if TYPE_CHECKING:
-    from sync.worker.worker import Worker
+from sync.worker.turns import DUE, DUE_SECONDS, MATCH, Kind, Turn, Turns
+from sync.worker.worker import Worker
 
 log = structlog.get_logger(__name__)
 
-#: Longer than any feed looks back.
-HINTS_KEPT = timedelta(days=3)
-#: How often to look at a few cards of a side that is read one card at a time.
-POLL_INTERVAL_SECONDS = 5.0
-#: What becomes due by the clock alone is found this late at most.
-DUE_SECONDS = 0.25
-MATCH_SECONDS = 1.0
-HEAR_SECONDS = 1.0
-#: How often to ask how much one card may hold.
-LIMITS_SECONDS = 3600.0
+#: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
+DRAIN_SECONDS = 4.0
 #: How often SQLite's log is moved into the database.
 CHECKPOINT_SECONDS = 2.0
 #: How often to look whether the ledger's file is still there, and whether the ledger is still the newest.
@@ -46,16 +32,87 @@ WATCH_SECONDS = 1.0
 GENERATION_SECONDS = 10.0
 #: How far back feeds are read again at least, up to twice as far, when a second ledger is found.
 CURSORS_SECONDS = 600.0
-#: How often to go on with what is done in several steps.
-GO_ON_SECONDS = 5.0
 #: How often the log says what was done since the last time.
 LOG_COUNTS_SECONDS = 60.0
+#: How often to look whether the database works again.
+FAULTS_SECONDS = 5.0
 #: How often to look whether the machine's clock was set back.
 CLOCK_SECONDS = 1.0
 
+#: Woken by what was stored or found. Work on due cards is not among them: the loop starts these by itself.
+_WOKEN = (Kind.MATCH, Kind.PROCESS, Kind.READ, Kind.LOOK)
+#: Not at the start, when a person waits to see what it does.
+_LATER = (Kind.VERIFY,)
+
+
+class Service:
+    """Has a worker go on until told to stop; a stored delivery wakes it."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        #: The loop under way, if any.
+        self._loop: Loop | None = None
+
+    def run(self, stop: threading.Event) -> bool:
+        """Work until `stop` is set; then finish what is held within DRAIN_SECONDS.
+
+        Returns False when a call was still under way at the end of that time; what it did is found out at the
+        next start. Raises LedgerUnavailable when the ledger is deleted or replaced meanwhile.
+        """
+        worker = self.worker
+        worker.serve_until(stop)
+        if stop.is_set():
+            return True
+        worker.recover_ownership()
+        run_id = worker.start_run("run")
+        loop = self._loop = Loop(worker, run_id)
+        worker.read_limits(loop.report)
+        loop.start()
+        sides = sorted(worker.link.sides)
+        log.info("the worker has started", action="run.started", run_id=run_id, sides=sides)
+        stop.wait()
+        self._loop = None
+        if worker.failure is not None:
+            loop.abandon()
+            raise worker.failure
+        drained = loop.drain(DRAIN_SECONDS)
+        worker.end_run(run_id, loop.report)
+        counts = loop.report.counts
+        log.info("the worker has stopped", action="run.stopped", run_id=run_id, drained=drained, **counts)
+        return drained
+
+    def wake(self, side: str, kept: StoreResult) -> None:
+        """A delivery was stored: go on with it now. Safe from any thread, and when nothing runs."""
+        loop = self._loop
+        if loop is not None:
+            loop.wake(side, kept)
+
+    def wake_turn(self, turn: str) -> None:
+        """Another process has stored news for the turn of that name. Safe from any thread, and when nothing
+        runs.
+        """
+        loop = self._loop
+        if loop is not None:
+            loop.wake_turn(turn)
+
+    def wake_due(self) -> None:
+        """A card is due now: go on with it. Safe from any thread, and when nothing runs."""
+        loop = self._loop
+        if loop is not None:
+            loop.due.wake_up()
+
+    def why_stopped(self) -> list[str]:
+        """Why nobody else may write now, in words; empty while the service works."""
+        loop = self._loop
+        if loop is None:
+            return ["giftsync is starting or stopping."]
+        if not loop.has_read_every_feed():
+            return ["giftsync has just started, and reads what happened meanwhile."]
+        return self.worker.why_stopped()
+
 
 class Loop:
-    """APScheduler drives what has an interval; what a customer may wait for has a bell. Pools do the work."""
+    """APScheduler drives what has an interval; a ticker what a customer may wait for. Pools do the work."""
 
     def __init__(self, worker: Worker, run_id: int) -> None:
         self.worker, self.run_id = worker, run_id
@@ -63,76 +120,76 @@ class Loop:
         self._counts_logged: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(worker.options.threads, "card")
         self.faults = FaultLog(worker.engine)
-        self.due = Ticker("due", DUE_SECONDS, self._work_due, self.faults.note)
-        self.match = Ticker("match", MATCH_SECONDS, self._match, self.faults.note)
-        self._hears = {side: self._delivery_ticker(side) for side in worker.listeners}
         self._running: dict[Future[Card | None], Lease] = {}
-        #: Of cards whose work ended in a fault of the database, which could not take them back.
-        self._to_free: list[Lease] = []
         self._lock = threading.Lock()
         #: Held while cards are claimed, so that none is claimed after the end.
         self._claiming = threading.Lock()
         self._stop = threading.Event()
+        #: Whether every feed was read, so that cards are worked on.
+        self._has_begun = False
+        self._began_at = time.monotonic()
         self._scheduler = BackgroundScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         self._clock = Ticker("clock", CLOCK_SECONDS, self._keep_intervals, self.faults.note)
-        self._read: set[tuple[str, str]] = set()
-        self._feeds = {
-            (side.name, feed.name): self._feed_ticker(side, feed)
-            for side in worker.link.sides.values()
-            for feed in side.feeds
-        }
-        self._looks = {side.name: self._look_ticker(side) for side in worker.link.sides.values()}
+        self.turns = Turns(worker, self.report, run_id)
+        self.due = Ticker("due", DUE_SECONDS, self._work_due, self.faults.note)
+        self._woken = {turn: self._ticker(turn) for turn in self.turns.all if turn.kind in _WOKEN}
+        self._by_name = {str(turn): ticker for turn, ticker in self._woken.items()}
 
-    def _feed_ticker(self, side: Side, feed: Feed) -> Ticker:
-        seconds = self.worker.options.feed_interval_seconds or feed.interval_seconds
-        return Ticker(
-            f"feed {side.name} {feed.name}", seconds, lambda: self._read_feed(side, feed), self.faults.note
-        )
+    def _ticker(self, turn: Turn) -> Ticker:
+        return Ticker(str(turn), self.turns.seconds(turn), lambda: self._take(turn), self.faults.note)
 
-    def _delivery_ticker(self, side: str) -> Ticker:
-        return Ticker(f"hear {side}", HEAR_SECONDS, lambda: self._hear(side), self.faults.note)
+    def _take(self, turn: Turn) -> None:
+        for woken in self.turns.take(turn, self._stop):
+            self._wake(woken)
+        if turn.kind is Kind.READ:
+            self._begin_with_cards()
 
-    def _look_ticker(self, side: Side) -> Ticker:
-        one_by_one = side.name in self.worker.pollers
-        seconds = POLL_INTERVAL_SECONDS if one_by_one else self.worker.options.sweep_interval_seconds
-        return Ticker(f"look {side.name}", seconds, lambda: self._look(side), self.faults.note)
+    def _begin_with_cards(self) -> None:
+        """Cards that came due meanwhile waited for the feeds, and wait no longer."""
+        with self._lock:
+            if self._has_begun or not self.has_read_every_feed():
+                return
+            self._has_begun = True
+        seconds = round(time.monotonic() - self._began_at, 3)
+        log.info("every feed was read; cards are worked on", action="run.ready", seconds=seconds)
+        self._wake(DUE)
+        self._wake(MATCH)
+
+    def _wake(self, turn: Turn) -> None:
+        ticker = self.due if turn == DUE else self._woken.get(turn)
+        if ticker is not None:
+            ticker.wake_up()
 
     def start(self) -> None:
         """Begin; returns at once."""
         worker = self.worker
         now = datetime.now(tz=self._scheduler.timezone)
-        self._every(GO_ON_SECONDS, now, "go on", self._go_on)
-        self._every(86_400.0, now, "forget", self._forget)
+        for turn in self.turns.all:
+            if turn != DUE and turn.kind not in _WOKEN:
+                seconds = self.turns.seconds(turn)
+                first = now + timedelta(seconds=seconds if turn.kind in _LATER else 0.0)
+                self._every(seconds, first, str(turn), self._take, turn)
         self._every(
             LOG_COUNTS_SECONDS, now + timedelta(seconds=LOG_COUNTS_SECONDS), "counts", self._log_counts
         )
+        self._every(FAULTS_SECONDS, now, "faults", self.faults.look_back)
         self._every(CHECKPOINT_SECONDS, now, "checkpoint", checkpoint, worker.engine)
-        self._every(LIMITS_SECONDS, now, "limits", self._read_limits)
         self._every(WATCH_SECONDS, now, "watch", worker.watch_file)
         first = now + timedelta(seconds=GENERATION_SECONDS)
         self._every(GENERATION_SECONDS, first, "generation", worker.keep_generation)
         self._every(CURSORS_SECONDS, now, "cursors", worker.remember_cursors)
-        if worker.subscribers:
-            self._every(SUBSCRIBE_SECONDS, now, "subscribe", self._subscribe)
         self._scheduler.start()
         for ticker in self._tickers:
             ticker.start()
 
     @property
     def _tickers(self) -> tuple[Ticker, ...]:
-        return (
-            self.due,
-            self.match,
-            self._clock,
-            *self._hears.values(),
-            *self._feeds.values(),
-            *self._looks.values(),
-        )
+        return (self.due, self._clock, *self._woken.values())
 
     def _every(
-        self, seconds: float, first: datetime, name: str, job: Callable[..., None], *args: object
+        self, seconds: float, first: datetime, name: str, job: Callable[..., object], *args: object
     ) -> None:
         def run() -> None:
             try:
@@ -179,62 +236,21 @@ class Loop:
         self._scheduler.shutdown(wait=False)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read_feed(self, side: Side, feed: Feed) -> None:
-        before = self.report.hints
-        self.worker.guarded(
-            self.report, side.name, lambda: self.worker.feed_into(self.report, side, feed, self._stop)
-        )
-        if self._stop.is_set():
-            # It may have been cut short.
-            return
-        self._read.add((side.name, feed.name))
-        if self._every_feed_was_read():
-            self.worker.every_feed_was_read()
-        if self.report.hints != before:
-            self.due.wake_up()
-            self.match.wake_up()
-
-    def _look(self, side: Side) -> None:
-        def look(how: Callable[[], reader.Swept | None]) -> None:
-            looked = how()
-            if looked is not None:
-                self.report.swept += looked.looked_at
-                if looked.differ:
-                    self.due.wake_up()
-
-        for how in (
-            lambda: self.worker.look(side),
-            lambda: self.worker.sweep_by_list(side, self._stop.is_set),
-        ):
-            self.worker.guarded(self.report, side.name, lambda h=how: look(h))  # type: ignore[misc]
-
     def wake(self, side: str, kept: StoreResult) -> None:
         """Go on with a delivery that was just stored. Safe from any thread."""
-        if kept.due:
-            self.due.wake_up()
-        if kept.arrived:
-            self.match.wake_up()
-        if kept.to_hear and side in self._hears:
-            self._hears[side].wake_up()
+        for turn, is_news in (
+            (DUE, kept.due),
+            (MATCH, kept.arrived),
+            (Turn(Kind.PROCESS, side), kept.to_process),
+        ):
+            if is_news:
+                self._wake(turn)
 
-    def _hear(self, side: str) -> None:
-        told = self.worker.hear(self.report, side)
-        if told.hints:
-            self.due.wake_up()
-        for feed in told.feeds:
-            self._feeds[feed].wake_up()
-        for side_name in told.lists:
-            self._looks[side_name].wake_up()
-        if told.arrived:
-            self.match.wake_up()
-        if told.more:
-            self._hears[side].wake_up()
-
-    def _read_limits(self) -> None:
-        self.worker.read_limits(self.report)
-
-    def _subscribe(self) -> None:
-        self.worker.keep_subscribed(self.report)
+    def wake_turn(self, turn: str) -> None:
+        """Take the turn of that name now; one that news does not wake is left to its pace."""
+        ticker = self.due if turn == str(DUE) else self._by_name.get(turn)
+        if ticker is not None:
+            ticker.wake_up()
 
     def _log_counts(self) -> None:
         counts, before = self.report.counts, self._counts_logged
@@ -242,29 +258,14 @@ class Loop:
         since = {name: value - before.get(name, 0) for name, value in counts.items()}
         log.info("what the worker did in the last minute", action="run.passed", run_id=self.run_id, **since)
 
-    def _go_on(self) -> None:
-        self._free()
-        self.faults.look_back()
-        self.worker.go_on(PassReport())
-
-    def _forget(self) -> None:
-        now = self.worker.link.clock()
-        self.worker.inbox.forget_old(now, self.worker.listeners)
-        self.worker.intake.forget_hints(now - HINTS_KEPT)
-
-    def _every_feed_was_read(self) -> bool:
-        return {(s.name, f.name) for s in self.worker.link.sides.values() for f in s.feeds} <= self._read
-
-    def _match(self) -> None:
-        # A card without a serial may belong to one that another feed has not told of yet.
-        if self._every_feed_was_read() and not self.worker.is_stopped():
-            self.worker.match_all(self.report, self.run_id, silent, self._stop)
+    def has_read_every_feed(self) -> bool:
+        return self.turns.has_read_every_feed()
 
     def _work_due(self) -> None:
         with self._claiming:
             free = self.worker.options.threads * CLAIMS_PER_THREAD - len(self._running)
             # What a feed still has to tell may show that this is not the newest ledger.
-            if self._stop.is_set() or free <= 0 or not self._every_feed_was_read():
+            if self._stop.is_set() or free <= 0 or not self.has_read_every_feed():
                 return
             started = self.worker.start_due(self._pool, free, self.run_id)
             with self._lock:
@@ -276,27 +277,14 @@ class Loop:
         with self._lock:
             lease = self._running.pop(future, None)
         error = None if future.cancelled() else future.exception()
-        if isinstance(error, SQLAlchemyError | OSError):
+        if is_fault(error):
             self.faults.note("card", error)
             self.report.add_error(f"the database failed ({type(error).__name__}); see the log")
             if lease is not None:
-                with self._lock:
-                    self._to_free.append(lease)
+                self.worker.free_later(lease)
         elif not future.cancelled():
             self.report.worked += self.worker.ended_well(future, self.report)
         self.due.wake_up()
-
-    def _free(self) -> None:
-        """Give back the cards that a fault has kept, once the database takes them; their leases are long."""
-        with self._lock:
-            leases, self._to_free = self._to_free, []
-        try:
-            while leases:
-                self.worker.store.release(leases[-1], self.worker.link.clock())
-                leases.pop()
-        finally:
-            with self._lock:
-                self._to_free += leases
 
 
 def end_long_waits(scheduler: BackgroundScheduler, now: datetime) -> None:

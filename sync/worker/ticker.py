@@ -1,4 +1,4 @@
-"""A thread that works when it is rung for, and now and then without."""
+"""A thread that works when it is woken, and at an interval besides."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Callable
 
 import structlog
 
+from connectors.bugs import where
+
 log = structlog.get_logger(__name__)
 
 
 class Ticker:
-    """Runs one job at a time, at once when rung and every `seconds` otherwise.
+    """Runs one job at a time, at once when woken and every `seconds` otherwise.
 
-    A ring during the job is heard right after it: a scheduler would skip that run, and what came meanwhile
-    would wait for the next interval.
+    A wake-up during the job is answered right after it: a scheduler would skip that run, and what came
+    meanwhile would wait for the next interval.
     """
 
     def __init__(
@@ -28,22 +30,22 @@ class Ticker:
         self._failed = failed or _log_failure
         self._seconds = seconds
         self._job = job
-        self._rung = threading.Event()
-        self._silenced = False
+        self._woken = threading.Event()
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        self._rung.set()
+        self._woken.set()
         self._thread.start()
 
     def wake_up(self) -> None:
         """Safe from any thread, before the start and after the end."""
-        self._rung.set()
+        self._woken.set()
 
     def stop(self) -> None:
         """Begin no further run; `join` waits for the one that is under way."""
-        self._silenced = True
-        self._rung.set()
+        self._stopped = True
+        self._woken.set()
 
     def join(self, seconds: float) -> bool:
         """Whether it has ended within so many seconds."""
@@ -52,10 +54,10 @@ class Ticker:
 
     def _run(self) -> None:
         while True:
-            self._rung.wait(self._seconds)
-            # Before the job, so that a ring while it looks is not taken for one that it has answered.
-            self._rung.clear()
-            if self._silenced:
+            self._woken.wait(self._seconds)
+            # Before the job, so that a wake-up meanwhile is not taken for one that it has answered.
+            self._woken.clear()
+            if self._stopped:
                 return
             try:
                 self._job()
@@ -64,4 +66,4 @@ class Ticker:
 
 
 def _log_failure(job: str, error: Exception) -> None:
-    log.error("a job failed", action="job.failed", job=job, error=type(error).__name__)
+    log.error("a job failed", action="job.failed", job=job, error=type(error).__name__, where=where(error))

@@ -1,31 +1,40 @@
-"""The worker: reads feeds, matches arrivals, sweeps, and brings due cards in step, once or for ever."""
+"""The worker: reads feeds, matches arrivals, sweeps, and brings due cards in step."""
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from math import ceil
 
 import structlog
-from sqlalchemy import Engine, func, insert, select, update
 
 from connectors.api.bulk import Catalogue, Limited
-from connectors.api.errors import InDoubt, NotSent, SideClosed, Throttled
-from connectors.api.side import Feed, Listener, Side, Subscriber
+from connectors.api.errors import NoAnswer, SideClosed
+from connectors.api.feed import Feed
+from connectors.api.side import Side
+from connectors.api.webhooks import Listener, Subscriber
+from connectors.bugs import where
+from sync.arrivals.ahead import Ahead, look_ahead
 from sync.arrivals.match import Matched, Matcher
 from sync.arrivals.missing import add_missing
-from sync.decisions.poll_order import PollBudget
+from sync.authority.upkeep import ApiUpkeep
 from sync.feeds import reader
 from sync.feeds.deliveries import DeliveryProcessor, ProcessedDeliveries
 from sync.feeds.list_sweep import ListSweep
 from sync.feeds.poller import Poller
 from sync.feeds.subscriptions import keep_subscribed
+from sync.ledger.cards.due import count_due, make_behind_due, make_postponed_due, next_due
 from sync.ledger.cards.store import Lease, Store
 from sync.ledger.cards.waits import bring_near
-from sync.ledger.database.engine import LedgerGone, LedgerUnavailable, check_file, reading
+from sync.ledger.conflicts.stops import stopped_by
+from sync.ledger.database.engine import Engine, LedgerGone, LedgerUnavailable, check_file
+from sync.ledger.database.faults import is_fault
 from sync.ledger.database.generation import (
     Behind,
     Generation,
@@ -35,35 +44,40 @@ from sync.ledger.database.generation import (
     fall_behind,
     put_back,
 )
-from sync.ledger.database.tables import arrivals, cards, runs
-from sync.ledger.incoming.deliveries import Inbox, StoreResult
-from sync.ledger.incoming.intake import Intake
+from sync.ledger.database.migrations import check_release, is_current
+from sync.ledger.database.running import begin_reading, note_feeds_read
+from sync.ledger.database.runs import end_run, start_run
+from sync.ledger.incoming.deliveries import Inbox
+from sync.ledger.incoming.intake import Arrival, Intake
 from sync.ledger.incoming.polls import Polls, ReadRecord
-from sync.model import Card, ConflictKind
+from sync.ledger.proof.adopt import adopt_unproved
+from sync.ledger.sides.outages import LOOKING, reading_of
+from sync.model import Card, ConflictKind, LinkStopped
 from sync.reconcile.behind import second_ledger, tell_of_undecided
-from sync.reconcile.brakes import BrakeTripped, access_revoked, stopped_by
+from sync.reconcile.brakes import BrakeTripped, access_revoked
 from sync.reconcile.card import prefetch, reconcile
 from sync.reconcile.work import Link
 from sync.support import assign
 from sync.support.notices import Notices
 from sync.support.privacy import Privacy
-from sync.worker import changed_rules
+from sync.worker import changed_rules, verification
 from sync.worker.identity import check_identity
-from sync.worker.passes import CLAIMS_PER_THREAD, PassReport, Progress, WorkerOptions, silent
-from sync.worker.service import Loop
+from sync.worker.passes import CLAIMS_PER_THREAD, CountedOnce, PassReport, Progress, WorkerOptions, silent
+from sync.worker.verification import VERIFY_SECONDS
 
 log = structlog.get_logger(__name__)
 
 ARRIVALS_BATCH = 200
-#: A worker that is told to stop finishes what it holds within this time; the rest recovers at the next start.
-DRAIN_SECONDS = 4.0
+#: Given the link, the report, the run, whom to tell and what stops it. Raises like a side, BrakeTripped and
+#: LinkStopped.
+MakeNewCards = Callable[[Link, PassReport, int, Progress, threading.Event], None]
 #: How often one pass looks whether a list is ready.
 LIST_LOOK_SECONDS = 1.0
 
 
 @dataclass
 class Worker:
-    """Works for one link. `sync_once` makes one pass; `run` goes on until told to stop."""
+    """Works for one link. `sync_once` makes one pass; a `Service` has it go on until told to stop."""
 
     link: Link
     matcher: Matcher
@@ -82,10 +96,18 @@ class Worker:
     privacy: Privacy | None = None
     #: One for each side that is read one card at a time.
     pollers: Mapping[str, Poller] = field(init=False)
-    #: The loop under way, if any; a new delivery wakes it.
-    _loop: Loop | None = field(default=None, init=False)
+    #: Makes the new cards of a pass from one file, where that is faster than one by one.
+    make_new_cards: MakeNewCards | None = None
+    #: Goes on with that in a turn, given the same but for whom to tell; seconds until there is more to do,
+    #: None while there is nothing.
+    carry_new_cards: Callable[[Link, PassReport, int, threading.Event], float | None] | None = None
     #: Tells whether the ledger is the newest of its link; None: nothing is known of that.
     generation: Generation | None = None
+    #: Carries on the imports that were queued, given when to stop and the run; seconds until there is more to
+    #: do, None while none is queued.
+    carry_imports: Callable[[threading.Event, int], float | None] | None = None
+    #: What the API of the link has done beside the sync; None where it has none.
+    api: ApiUpkeep | None = None
     #: True at the start: another run may have stopped the link.
     _was_stopped: bool = field(default=True, init=False)
     #: Why no card may be decided before every feed was read to now.
@@ -95,15 +117,18 @@ class Worker:
     _cursors_after: Mapping[tuple[str, str], str] = field(default_factory=dict, init=False)
     #: Where the feeds stood at the start, until each was read once.
     _cursors: Mapping[tuple[str, str], str] | None = field(default=None, init=False)
+    #: Sides whose whole list of cards this run has read.
+    _listed: set[str] = field(default_factory=set, init=False)
     _catching_up: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
-    #: Ends `run`.
+    #: Ends the service.
     _stop: threading.Event | None = field(default=None, init=False)
     _failure: LedgerUnavailable | None = field(default=None, init=False)
+    #: Of cards whose work ended in a fault of the database, which could not take them back.
+    _to_free: deque[Lease] = field(default_factory=deque, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        budget = PollBudget(self.options.polls_per_second)
         self.pollers = {
-            name: Poller(self.link, Polls(self.engine, self.store.vault, name, budget))
+            name: Poller(self.link, Polls(self.engine, self.store.vault, name, self.options.budget(name)))
             for name, side in self.link.sides.items()
             if side.capabilities.read_batch_max == 1
         }
@@ -127,8 +152,11 @@ class Worker:
         changed settings leave to be done, and whether the ledger is the newest.
         """
         now = self.link.clock()
-        if bring_near(self.engine, now, self.link.quiet_seconds):
+        if bring_near(self.store, now, self.link.quiet_seconds):
             log.warning("waits of another clock were ended", action="clock.waits_ended")
+        if self.generation is not None and not self.generation.on_many_machines:
+            # First: who sees the generation raised knows that this was not said before.
+            begin_reading(self.engine, now)
         if self.generation is not None:
             why = self.generation.begin(self.link.clock())
             if why is not None:
@@ -138,6 +166,8 @@ class Worker:
         self._cursors_before = self._cursors_after = self._cursors
         if self.engine.dialect.name == "sqlite":
             self.store.free_all(now)
+        if adopted := adopt_unproved(self.store, now):
+            log.info("cards of an older ledger were verified", action="ledger.adopted", cards=adopted)
         changed_rules.reconsider_after_rule_change(self.link)
         self.intake.take_back(self.link.rules.brands.excludes, self.link.clock())
 
@@ -179,15 +209,19 @@ class Worker:
         if self._behind is None:
             for side in self.link.sides.values():
                 for feed in side.feeds:
-                    self.guarded(report, side.name, lambda s=side, f=feed: self.feed_into(report, s, f))  # type: ignore[misc]
                     progress(f"reading {side.name} {feed.name}", report)
+                    self._feed_is_read(report, side, feed)
             self.every_feed_was_read()
         self._wait_to_catch_up(report, progress, stop)
         if not self.is_stopped():
             self.match_all(report, run_id, progress, stop)
         if sweep:
+            # Before the sweep: it sees what happens meanwhile to the cards that are made.
+            self._make_new_cards(report, run_id, progress, stop)
             for side in self.link.sides.values():
-                self.guarded(report, side.name, lambda s=side: self._sweep_all(report, s, progress, stop))  # type: ignore[misc]
+                look = partial(self._sweep_all, report, side, progress, stop)
+                self.guarded(report, side.name, look, LOOKING)
+            self.verify_next(verification.PASS_CARDS)
         if not self.is_stopped():
             self.guarded(report, "the link", lambda: self._add_missing(report))
         self._work_until_quiet(report, run_id, progress, stop)
@@ -205,6 +239,8 @@ class Worker:
 
     def every_feed_was_read(self) -> None:
         """From now on an unknown effect of giftsync's is made by another ledger that is at work."""
+        if self._cursors is not None and self.generation is not None:
+            note_feeds_read(self.engine, self.link.clock())
         self._cursors = None
 
     def _wait_to_catch_up(self, report: PassReport, progress: Progress, stop: threading.Event) -> None:
@@ -214,7 +250,11 @@ class Worker:
                 errors = len(report.errors)
                 if self.catch_up(report) or len(report.errors) > errors:
                     return
-            progress("waiting until nothing that an older run has sent can be on its way", report)
+            progress(
+                f"waiting {ceil(max(left, 0.0))} s at most until nothing that an older run has sent can be "
+                "on its way",
+                report,
+            )
             stop.wait(min(max(left, 0.0), 1.0))
 
     def _quiet_left(self) -> float:
@@ -248,7 +288,7 @@ class Worker:
             self.feed_into(report, side, feed)
             ended = True
 
-        self.guarded(report, side.name, read)
+        self.guarded(report, side.name, read, reading_of(feed))
         return ended
 
     def _fall_behind(self, why: str) -> None:
@@ -261,8 +301,11 @@ class Worker:
         self._behind = behind(self.engine)
 
     def keep_generation(self) -> None:
-        """Raise the generation; ends `run` when the ledger is not the one that it has begun with."""
+        """Raise the generation; ends the service when the ledger is not the one that it has begun with, or is
+        of a release by now that this one cannot work beside.
+        """
         try:
+            check_release(self.engine)
             if self.generation is not None:
                 self.generation.advance(self.link.clock())
         except LedgerUnavailable as error:
@@ -273,14 +316,14 @@ class Worker:
         self._cursors_before, self._cursors_after = self._cursors_after, cursors(self.engine)
 
     def watch_file(self) -> None:
-        """Ends `run` when the database's file is gone or another one."""
+        """Ends the service when the database's file is gone or another one."""
         try:
             check_file(self.engine)
         except LedgerUnavailable as error:
             self.fail(error)
 
     def fail(self, error: LedgerUnavailable) -> None:
-        """End `run` with this error: nothing more can be kept in the ledger, so nothing more is sent."""
+        """End the service: nothing more can be kept in the ledger, so nothing more is sent."""
         self._failure = self._failure or error
         if self._stop is not None:
             self._stop.set()
@@ -292,9 +335,12 @@ class Worker:
 
     def work_on_behind(self) -> int:
         """Make every card due whose books are still to be read; returns how many these are."""
-        with self.engine.begin() as connection:
-            of_behind = update(cards).where(cards.c.behind, ~cards.c.held)
-            return connection.execute(of_behind.values(due_at=self.link.clock(), due_for=None)).rowcount
+        return make_behind_due(self.engine, self.link.clock())
+
+    def verify_next(self, limit: int | None = None, every_seconds: float = VERIFY_SECONDS) -> int:
+        """Verify the rows of the next few cards in turn; how many of them are due for it now."""
+        limit = limit or verification.slice_size(self.engine, every_seconds)
+        return verification.verify_next(self.store, self.intake, self.link.clock(), self.link.currency, limit)
 
     def _add_missing(self, report: PassReport) -> None:
         report.unfinished += add_missing(self.matcher)
@@ -313,7 +359,8 @@ class Worker:
 
     def feed_into(
         self, report: PassReport, side: Side, feed: Feed, stop: threading.Event | None = None
-    ) -> None:
+    ) -> bool:
+        """Read one feed and store what it tells; whether it was read to its end."""
         try:
             is_behind = self._behind is not None
             read = reader.read_feed(self.link, self.intake, side, feed, is_behind=is_behind, stop=stop)
@@ -321,9 +368,12 @@ class Worker:
             if self._cursors is None:
                 raise second_ledger(found.side, found.markers) from None
             self._fall_behind(str(found))
-            return
+            return False
         report.hints += read.hints
         report.arrived += read.arrived
+        if feed.lists_every_card and read.is_whole:
+            self._listed.add(side.name)
+        return not read.is_cut
 
     def _sweep_all(self, report: PassReport, side: Side, progress: Progress, stop: threading.Event) -> None:
         catalogue = self.catalogues.get(side.name)
@@ -333,7 +383,7 @@ class Worker:
                 self._sweep_list(report, sweep, progress, stop)
                 return
         while not stop.is_set():
-            swept = self._sweep_slice(side)
+            swept = self._sweep_slice(side, reader.PAGE_SIZE)
             report.swept += swept.looked_at
             progress(f"looking at cards on {side.name}", report)
             if swept.finished:
@@ -347,16 +397,17 @@ class Worker:
         while not stop.is_set() and self.link.clock() < deadline:
             swept = sweep.step(stop.is_set)
             report.swept += swept.looked_at
-            progress(f"looking at {sweep.side}'s list of its cards", report)
+            left = (deadline - self.link.clock()).total_seconds()
+            progress(f"waiting for {sweep.side}'s list of its cards, {ceil(left)} s at most", report)
             if swept.finished:
                 return
             stop.wait(LIST_LOOK_SECONDS)
         report.add_error(f"{sweep.side}: its list of cards is not ready; the next pass goes on with it.")
 
-    def _sweep_slice(self, side: Side) -> reader.Swept:
+    def _sweep_slice(self, side: Side, limit: int) -> reader.Swept:
         poller = self.pollers.get(side.name)
         record = None if poller is None else poller.record
-        return reader.sweep(self.link, self.intake, side, self.options.sweep_slice, record)
+        return reader.sweep(self.link, self.intake, side, limit, record)
 
     def sweep_by_list(self, side: Side, stopping: Callable[[], bool]) -> reader.Swept | None:
         """Go on with the side's list of its cards; None when none is due."""
@@ -369,7 +420,7 @@ class Worker:
     def look(self, side: Side) -> reader.Swept:
         """Look at the next cards of a side: those that are worth it most, or simply the next."""
         poller = self.pollers.get(side.name)
-        return self._sweep_slice(side) if poller is None else poller.poll()
+        return self._sweep_slice(side, self.options.sweep_slice) if poller is None else poller.poll()
 
     def _saw(self, side: str, look: ReadRecord) -> None:
         poller = self.pollers.get(side)
@@ -387,52 +438,84 @@ class Worker:
                 batch = with_serial or due
                 if not batch:
                     return
-                outcomes = list(
-                    pool.map(lambda a: None if stop.is_set() else self.matcher.match(a, run_id), batch)
-                )
+                ahead = look_ahead(self.link, self.intake, batch, sorted(self._listed))
+
+                def match(arrival: Arrival, ahead: Ahead = ahead) -> Matched | None:
+                    return None if stop.is_set() else self.matcher.match(arrival, run_id, ahead)
+
+                outcomes = list(pool.map(match, batch))
                 report.met += outcomes.count(Matched.MET)
                 progress("matching cards", report)
+
+    def _make_new_cards(
+        self, report: PassReport, run_id: int, progress: Progress, stop: threading.Event
+    ) -> None:
+        make = self.make_new_cards
+        if make is not None and not self.is_stopped():
+            self.guarded(report, "the link", lambda: make(self.link, report, run_id, progress, stop))
+
+    def go_on_with_new_cards(self, report: PassReport, run_id: int, stop: threading.Event) -> float | None:
+        """Take a turn at making many new cards; seconds until there is more to do, None while there is
+        nothing.
+        """
+        carry, seconds = self.carry_new_cards, None
+
+        def turn() -> None:
+            nonlocal seconds
+            if carry is not None:
+                seconds = carry(self.link, report, run_id, stop)
+
+        self.guarded(report, "the link", turn)
+        return seconds
 
     def _work_until_quiet(
         self, report: PassReport, run_id: int | None, progress: Progress, stop: threading.Event
     ) -> None:
         deadline = self.link.clock() + timedelta(seconds=self.options.wait_seconds_max)
+        worked = CountedOnce()
         with ThreadPoolExecutor(self.options.threads, "card") as pool:
             while not stop.is_set():
-                report.worked += self._work_due(pool, run_id, report, progress, stop)
-                next_due = self._next_due()
-                if next_due is None or next_due > deadline or self._was_stopped or self._behind is not None:
+                self.work_on_due(pool, run_id, report, worked, progress, stop)
+                at = next_due(self.engine)
+                if at is None or at > deadline or self.is_stopped():
                     break
                 self.match_all(report, run_id, progress, stop)
-                pause = (next_due - self.link.clock()).total_seconds()
+                pause = (at - self.link.clock()).total_seconds()
                 if pause > 0:
                     left = (deadline - self.link.clock()).total_seconds()
                     progress(
                         f"waiting {ceil(pause)} s for what only time tells, {ceil(left)} s at most", report
                     )
                     stop.wait(min(pause, 1.0))
-        report.unfinished = self._count_due()
+        report.unfinished = count_due(self.engine)
 
-    def _work_due(
+    def work_on_due(
         self,
         pool: ThreadPoolExecutor,
         run_id: int | None,
         report: PassReport,
+        worked: CountedOnce,
         progress: Progress,
         stop: threading.Event,
-    ) -> int:
+    ) -> None:
         """Work on due cards, each thread one card at a time, until none is due now."""
-        running: set[Future[Card | None]] = set()
-        worked = 0
+        running: dict[Future[Card | None], Lease] = {}
         while True:
+            if stop.is_set():
+                self._give_back(running)
             free = self.options.threads * CLAIMS_PER_THREAD - len(running)
             # Claimed by the batch, so that sides that read in batches are asked once for many.
             if not stop.is_set() and free >= len(running):
-                running |= set(self.start_due(pool, free, run_id))
+                running |= self.start_due(pool, free, run_id)
             if not running:
-                return worked
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            worked += sum(self.ended_well(future, report) for future in done)
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                lease = running.pop(future)
+                if is_fault(future.exception()):
+                    self.free_later(lease)
+                if self.ended_well(future, report):
+                    worked.add(lease.card_id)
+            report.worked = worked.count
             progress("bringing cards in step", report)
 
     def start_due(
@@ -442,8 +525,11 @@ class Worker:
         leases = self._claim(limit)
         # While each has a thread of its own, looking together would only keep the first waiting.
         looked = prefetch(self.link, leases) if len(leases) > self.options.threads else {}
+        # With the context of whoever logs: a line of a fleet's worker names the link.
         return {
-            pool.submit(reconcile, self.link, lease, run_id, looked.get(lease.card_id), self._saw): lease
+            pool.submit(
+                copy_context().run, reconcile, self.link, lease, run_id, looked.get(lease.card_id), self._saw
+            ): lease
             for lease in leases
         }
 
@@ -458,38 +544,29 @@ class Worker:
             return []
         return self.store.claim_due(self.link.owner, self.link.clock(), self.link.lease_seconds, limit)
 
-    def _next_due(self) -> datetime | None:
-        """When time alone brings something further; what waits for a side is not waited for."""
-        with reading(self.engine) as connection:
-            # A card that is leased, whoever has it, can be had when its lease is over and not before.
-            free = cards.c.lease_until.is_(None)
-            moments = [
-                connection.execute(query).scalar_one()
-                for query in (
-                    select(func.min(cards.c.due_at)).where(free, ~cards.c.awaits_side),
-                    select(func.min(cards.c.lease_until)),
-                    select(func.min(arrivals.c.due_at)).where(~arrivals.c.awaits_side),
-                )
-            ]
-        return min((m for m in moments if m is not None), default=None)
+    def guarded(
+        self, report: PassReport, side: str, action: Callable[[], object], task: str | None = None
+    ) -> None:
+        """One side's trouble does not keep the other from being read, and is kept under the task's name.
 
-    def _count_due(self) -> int:
-        with reading(self.engine) as connection:
-            return connection.execute(
-                select(func.count()).where(cards.c.due_at.is_not(None) | cards.c.lease_until.is_not(None))
-            ).scalar_one()
-
-    def guarded(self, report: PassReport, side: str, action: Callable[[], None]) -> None:
-        """One side's trouble does not keep the other from being read."""
+        An action that returns False has asked the side nothing.
+        """
         try:
-            action()
-        except SideClosed as error:
-            self.link.on_closed(side, error)
-            report.add_error(f"{side}: {error}. {error.remedy}")
-        except (NotSent, Throttled, InDoubt) as error:
-            report.add_error(f"{side}: {error}.")
+            asked = action() is not False
+        except (NoAnswer, SideClosed) as error:
+            if task is not None:
+                self.link.note_failure(side, task, error)
+            elif isinstance(error, SideClosed):
+                self.link.on_closed(side, error)
+            remedy = f" {error.remedy}" if isinstance(error, SideClosed) else ""
+            report.add_error(f"{side}: {error}.{remedy}")
         except BrakeTripped as error:
             self._stop_link(error, report)
+        except LinkStopped:
+            log.info("somebody has stopped the link", action="link.stopped")
+        else:
+            if asked and task is not None and self.link.note_answer(side, task):
+                make_postponed_due(self.engine, side, self.link.clock())
 
     def _stop_link(self, error: BrakeTripped, report: PassReport) -> None:
         self._was_stopped = True
@@ -515,36 +592,61 @@ class Worker:
         if isinstance(error, BrakeTripped):
             self._stop_link(error, report)
             return False
+        if isinstance(error, LinkStopped):
+            log.info("somebody has stopped the link", action="link.stopped")
+            return False
         if isinstance(error, LedgerGone):
             self.fail(error)
             if self._stop is None:
                 raise error
             return False
-        log.error("a card could not be worked on", action="card.failed", error=type(error).__name__)
+        log.error(
+            "a card could not be worked on",
+            action="card.failed",
+            error=type(error).__name__,
+            where=where(error),
+        )
         report.add_error(f"a card could not be worked on ({type(error).__name__}); see the log")
         return False
 
+    def _give_back(self, running: dict[Future[Card | None], Lease]) -> None:
+        """Let others have the cards whose work has not begun."""
+        for future in [one for one in running if one.cancel()]:
+            self.store.release(running.pop(future), self.link.clock())
+
+    def free_later(self, lease: Lease) -> None:
+        """Keep a card that a fault of the database has kept: its lease is long. Safe from any thread."""
+        self._to_free.append(lease)
+
+    def free_kept(self) -> None:
+        """Give back the cards that were kept, once the database takes them."""
+        while self._to_free:
+            lease = self._to_free.popleft()
+            try:
+                self.store.release(lease, self.link.clock())
+            except BaseException:
+                self._to_free.append(lease)
+                raise
+
     def start_run(self, kind: str) -> int:
-        with self.engine.begin() as connection:
-            run_id: int = connection.execute(
-                insert(runs).values(kind=kind, started_at=self.link.clock(), counts={}).returning(runs.c.id)
-            ).scalar_one()
-        return run_id
+        if not is_current(self.engine):
+            words = "the ledger is of the next release; this worker goes on beside it"
+            log.warning(words, action="ledger.newer")
+        return start_run(self.engine, kind, self.link.clock())
+
+    def could_not_begin(self, kind: str) -> None:
+        """Note a run that has failed before it began, because a side could not be asked who it is."""
+        self.end_run(self.start_run(kind), PassReport(errors=["a side could not be asked"]))
 
     def end_run(self, run_id: int, report: PassReport) -> None:
-        outcome = "failed" if report.errors or report.unfinished else "done"
-        with self.engine.begin() as connection:
-            connection.execute(
-                update(runs)
-                .where(runs.c.id == run_id)
-                .values(ended_at=self.link.clock(), outcome=outcome, counts=report.counts)
-            )
+        done = not report.errors and not report.unfinished
+        end_run(self.engine, run_id, self.link.clock(), report.counts, done=done)
 
     # --- webhooks -------------------------------------------------------------------------------------------
 
-    def hear(self, report: PassReport, side: str) -> ProcessedDeliveries:
+    def process_deliveries(self, report: PassReport, side: str) -> ProcessedDeliveries:
         """Ask a side about its deliveries that came."""
-        told = DeliveryProcessor(self.inbox, self.link, self.listeners, self.privacy).hear(side)
+        told = DeliveryProcessor(self.inbox, self.link, self.listeners, self.privacy).process(side)
         report.hints += told.hints
         report.arrived += told.arrived
         for error in told.errors:
@@ -567,45 +669,31 @@ class Worker:
                 lambda s=subscriber, u=url: keep_subscribed(self.engine, s, u, self.link.clock()),  # type: ignore[misc]
             )
 
-    # --- for ever -------------------------------------------------------------------------------------------
+    # --- beside other workers -------------------------------------------------------------------------------
 
-    def run(self, stop: threading.Event) -> bool:
-        """Work until `stop` is set; then finish what is held within DRAIN_SECONDS.
+    def note_others(self) -> None:
+        """See what others have found: what stops the link, and that the ledger may not be the newest."""
+        self._behind = behind(self.engine)
+        self._was_stopped = self._was_stopped or bool(stopped_by(self.engine))
 
-        Returns False when a call was still under way at the end of that time; what it did is found out at the
-        next start. Raises LedgerUnavailable when the ledger is deleted or replaced meanwhile.
-        """
+    # --- service --------------------------------------------------------------------------------------------
+
+    def serve_until(self, stop: threading.Event) -> None:
+        """From now on a ledger that is deleted or replaced sets `stop`; `failure` says so then."""
         self._stop, self._failure = stop, None
-        if stop.is_set():
-            return True
-        self.recover_ownership()
-        run_id = self.start_run("run")
-        loop = self._loop = Loop(self, run_id)
-        self.read_limits(loop.report)
-        loop.start()
-        log.info("the worker has started", action="run.started", run_id=run_id, sides=sorted(self.link.sides))
-        stop.wait()
-        self._loop = None
-        failure = self._failed_with()
-        if failure is not None:
-            loop.abandon()
-            raise failure
-        drained = loop.drain(DRAIN_SECONDS)
-        self.end_run(run_id, loop.report)
-        log.info(
-            "the worker has stopped",
-            action="run.stopped",
-            run_id=run_id,
-            drained=drained,
-            **loop.report.counts,
-        )
-        return drained
 
-    def _failed_with(self) -> LedgerUnavailable | None:
+    @property
+    def failure(self) -> LedgerUnavailable | None:
+        """Why the service has to end, if the ledger is gone."""
         return self._failure
 
-    def wake(self, side: str, kept: StoreResult) -> None:
-        """A delivery was stored: go on with it now. Safe from any thread, and when nothing runs."""
-        loop = self._loop
-        if loop is not None:
-            loop.wake(side, kept)
+    def why_stopped(self) -> list[str]:
+        """Why nothing may be written now, in words; empty while the link runs."""
+        why = stopped_by(self.engine)
+        if self._behind is not None:
+            why.append("The ledger was put back, and the sides' books are being read.")
+        return why
+
+    def tell_of_brake(self, error: BrakeTripped) -> None:
+        """A brake was tripped by somebody other than the worker."""
+        self._stop_link(error, PassReport())

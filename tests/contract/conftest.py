@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("contract.side_contract", "tests.contract.side_contract")
+pytest.register_assert_rewrite("connectors.kit.contract", "connectors.kit.world")

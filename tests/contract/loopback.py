@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -94,6 +95,39 @@ def serve(application: web.Application) -> Iterator[Loopback]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(ANSWER_SECONDS_MAX)
         loop.close()
+
+
+class Inbox:
+    """A web server on loopback that keeps every webhook delivery and says that it was taken."""
+
+    def __init__(self, path: str) -> None:
+        #: Headers by lower-case name, and the raw body.
+        self.came: list[tuple[dict[str, str], bytes]] = []
+        inbox = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                inbox.came.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(202)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}{path}"
+
+    @contextmanager
+    def served(self) -> Iterator[Inbox]:
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join(ANSWER_SECONDS_MAX)
 
 
 @cache

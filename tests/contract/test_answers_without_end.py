@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from config.settings import WorkerSection
 from connectors.api.errors import InDoubt, SideError
 from connectors.flow import FlowSettings, FlowSide
-from connectors.kit import http
+from connectors.kit import exchange, http
 from connectors.kit.files import FileStore
 from connectors.kit.http import HttpClient
 from connectors.shopify import ShopifySide
@@ -57,7 +57,7 @@ def test_an_answer_that_is_too_large_is_in_doubt_and_is_never_held_whole(answer:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert peak < 4 * http.BODY_BYTES_MAX
+    assert peak < 4 * exchange.BODY_BYTES_MAX
 
 
 def test_a_plain_answer_is_read_whole_and_the_connection_is_used_again() -> None:

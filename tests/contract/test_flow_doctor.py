@@ -18,8 +18,8 @@ from sandbox.flow import FlowBehaviour
 from sandbox.flow.behaviour import PROFILE_RENAMED, DebitMoment, Edition, UnknownCard
 from sandbox.flow.catalog import Brand, Permission
 
+from .examined import Notes, point, points, probed, wanted, words
 from .loopback import FailOnce
-from .patients import Notes, point, points, probed, wanted, words
 from .test_flow import TOKEN, FlowWorld, world_of
 
 #: Nothing inferred is switched on.
@@ -28,7 +28,8 @@ UNPROVED: dict[str, Any] = {
     "api_issue_allowed": False,
     "caller_may_choose_number": False,
 }
-FLAGS = ("api_settlement_debits", "refund_settlement_credits", "api_issue_allowed")
+DEBITS = {"api_settlement_debits", "order_settles_once"}
+FLAGS = (*sorted(DEBITS), "refund_settlement_credits", "api_issue_allowed")
 
 
 @pytest.fixture
@@ -193,8 +194,12 @@ class TestExamination:
 PROBED: dict[str, tuple[FlowBehaviour, set[str]]] = {
     "all of it": (FlowBehaviour(), set(FLAGS)),
     "debits when settled": (FlowBehaviour(debit_moment=DebitMoment.AT_ORDER_SETTLED), set(FLAGS)),
-    "no refunds": (FlowBehaviour(refund_by_api=False), {"api_settlement_debits", "api_issue_allowed"}),
-    "no loads": (FlowBehaviour(issue_by_api=False), {"api_settlement_debits", "refund_settlement_credits"}),
+    "no refunds": (FlowBehaviour(refund_by_api=False), {*DEBITS, "api_issue_allowed"}),
+    "no loads": (FlowBehaviour(issue_by_api=False), {*DEBITS, "refund_settlement_credits"}),
+    "an order settles twice": (
+        FlowBehaviour(settled_order_takes_more=True),
+        set(FLAGS) - {"order_settles_once"},
+    ),
     "nothing at all": (FlowBehaviour(debit_by_api=False), set()),
     "other names": (
         FlowBehaviour(payment_profile=PROFILE_RENAMED, item_number_key="giftcardNumber"),
@@ -236,6 +241,16 @@ class TestProbe:
             found = probed(side, serial, notes)
             assert row(world, serial)["balance"] == "249.00"
             side.close()
+
+    def test_with_1_00_on_the_card_nobody_can_tell_whether_an_order_settles_twice(
+        self, world: FlowWorld
+    ) -> None:
+        side, serial = world.side(**UNPROVED), serial_of(world, 1_00)
+        found = probed(side, serial)
+        assert point(found, "api_settlement_debits").verdict is Verdict.OK
+        assert point(found, "order_settles_once").verdict is Verdict.UNKNOWN
+        assert row(world, serial)["balance"] == "1.00"
+        side.close()
 
     def test_without_products_only_what_can_be_tried_is(self, world: FlowWorld) -> None:
         side = world.side(**UNPROVED, debit_product_uid=None)

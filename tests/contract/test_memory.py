@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-import pytest
-
-from connectors.api.errors import NotSent
-from connectors.api.side import CardRef, Effect, Identity, Side
-from connectors.memory import MemoryFault, MemorySide
+from connectors.api.abilities import Abilities
+from connectors.api.bulk import Listed
+from connectors.api.capabilities import Identity
+from connectors.api.card import CardRef, Seen
+from connectors.api.effect import Applied, Effect, no_save
+from connectors.api.errors import NotSent, SideError
+from connectors.api.side import Side
+from connectors.kit.contract import contract_for
+from connectors.kit.world import Mishap
+from connectors.memory import CAPABILITIES, MemoryFault, MemorySide
+from mappings.contact import Contact
 from mappings.serials import Serial
-
-from .side_contract import Mishap, SideContract
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -28,11 +34,13 @@ _FAULTS = {
 class MemoryWorld:
     currency = "NOK"
     brand = None
+    buyer = Contact("kari@example.com")
+    capabilities = CAPABILITIES
 
     def __init__(self) -> None:
         self._next: MemoryFault | None = None
         self._serials = (f"4{n:011d}{n:04d}" for n in itertools.count(1))
-        self.side = MemorySide("memory", lambda: NOW, fault=self._fault)
+        self.side = MemorySide("memory", lambda: NOW, capabilities=self.capabilities, fault=self._fault)
 
     def _fault(self, effect: Effect) -> MemoryFault | None:
         fault, self._next = self._next, None
@@ -65,6 +73,12 @@ class MemoryWorld:
     def settle_late(self) -> None:
         self.side.land_late()
 
+    def odd_status(self, card: CardRef) -> None:
+        self.side.odd_statuses[card.native_id or ""] = "FROZEN"
+
+    def messages(self) -> int:
+        return len(self.side.told)
+
     def unreachable(self) -> Side:
         return UnreachableSide("memory", lambda: NOW)
 
@@ -77,11 +91,65 @@ class UnreachableSide(MemorySide):
         raise NotSent("no connection to the side could be made")
 
 
-class TestMemory(SideContract):
-    @pytest.fixture
-    def world(self) -> MemoryWorld:
-        return MemoryWorld()
+class MemoryBulk:
+    """Lists the cards of a side in memory, and makes several at once."""
 
-    @pytest.fixture
-    def side(self, world: MemoryWorld) -> MemorySide:
-        return world.side
+    def __init__(self, side: MemorySide) -> None:
+        self._side = side
+
+    def creation_limit(self) -> tuple[int, str] | None:
+        return None
+
+    def list_cards(self, on_progress: Callable[[int], None]) -> Iterator[Listed]:
+        refs = [CardRef(native_id) for native_id in self._side.cards]
+        for seen in self._side.observe(refs):
+            assert isinstance(seen, Seen)
+            yield Listed(seen, bought=True)
+
+    def details_of(self, native_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        return {}
+
+    def pack_size(self, threads: int) -> int:
+        return 2
+
+    def create_pack(self, effects: Sequence[Effect]) -> list[Applied | SideError]:
+        return [self._made(effect) for effect in effects]
+
+    def _made(self, effect: Effect) -> Applied | SideError:
+        try:
+            return self._side.apply(effect, no_save)
+        except SideError as error:
+            return error
+
+
+class BulkWorld(MemoryWorld):
+    """A side that lists its cards and makes several at once."""
+
+    lists_now = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        bulk = MemoryBulk(self.side)
+        self.side.abilities = Abilities(lister=bulk, pack_creator=bulk)
+
+
+TestMemory = contract_for(MemoryWorld)
+TestMemoryBulk = contract_for(BulkWorld)
+
+
+class OnceWorld(MemoryWorld):
+    """A side that applies each marker at most once."""
+
+    capabilities = replace(CAPABILITIES, applies_marker_once=True)
+
+
+TestMemoryOnce = contract_for(OnceWorld)
+
+
+class AssigningWorld(MemoryWorld):
+    """The side gives each card that it makes a number of its own choice."""
+
+    capabilities = replace(CAPABILITIES, assigns_numbers=True)
+
+
+TestMemoryAssigning = contract_for(AssigningWorld)

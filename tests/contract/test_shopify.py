@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import requests
 
+from connectors.api.card import CardRef
+from connectors.api.effect import Applied, CannotTell, Effect, EffectKind, Found, NotFound
 from connectors.api.errors import (
     InDoubt,
     NotSent,
@@ -22,31 +25,25 @@ from connectors.api.errors import (
     SideError,
     Throttled,
 )
-from connectors.api.side import (
-    Applied,
-    CannotTell,
-    CardRef,
-    Effect,
-    EffectKind,
-    Found,
-    NotFound,
-    Side,
-)
+from connectors.api.side import Side
+from connectors.kit.contract import SideContract
+from connectors.kit.world import EXPIRY, Mishap, Saved, World, drain, marker, seen
 from connectors.shopify import ShopifySide
 from connectors.shopify.operations import PACK_MAX
 from connectors.shopify.reads import FIRST_ENTRIES
 from connectors.shopify.side import VERSIONS
+from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor, minor_from_decimal
 from mappings.serials import Serial
 from sandbox.faults import Fault, FaultKind
 from sandbox.shopify import ShopifyBehaviour, ShopifyEmulator
 
-from .loopback import FailOnce, LateGate, Loopback, closed_port, serve, settle
-from .side_contract import EXPIRY, Mishap, Saved, SideContract, World, drain, marker, seen
+from .loopback import FailOnce, Inbox, LateGate, Loopback, closed_port, serve, settle
 
 SHOP = "kaffe.myshopify.com"
 TOKEN = "shpat_contract"
+SECRET = "not asked for here"
 STARTED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
@@ -73,6 +70,7 @@ class ShopifyWorld(World):
 
     currency = "NOK"
     brand = None
+    lists_now = True
 
     def __init__(self, emulator: ShopifyEmulator, loopback: Loopback, time: Time) -> None:
         self.emulator = emulator
@@ -80,16 +78,16 @@ class ShopifyWorld(World):
         self.time = time
         self._codes: dict[str, str] = {}
 
-    def side(self, url: str | None = None, version: str = VERSIONS[0]) -> ShopifySide:
-        return ShopifySide(
-            shop=SHOP,
-            token=TOKEN,
-            base_url=url or self.loopback.url,
-            version=version,
-            pause=self.time.pause,
-            clock=self.time.clock,
-            monotonic=self.time.monotonic,
-        )
+    def side(self, **settings: Any) -> ShopifySide:
+        known = {
+            "shop": SHOP,
+            "token": TOKEN,
+            "base_url": self.loopback.url,
+            "pause": self.time.pause,
+            "clock": self.time.clock,
+            "monotonic": self.time.monotonic,
+        }
+        return ShopifySide(**{**known, **settings})
 
     def call(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         response = requests.post(f"{self.loopback.url}/_sandbox/{name}", json=body, timeout=10)
@@ -140,8 +138,18 @@ class ShopifyWorld(World):
         return Serial(uuid.uuid4().hex[:16])
 
     def fail_next(self, kind: Mishap) -> None:
+        self._fail("mutation", kind)
+
+    def fail_read(self, kind: Mishap) -> None:
+        self._fail("query", kind)
+
+    def _fail(self, operation: str, kind: Mishap) -> None:
         fault = Fault(FaultKind(kind), applied=True, delay_ms=0)
-        self.emulator.faults = FailOnce(match="mutation", fault=fault)
+        self.emulator.faults = FailOnce(match=operation, fault=fault)
+
+    @property
+    def lists_payments(self) -> bool:
+        return self.emulator.behaviour.checkout_in_transactions
 
     def settle_late(self) -> None:
         settle(self.loopback, self.emulator)
@@ -149,7 +157,7 @@ class ShopifyWorld(World):
         self.time.pause(60)
 
     def unreachable(self) -> Side:
-        return self.side(f"http://127.0.0.1:{closed_port()}")
+        return self.side(base_url=f"http://127.0.0.1:{closed_port()}")
 
     def _decimal(self, amount_minor: int) -> str:
         return decimal_from_minor(amount_minor, self.currency)
@@ -175,7 +183,7 @@ def opened_shop(**settings: Any) -> Iterator[ShopifyWorld]:
     emulator = ShopifyEmulator(
         shop=SHOP,
         token=TOKEN,
-        api_secret="not asked for here",
+        api_secret=SECRET,
         currency=ShopifyWorld.currency,
         clock=time.clock,
         monotonic=time.monotonic,
@@ -186,12 +194,54 @@ def opened_shop(**settings: Any) -> Iterator[ShopifyWorld]:
         yield ShopifyWorld(emulator, loopback, time)
 
 
+class DeliveringShop(ShopifyWorld):
+    """A shop that delivers webhooks to giftsync and writes to buyers."""
+
+    buyer = Contact("kari@example.com")
+    signs_bodies = True
+
+    def __init__(self, shop: ShopifyWorld, inbox: Inbox) -> None:
+        super().__init__(shop.emulator, shop.loopback, shop.time)
+        self._inbox = inbox
+
+    def side(self, **settings: Any) -> ShopifySide:
+        return super().side(**{"webhook_secrets": (SECRET,), "notifies": True, **settings})
+
+    def delivery(self, card: CardRef) -> tuple[Mapping[str, str], bytes]:
+        """Of a payment, by its order: the connector asks which card it was."""
+        side = self.side()
+        side.subscribe(self._inbox.url)
+        side.close()
+        self.spend(card, 1)
+        self.call("deliver", {})
+        return next(one for one in self._inbox.came if one[0]["x-shopify-topic"] == "orders/paid")
+
+    def messages(self) -> int:
+        state = self.emulator.state
+        assert state is not None
+        return sum(len(card.notifications or ()) for card in state.cards)
+
+
+@contextmanager
+def delivering_shop() -> Iterator[DeliveringShop]:
+    behaviour = replace(MOST_HELPFUL, webhooks_https_only=False)
+    with opened_shop(behaviour=behaviour) as shop, Inbox("/webhooks/shopify").served() as inbox:
+        yield DeliveringShop(shop, inbox)
+
+
+SHOPS = {
+    "least helpful": lambda: opened_shop(behaviour=LEAST_HELPFUL),
+    "most helpful": lambda: opened_shop(behaviour=MOST_HELPFUL),
+    "delivers webhooks": delivering_shop,
+}
+
+
 class TestShopify(SideContract):
     """What every side promises, of Shopify."""
 
-    @pytest.fixture(params=[LEAST_HELPFUL, MOST_HELPFUL], ids=["least helpful", "most helpful"])
+    @pytest.fixture(params=SHOPS)
     def world(self, request: pytest.FixtureRequest) -> Iterator[ShopifyWorld]:
-        with opened_shop(behaviour=request.param) as world:
+        with SHOPS[request.param]() as world:
             yield world
 
     @pytest.fixture
@@ -423,7 +473,7 @@ def test_given_no_believable_answer_to_a_pack_then_it_holds_for_each_of_its_part
 
 def test_given_no_connection_then_no_part_was_sent(packing: tuple[ShopifyWorld, ShopifySide]) -> None:
     world, _ = packing
-    side = world.side(f"http://127.0.0.1:{closed_port()}")
+    side = world.side(base_url=f"http://127.0.0.1:{closed_port()}")
     assert [type(one) for one in side.create_pack([a_create(), a_create()])] == [NotSent] * 2
     side.close()
 

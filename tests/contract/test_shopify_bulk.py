@@ -13,6 +13,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from connectors.api.bulk import LineOutcome, ListState
+from connectors.api.card import CardRef
+from connectors.api.effect import Applied, Effect, EffectKind
 from connectors.api.errors import (
     InDoubt,
     NotSent,
@@ -21,8 +23,8 @@ from connectors.api.errors import (
     SideError,
     Throttled,
 )
-from connectors.api.side import Applied, CardRef, Effect, EffectKind
 from connectors.kit.files import FileStore
+from connectors.kit.world import Mishap
 from connectors.shopify import ShopifySide, operations
 from connectors.shopify.bulk import _outcome
 from mappings.lifecycle import CardStatus
@@ -30,7 +32,6 @@ from mappings.serials import Serial
 from sandbox.shopify import ALL_SCOPES, ShopifyBehaviour
 from sandbox.shopify.bulk.rules import check_mutation, check_query
 
-from .side_contract import Mishap
 from .test_shopify import ShopifyWorld, opened_shop
 
 SCHEMA = Path(__file__).parents[2] / "sandbox" / "shopify" / "graphql" / "schema.graphql"
@@ -119,8 +120,9 @@ def test_given_an_ordered_list_then_it_is_found_by_its_tag_and_read_from_any_lin
         side.bulk.read_list(operation)
     wait_while(world, lambda: side.bulk.list_state(operation) is ListState.GATHERING)
     assert side.bulk.list_state(operation) is ListState.READY
-    assert [one.seen.balance_minor for one in side.bulk.read_list(operation)] == [100_00, 200_00, 300_00]
-    assert [one.seen.balance_minor for one in side.bulk.read_list(operation, 2)] == [300_00]
+    assert [one.balances_minor for one in side.bulk.read_list(operation)] == [[100_00, 200_00, 300_00]]
+    assert [one.balances_minor for one in side.bulk.read_list(operation, 2)] == [[300_00]]
+    assert list(side.bulk.read_list(operation, 3)) == []
 
 
 def test_given_a_list_that_shopify_gave_up_then_it_is_lost() -> None:

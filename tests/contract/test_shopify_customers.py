@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from connectors.api.effect import Effect, EffectKind, no_save
 from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideClosed
-from connectors.api.side import Effect, EffectKind, no_save
+from connectors.kit.contract import SideContract
 from connectors.shopify import ShopifySide
 from mappings.contact import Contact
 from sandbox.faults import Fault, FaultKind
 from sandbox.shopify import ALL_SCOPES, ShopifyBehaviour
 
 from .loopback import FailOnce
-from .side_contract import SideContract
-from .test_shopify import TOKEN, ShopifyWorld, opened_shop
+from .test_shopify import ShopifyWorld, opened_shop
 
 KARI = Contact("kari@example.com", "+4790012345")
 LOST = Fault(FaultKind.DROP_RESPONSE, applied=True, delay_ms=0)
@@ -28,16 +28,7 @@ def opened(
     *, attaching_notifies: bool = False, **settings: Any
 ) -> Iterator[tuple[ShopifyWorld, ShopifySide]]:
     with opened_shop(**settings) as world:
-        side = ShopifySide(
-            shop="kaffe.myshopify.com",
-            token=TOKEN,
-            base_url=world.loopback.url,
-            pause=world.time.pause,
-            clock=world.time.clock,
-            monotonic=world.time.monotonic,
-            notifies=True,
-            attaching_notifies=attaching_notifies,
-        )
+        side = world.side(notifies=True, attaching_notifies=attaching_notifies)
         yield world, side
         side.close()
 

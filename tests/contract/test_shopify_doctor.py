@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import requests
 
+from connectors.api.card import CardRef
 from connectors.api.doctor import Known, Verdict
-from connectors.api.side import CardRef, Effect, EffectKind
+from connectors.api.effect import Effect, EffectKind
+from connectors.kit.world import Saved, marker
 from connectors.shopify import ShopifySide
 from connectors.shopify.topics import WANTED
 from mappings.lifecycle import CardStatus
@@ -18,12 +20,9 @@ from mappings.serials import Serial
 from sandbox.faults import Fault, FaultKind, FaultPlan
 from sandbox.shopify import ALL_SCOPES, ShopifyBehaviour
 
+from .examined import Notes, context, point, points, probed, wanted, words
 from .loopback import FailOnce
-from .patients import Notes, bench, point, points, probed, wanted, words
-from .side_contract import Saved, marker
-from .test_shopify import SHOP, TOKEN, ShopifyWorld, opened_shop
-
-SECRET = "not asked for here"
+from .test_shopify import SECRET, SHOP, TOKEN, ShopifyWorld, opened_shop
 
 
 @pytest.fixture
@@ -118,7 +117,7 @@ class TestExamination:
         wrong = ShopifySide(
             shop=SHOP, token="shpat_wrong", base_url=world.loopback.url, pause=world.time.pause
         )
-        away = world.side("http://127.0.0.1:1")
+        away = world.side(base_url="http://127.0.0.1:1")
         (refused,) = wrong.examine(wanted()).findings
         (absent,) = away.examine(wanted()).findings
         assert (refused.point, refused.verdict) == ("token", Verdict.MISSING)
@@ -350,7 +349,7 @@ class TestProbe:
         self, world: ShopifyWorld, side: ShopifySide
     ) -> None:
         serial = card_of(world, side)
-        findings = side.probe(bench(serial, Notes()))
+        findings = side.probe(context(serial, Notes()))
         next(findings)
         world.call("checkout", {"code": serial.reveal(), "amount": "30.00"})
         found = list(findings)

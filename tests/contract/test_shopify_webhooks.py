@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
+from connectors.api.card import CardRef
 from connectors.api.errors import SideError
-from connectors.api.side import CardRef, Delivery, DeliveryAnswer, Listener, Subscriber
+from connectors.api.webhooks import Delivery, DeliveryAnswer, Listener, Subscriber
 from connectors.shopify import ShopifySide
 from connectors.shopify.subscriptions import read_subscriptions
 from connectors.shopify.topics import WANTED
 from sandbox.shopify import ShopifyBehaviour
 
-from .test_shopify import SHOP, TOKEN, ShopifyWorld, opened_shop
+from .loopback import Inbox
+from .test_shopify import SECRET, SHOP, TOKEN, ShopifyWorld, opened_shop
 
-SECRET = "not asked for here"
 NAMES = [topic.name for topic in WANTED]
-
-
-class Inbox:
-    """A web server on loopback that keeps every delivery and says that it was taken."""
-
-    def __init__(self) -> None:
-        self.came: list[tuple[Mapping[str, str], bytes]] = []
-        inbox = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                inbox.came.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                self.send_response(202)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                return
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/webhooks/shopify"
-        self._thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self._thread.join(10)
 
 
 def cards_of(heard: DeliveryAnswer | SideError) -> list[CardRef]:
@@ -58,9 +29,8 @@ def cards_of(heard: DeliveryAnswer | SideError) -> list[CardRef]:
 
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
-    inbox = Inbox()
-    yield inbox
-    inbox.close()
+    with Inbox("/webhooks/shopify").served() as inbox:
+        yield inbox
 
 
 @pytest.fixture
@@ -71,15 +41,7 @@ def world() -> Iterator[ShopifyWorld]:
 
 @pytest.fixture
 def side(world: ShopifyWorld) -> Iterator[ShopifySide]:
-    side = ShopifySide(
-        shop=SHOP,
-        token=TOKEN,
-        base_url=world.loopback.url,
-        pause=world.time.pause,
-        clock=world.time.clock,
-        monotonic=world.time.monotonic,
-        webhook_secrets=(SECRET,),
-    )
+    side = world.side(webhook_secrets=(SECRET,))
     yield side
     side.close()
 
@@ -178,7 +140,7 @@ def test_given_a_checkout_then_its_delivery_names_the_card_and_no_buyer_and_cost
     others = {one.topic: one for one in deliveries if one and one is not paid}
     assert set(others) == {"orders/create", "orders/paid", "tender_transactions/create"}
     calls = side.usage().calls
-    assert [cards_of(one) for one in listener.hear(list(others.values()))] == [[card]] * 3
+    assert [cards_of(one) for one in listener.resolve(list(others.values()))] == [[card]] * 3
     assert side.usage().calls == calls + 1
 
 
@@ -194,7 +156,7 @@ def test_given_a_refund_then_its_delivery_leads_to_the_card(
     found = [side.read_delivery(*one) for one in inbox.came]
 
     refund = next(one for one in found if one and one.topic == "refunds/create")
-    (heard,) = side.hear([refund])
+    (heard,) = side.resolve([refund])
     assert cards_of(heard)[-1] == card
 
 
@@ -202,10 +164,10 @@ def test_given_the_end_of_access_then_it_is_believed_only_when_shopify_says_so_t
     side: ShopifySide, world: ShopifyWorld
 ) -> None:
     event = Delivery("1", "app/uninstalled", "")
-    assert side.hear([event]) == [DeliveryAnswer()]  # It was installed again since.
+    assert side.resolve([event]) == [DeliveryAnswer()]  # It was installed again since.
 
     gone = ShopifySide(shop=SHOP, token="gone", base_url=world.loopback.url, pause=world.time.pause)
-    (heard,) = gone.hear([event])
+    (heard,) = gone.resolve([event])
     gone.close()
     assert isinstance(heard, DeliveryAnswer)
     assert heard.closed is not None

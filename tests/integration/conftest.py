@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,33 @@ from cli import main
 from cli.demo.control import Control
 from cli.demo.thread import sandbox_thread
 from cli.emulators import Address, SandboxOptions
+from cli.output import ExitCode, Output
 from cli.sandbox_config import Pace, sandbox_toml
 from sync import crashpoints
 from sync.ledger.secrets.vault import Vault
+from tests.integration.answers import check_answer
+from tests.integration.schemas import drop_schemas
 from tests.integration.shop import Shop
 from tests.support import Clock, Crashed, Giftsync
+
+
+@pytest.fixture(autouse=True)
+def checked_answers(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Every answer that a command prints is checked against its schema; the names of those."""
+    checked: set[str] = set()
+    emit = Output.emit
+
+    def checks(
+        output: Output, name: str, result: Mapping[str, object], code: int | ExitCode = ExitCode.IN_STEP
+    ) -> None:
+        # What a connector answers is its own.
+        if output.as_json and not name.startswith(("shopify ", "contract ")):
+            check_answer(name, result, code)
+            checked.add(name)
+        emit(output, name, result, code)
+
+    monkeypatch.setattr(Output, "emit", checks)
+    return checked
 
 
 @pytest.fixture
@@ -55,6 +77,14 @@ def crash_after() -> Iterator[Callable[[str, int], None]]:
 
 
 @pytest.fixture
+def empty_postgres(_start_over: Callable[[str], str]) -> Iterator[str]:
+    """An empty database, which keeps no schema of ours."""
+    url = _start_over("empty")
+    yield url
+    drop_schemas(url)
+
+
+@pytest.fixture
 def sandbox_options() -> SandboxOptions:
     return SandboxOptions(plan="plus")
 
@@ -84,7 +114,7 @@ def config(address: Address, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def giftsync(config: Path, capsys: pytest.CaptureFixture[str], logging_as_before: None) -> Giftsync:
+def giftsync(config: Path, capsys: pytest.CaptureFixture[str]) -> Giftsync:
     """Run a command on the link: its exit code, stdout and stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -1,4 +1,7 @@
-"""giftsync that is killed at a point: `python -m tests.integration.killed_giftsync POINT ARGUMENTS…`."""
+"""giftsync that is killed at a point: `python -m tests.integration.killed_giftsync POINT ARGUMENTS…`.
+
+`POINT:3`: when it gets there for the third time.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,13 @@ from sync import crashpoints
 
 
 def _die_at(name: str) -> None:
+    wanted, _, times = name.partition(":")
+    left = int(times or 1)
+
     def reached(point: str) -> None:
-        if point == name:
+        nonlocal left
+        left -= point == wanted
+        if not left:
             os.kill(os.getpid(), signal.SIGKILL)
 
     crashpoints.install(reached)

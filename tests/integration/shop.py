@@ -12,8 +12,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, Table, select, text
 
-from connectors.api.side import Capabilities, CardRef, Effect, Hint, HintPage
+from connectors.api.abilities import Abilities
+from connectors.api.capabilities import Capabilities, Place
+from connectors.api.card import CardRef
+from connectors.api.effect import Effect
+from connectors.api.feed import Hint, HintPage
 from connectors.memory import CAPABILITIES, MemoryCard, MemoryFault, MemorySide
+from mappings.sentences import say
 from mappings.serials import Serial
 from sync.arrivals.match import Matched, Matcher
 from sync.ledger.cards.pool import Pool
@@ -29,6 +34,11 @@ from sync.worker.worker import Worker
 from tests.support import Clock, MovesClock
 
 FLOW, SHOPIFY = "flow", "shopify"
+#: What people call them.
+PLACES = {
+    FLOW: Place("Flow", "Flow Admin", where="store", at=say("in the store")),
+    SHOPIFY: Place("Shopify", "Shopify Admin", where="online", at="online"),
+}
 SERIAL = "1000200030004000"
 LEASE_SECONDS = 120.0
 
@@ -54,7 +64,11 @@ class Shop:
         self._faults: dict[str, list[MemoryFault]] = defaultdict(list)
         self.sides = {name: self._side(name, (capabilities or {}).get(name, CAPABILITIES)) for name in names}
         self.store = Store(engine, vault)
-        side_rules = {name: SideRules() for name in names} | dict(rules or {})
+        given = {name: SideRules() for name in names} | dict(rules or {})
+        side_rules = {
+            name: replace(one, serial_prefix=one.serial_prefix or serial_prefix)
+            for name, one in given.items()
+        }
         self.link = Link(
             store=self.store,
             sides=self.sides,
@@ -67,11 +81,13 @@ class Shop:
         )
         self.intake = Intake(engine, vault)
         self.pool = Pool(engine, vault)
-        self.matcher = Matcher(self.link, self.intake, self.pool, serial_prefix, lambda n: "7" * n)
+        self.matcher = Matcher(self.link, self.intake, self.pool, lambda n: "7" * n)
         self.worker = Worker(self.link, self.matcher, WorkerOptions(threads=threads))
 
     def _side(self, name: str, capabilities: Capabilities) -> MemorySide:
-        return MemorySide(name, self.clock, capabilities=capabilities, fault=lambda _: self._fault(name))
+        side = MemorySide(name, self.clock, capabilities=capabilities, fault=lambda _: self._fault(name))
+        side.abilities = Abilities(place=PLACES.get(name))
+        return side
 
     # --- what happens ---------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,18 +12,6 @@ CARD = """query Card($id: ID!) { giftCard(id: $id) {
   id balance { amount currencyCode } initialValue { amount } enabled expiresOn lastCharacters maskedCode note
   transactions(first: 5) { nodes { amount { amount } note } }
 } }"""
-
-
-@pytest.fixture
-def flow() -> Iterator[Flow]:
-    with serve() as served:
-        yield served
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    with running_shop() as running:
-        yield running
 
 
 def made(shop: Shop, **body: object) -> dict[str, Any]:

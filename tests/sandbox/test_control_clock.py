@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from conftest_shopify import START as SHOP_START
 from conftest_shopify import Shop, running_shop
-from test_flow_support import START, Flow, serve
+from test_flow_support import START, Flow
 
 from sandbox.clock import SandboxClock
 from sandbox.shopify import ShopifyBehaviour
@@ -36,12 +36,6 @@ def machine() -> Machine:
 @pytest.fixture
 def clock(machine: Machine) -> SandboxClock:
     return SandboxClock(machine.wall, machine.monotonic)
-
-
-@pytest.fixture
-def flow() -> Iterator[Flow]:
-    with serve() as served:
-        yield served
 
 
 @pytest.fixture

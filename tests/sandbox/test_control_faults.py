@@ -5,28 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
 
 import pytest
 import requests
-from conftest_shopify import CREDIT, TOKEN, Shop, money, running_shop
-from test_flow_support import Flow, code_of, serve
+from conftest_shopify import CREDIT, TOKEN, Shop, money
+from test_flow_support import Flow, code_of
 
 from sandbox.faults import FaultKind, FaultPlan, FaultRule, FaultRuleError, parse_fault_rules
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def flow() -> Iterator[Flow]:
-    with serve() as served:
-        yield served
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    with running_shop() as running:
-        yield running
 
 
 def strike(side: Flow | Shop, kind: str, match: str = "", **more: object) -> None:

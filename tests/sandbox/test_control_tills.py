@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from test_flow_support import Flow, serve
-
-
-@pytest.fixture
-def flow() -> Iterator[Flow]:
-    with serve() as served:
-        yield served
+from test_flow_support import Flow
 
 
 def settled(flow: Flow) -> list[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -60,12 +59,6 @@ TWO_CONNECTIONS = (
     "a: transactions(first: 1) { nodes { id } } b: transactions(first: 1) { nodes { id } } } } }"
 )
 CARDS = "{ giftCards { edges { node { id transactions { edges { node { id amount { amount } } } } } } } }"
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    with running_shop() as running:
-        yield running
 
 
 def finished(shop: Shop, operation: str) -> dict[str, Any]:

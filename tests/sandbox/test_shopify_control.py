@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -11,12 +10,6 @@ import requests
 from conftest_shopify import CREDIT, DEACTIVATE, START, Shop, money, running_shop
 
 from sandbox.shopify import ShopifyEmulator
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    with running_shop() as running:
-        yield running
 
 
 def buy(shop: Shop, amount: object = 100) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,12 +9,6 @@ from conftest_shopify import CREATE, CREDIT, Shop, money, running_shop
 
 CARD = 'giftCard(id: "gid://shopify/GiftCard/1")'
 MONEY_INPUT = "{creditAmount: {amount: 1, currencyCode: NOK}}"
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    with running_shop() as running:
-        yield running
 
 
 def cost(answer: dict[str, Any]) -> dict[str, Any]:

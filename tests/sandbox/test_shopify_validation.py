@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest_shopify import CREATE, CREDIT, Shop, money, running_shop
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    with running_shop() as running:
-        yield running
+from conftest_shopify import CREATE, CREDIT, Shop, money
 
 
 def refused(answer: dict[str, Any]) -> dict[str, Any]:

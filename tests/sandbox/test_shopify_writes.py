@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -23,12 +22,6 @@ from sandbox.shopify import ShopifyBehaviour
 UNKNOWN_CARD = "gid://shopify/GiftCard/999999999999"
 UNKNOWN_CUSTOMER = "gid://shopify/Customer/999999999999"
 PATH_OF_AMOUNT = ["input", "initialAmount", "amount"]
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    with running_shop() as running:
-        yield running
 
 
 def read(shop: Shop, card: str) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _spoilt(row: list[str], chance: random.Random) -> list[str]:
 @contextmanager
 def merchant(folder: Path, *, pos: int, online: int, plan: str = "plus", seed: int = 5) -> Iterator[Merchant]:
     """The sandbox in a process of its own, and its configuration in the folder."""
-    options = {"seed": seed, "shopify_cards": online, "flow_cards": pos, "plan": plan}
+    options = {"seed": seed, "cards": {"shopify": online, "flow": pos}, "plan": plan}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.scenarios.sandbox_process", json.dumps(options)],
         stdin=subprocess.PIPE,

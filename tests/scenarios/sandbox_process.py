@@ -14,7 +14,7 @@ from cli.emulators import SandboxOptions, serving
 
 async def _serve(options: SandboxOptions) -> None:
     async with serving(options) as address:
-        sys.stdout.write(json.dumps(address.as_json()) + "\n")
+        sys.stdout.write(json.dumps(address.sides) + "\n")
         sys.stdout.flush()
         # Whoever started it closes its standard input, also by dying.
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

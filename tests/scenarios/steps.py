@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
-from config.settings import Directions
+from connectors.api.card import Absent, CardRef, Seen
 from connectors.api.errors import SideClosed
-from connectors.api.side import Absent, CardRef, Seen
+from connectors.api.settings import Direction, SideDirections
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import Serial, SerialError, mask
 from sync.ledger import views
+from sync.ledger.conflicts.stops import stopped_by
 from sync.ledger.views import ConflictRow
 from sync.model import Closing, Overdraft
-from sync.reconcile.brakes import stopped_by
 from sync.support import assign, settle
 from sync.support.settle import Action, NotResolved, Resolution
 from tests.integration.shop import FLOW, SHOPIFY
@@ -71,21 +71,29 @@ def carry_out(story: Story, line: str) -> None:
 
 # --- Settings -----------------------------------------------------------------------------------------------
 
+
+def _ways(**ways: Direction) -> dict[str, SideDirections]:
+    """Directions, each from Shopify's point of view: what goes in there comes out of the store."""
+    other: dict[Direction, Direction] = {"in": "out", "out": "in"}
+    store = {field: other.get(way, way) for field, way in ways.items()}
+    return {FLOW: SideDirections(**store), SHOPIFY: SideDirections(**ways)}
+
+
 SETTINGS: dict[str, tuple[str, object]] = {
     "cards are not uploaded to Shopify": ("upload", False),
     "cards are not downloaded to the store": ("download", False),
     "no serial prefix is set": ("prefix", None),
     "short numbers are lengthened": ("lengthen", True),
     "buyers of new cards are told": ("tell", True),
-    "balances go to Shopify only": ("directions", Directions(balance="to_shopify")),
-    "balances go to the store only": ("directions", Directions(balance="to_pos")),
-    "balances are not written": ("directions", Directions(balance="off")),
-    "statuses go to Shopify only": ("directions", Directions(status="to_shopify")),
-    "statuses go to the store only": ("directions", Directions(status="to_pos")),
-    "statuses are left alone": ("directions", Directions(status="off")),
-    "expiry goes to Shopify only": ("directions", Directions(expiry="to_shopify")),
-    "expiry is left alone": ("directions", Directions(expiry="off")),
-    "all fields go both ways": ("directions", Directions()),
+    "balances go to Shopify only": ("directions", _ways(balance="in")),
+    "balances go to the store only": ("directions", _ways(balance="out")),
+    "balances are not written": ("directions", _ways(balance="off")),
+    "statuses go to Shopify only": ("directions", _ways(status="in")),
+    "statuses go to the store only": ("directions", _ways(status="out")),
+    "statuses are left alone": ("directions", _ways(status="off")),
+    "expiry goes to Shopify only": ("directions", _ways(expiry="in")),
+    "expiry is left alone": ("directions", _ways(expiry="off")),
+    "all fields go both ways": ("directions", _ways()),
     "suspended cards are deactivated": ("suspends_as", CardStatus.CLOSED),
     "a closed card is a conflict": ("closing", Closing.CONFLICT),
     "overdrafts are written off": ("overdraft", Overdraft.WRITE_OFF),

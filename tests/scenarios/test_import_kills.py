@@ -56,7 +56,8 @@ def story(folder: Path, *, pos: int, online: int, kills: int) -> None:
         import_with_kills(shop, kills)
         last = shop.finish("import", "apply", str(shop.plan), "--yes")
 
-        assert (last["done"], last["errors"], last["adds_up"], last["code"]) == (True, [], True, 0), last
+        # The spoilt rows of the export wait for a person, so it ends with 1.
+        assert (last["done"], last["errors"], last["adds_up"], last["code"]) == (True, [], True, 1), last
         after = outcome(shop)
         # Clean store cards came to Shopify, every online card came to the store; nothing else moved.
         assert after.shopify_minor == before.shopify_minor + sum(shop.clean.values())

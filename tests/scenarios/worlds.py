@@ -20,8 +20,9 @@ from cli.emulators import SandboxOptions
 from cli.sandbox_config import Pace, sandbox_toml
 from cli.session import opened_sides, report_closed
 from config.load import load
-from config.settings import Directions
-from connectors.api.side import CardRef, Effect, EffectKind, no_save
+from connectors.api.card import CardRef
+from connectors.api.effect import Effect, EffectKind, no_save
+from connectors.api.settings import SideDirections
 from connectors.memory import MemoryCard, MemoryFault
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
@@ -143,7 +144,6 @@ class MemoryWorld:
         matcher = replace(
             self.shop.matcher,
             make_digits=lambda n: f"{next(given):0{n}d}",
-            lengthens=bool(self.rules.get("lengthen")),
         )
         if self.rules.get("tell"):
             matcher = replace(matcher, intake=replace(matcher.intake, contacts_since=self._clock()))
@@ -274,9 +274,13 @@ def _side_rules(rules: dict[str, object]) -> dict[str, SideRules]:
 
 def _with_policies(rules: LinkRules, said: dict[str, object]) -> LinkRules:
     """The rules with what a scenario says of directions, suspension, closing and overdrafts."""
-    directions = said.get("directions", Directions())
+    directions = said.get("directions", {name: SideDirections() for name in rules.sides})
     sides = {name: directed(name, one, directions) for name, one in rules.sides.items()}  # type: ignore[arg-type]
-    sides[SHOPIFY] = replace(sides[SHOPIFY], suspends_as=said.get("suspends_as", CardStatus.SUSPENDED))
+    sides[SHOPIFY] = replace(
+        sides[SHOPIFY],
+        suspends_as=said.get("suspends_as", CardStatus.SUSPENDED),
+        lengthens=bool(said.get("lengthen")),
+    )
     closing = said.get("closing", Closing.PROPAGATE)
     return replace(rules, sides=sides, closing=closing, overdraft=said.get("overdraft", Overdraft.ASK))
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from connectors.api.side import NotFound
+from connectors.api.effect import NotFound
 from connectors.flow.money_effects import MoneyEffects
+from sandbox.flow import FlowBehaviour
 from tests.flow_wire import Mishap
 from tests.simulation.flow_crashes import MOVEMENTS, Stage, pairs, singles
 
@@ -33,9 +34,7 @@ def test_given_no_mishap_then_a_debit_takes_these_steps(stage_of: Callable[[str]
         "GET giftcards",
         "POST orders",
         "POST items",
-        "GET orders",
         "POST settlements",
-        "GET orders",
         "GET giftcards",
     ]
 
@@ -47,7 +46,16 @@ def test_given_a_mishap_at_any_step_then_money_is_exact_and_no_order_hangs(
     tally = singles(stage_of(name))
 
     record_property("simulation", f"Flow, {name}: {tally.cases} cases of one mishap, money exact in each")
-    assert tally.cases >= 70
+    # A debit, the shortest one, has five calls and 21 crash points.
+    assert tally.cases >= 63
+
+
+@pytest.mark.parametrize("name", ["race", "refund"])
+def test_given_one_mishap_and_each_second_one_then_money_is_exact_and_no_order_hangs(
+    name: str, stage_of: Callable[[str], Stage]
+) -> None:
+    # One first mishap in the middle; every other one, and the other movements, are slow.
+    assert pairs(stage_of(name), 25, 120).cases >= 10
 
 
 @pytest.mark.slow
@@ -72,6 +80,15 @@ def test_given_a_connector_that_forgets_what_it_saved_then_a_case_shows_it(
 
     with pytest.raises(AssertionError, match="debit: POST settlements: the answer is lost"):
         stage.play({money_step: Mishap.LOSE_ANSWER})
+
+
+def test_given_a_flow_that_settles_an_order_twice_and_a_setting_that_denies_it_then_a_case_shows_it() -> None:
+    stage = Stage("debit", FlowBehaviour(settled_order_takes_more=True))
+    money_step = stage.play({}).steps.index("POST settlements") + 1
+
+    with pytest.raises(AssertionError, match="the end of the quiet period"):
+        stage.play({money_step: Mishap.LATER})
+    stage.close()
 
 
 def test_given_a_connector_that_parks_nothing_then_a_case_shows_it(

@@ -16,7 +16,8 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from connectors.api.side import Effect, Seen
+from connectors.api.card import Seen
+from connectors.api.effect import Effect
 from connectors.memory import CAPABILITIES, MemoryCard, MemoryFault, MemorySide
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial

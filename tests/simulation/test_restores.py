@@ -10,6 +10,7 @@ import pytest
 from connectors.memory import MemoryFault
 from sync.decisions import lost
 from sync.reconcile import card as reconcile
+from tests.simulation.key_alone import key_alone
 from tests.simulation.restores import Report, put_back, two_ledgers
 from tests.simulation.world import Event, Setup
 
@@ -24,13 +25,15 @@ FAMILIES = {
     "one spends, one fault": Setup(TWO, (SPEND,), 1, faults=FAULTS, **BOOK),
     "creation, one spends": Setup(TWO, (SPEND,), 0, in_step=False, **BOOK),
 }
+#: The ledger may be copied while an effect is planned that is sent later.
+POSTPONED = Setup(TWO, (SPEND,), 1, faults=(MemoryFault.THROTTLED,), **BOOK)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "one spends, postponed"])
 def test_given_an_earlier_ledger_is_put_back_then_money_is_conserved_and_nobody_is_asked(
     family: str, record_property: Callable[[str, object], None]
 ) -> None:
-    report = put_back(FAMILIES[family])
+    report = put_back(FAMILIES.get(family, POSTPONED))
 
     record_property("simulation", f"put back, {family}: {report}")
     assert not report.violations, report.examples[0]
@@ -47,6 +50,17 @@ def test_given_a_second_ledger_then_the_one_that_goes_on_conserves_money(
     assert not report.violations, report.examples[0]
 
 
+@pytest.mark.parametrize("family", [*FAMILIES, "one spends, held up on the way"])
+def test_given_the_ledger_is_lost_and_the_key_is_left_then_nothing_is_made_or_spent_twice(
+    family: str, record_property: Callable[[str, object], None]
+) -> None:
+    setup = FAMILIES.get(family) or Setup(TWO, (SPEND,), 1, faults=(MemoryFault.LATE,), **BOOK)
+    report = key_alone(setup)
+
+    record_property("simulation", f"the key alone, {family}: {report}")
+    assert not report.violations, report.examples[0]
+
+
 def loses(report: Report) -> bool:
     return report.violations > 0 or report.held > 0
 
@@ -58,7 +72,7 @@ def test_given_unknown_effects_are_taken_for_a_customers_then_the_simulation_say
 
 def test_given_planned_intents_are_not_looked_for_then_the_simulation_says_so() -> None:
     with patch.object(reconcile, "look_for_promised", lambda card, work: (card, True)):
-        assert loses(put_back(FAMILIES["one spends, one fault"]))
+        assert loses(put_back(POSTPONED))
 
 
 def test_given_a_second_ledger_is_not_noticed_then_the_simulation_says_so() -> None:

@@ -22,29 +22,29 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from connectors.api.capabilities import Capabilities
+from connectors.api.card import CardRef, Observation
+from connectors.api.effect import Applied, Effect, EffectKind, FindResult, Save
 from connectors.api.errors import InDoubt
-from connectors.api.side import (
-    Applied,
-    CardRef,
-    Effect,
-    EffectKind,
-    FindResult,
-    Observation,
-    Save,
-)
 from connectors.memory import CAPABILITIES, MemoryCard, MemoryFault, MemorySide
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync import crashpoints
+from sync.authority.answers import Reply, answer_once
+from sync.authority.redemptions import Redemptions, Wish
+from sync.authority.work import CardBusy, Hands, Terms
 from sync.decisions import protocol
+from sync.decisions.authority import Denied, Mode
 from sync.ledger.cards.store import Lease, Store
 from sync.ledger.database.engine import open_engine
 from sync.ledger.database.tables import metadata
+from sync.ledger.hub.redemptions import RedemptionRow, find_redemption, made_by
+from sync.ledger.hub.requests import Answer, Requests
 from sync.ledger.incoming.intake import write_due
 from sync.ledger.proof.pages import read_pages
 from sync.ledger.proof.verify import check_card
 from sync.ledger.secrets.vault import KEY_BYTES, Vault
-from sync.model import Card, Intent, InvariantBroken, LinkRules, Presence, SideRules
+from sync.model import Caller, Card, Intent, InvariantBroken, LinkRules, Presence, SideRules, Unconfirmed
 from sync.reconcile import card as reconcile
 from sync.reconcile.execute import next_intent
 from sync.reconcile.work import Link, Work
@@ -64,7 +64,10 @@ CARD_ID = 1
 VAULT = Vault(bytes(range(KEY_BYTES)))
 
 #: Referring tables last.
-TABLES = ("cards", "presences", "intents", "movements", "intent_states", "conflicts")
+TABLES = (
+    *("cards", "presences", "intents", "movements", "intent_states", "identities", "conflicts"),
+    *("redemptions", "hub_entries", "api_requests"),
+)
 #: The ledger's promises about its own rows, watched by the database while everything else happens.
 WATCHES = (
     "CREATE TABLE watch (awake INTEGER NOT NULL)",
@@ -72,7 +75,7 @@ WATCHES = (
     *(
         f"CREATE TRIGGER {table}_{change.lower()} BEFORE {change} ON {table} WHEN (SELECT awake FROM watch)"
         " BEGIN SELECT RAISE(ABORT, 'an append-only row was deleted or changed'); END"
-        for table in ("movements", "intent_states")
+        for table in ("movements", "intent_states", "identities")
         for change in ("DELETE", "UPDATE")
     ),
     (
@@ -85,6 +88,11 @@ Rows = tuple[tuple[tuple[object, ...], ...], ...]
 
 #: Calls to sides in one run of one worker; the most that any schedule has needed is far below.
 CALLS_MAX = 60
+
+
+#: Longer than a lease and a quiet period, so that what is in doubt is mostly known before the end.
+PENDING_SECONDS = 150.0
+TILL = "till"
 
 
 class Crash(BaseException):
@@ -112,6 +120,19 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Call:
+    """Somebody asks the hub: pays with the card under a key, or gives back what was paid under it."""
+
+    amount_minor: int
+    key: str = "a"
+    #: Gives back so much of what the key has paid.
+    reverses: bool = False
+
+    def __str__(self) -> str:
+        return f"a caller {'gives back' if self.reverses else 'pays'} {self.amount_minor} under {self.key}"
+
+
+@dataclass(frozen=True)
 class Setup:
     """What a family of schedules has in common."""
 
@@ -128,6 +149,14 @@ class Setup:
     lists_entries: bool = False
     #: Whether sides apply a marker at most once, so that what is in doubt is asked for again.
     applies_marker_once: bool = False
+    #: Sides that do, where not all of them do.
+    once_on: tuple[str, ...] = ()
+    #: What lands at most once under its marker on every side, so that what is not found is asked for again.
+    lands_once: frozenset[EffectKind] = frozenset()
+    #: Sides that take no money onto a card.
+    no_top_up: tuple[str, ...] = ()
+    #: Of a world with hints, sides that give none: a change is seen when the rotation comes to the card.
+    rotated: tuple[str, ...] = ()
     #: Late requests land after the quiet period too.
     lands_beyond_quiet: bool = False
     #: What a write may meet.
@@ -148,6 +177,13 @@ class Setup:
     #: Leave out choices that lead where another choice leads; documented in simulation.md, tested in
     #: test_pruning.
     pruned: bool = True
+    #: What callers of the API may ask: each before any run, in any order, or not at all.
+    calls: tuple[Call, ...] = ()
+    #: Whether callers may ask while a worker has the card, too: before each of its calls.
+    calls_within: bool = False
+    mode: Mode = Mode.AUTHORISE
+    unconfirmed: Unconfirmed = Unconfirmed.REFUSE
+    pending_seconds: float = PENDING_SECONDS
     quiet_seconds: float = QUIET_SECONDS
 
 
@@ -170,6 +206,11 @@ class State:
     moved_minor: int
     markers_made: int
     story: tuple[str, ...]
+    calls_left: tuple[Call, ...] = ()
+    #: What customers took off the card, by side.
+    spent: tuple[tuple[str, int], ...] = ()
+    #: What callers were answered for good: under which key, and what.
+    answers: tuple[tuple[str, str], ...] = ()
 
 
 class World:
@@ -180,10 +221,7 @@ class World:
         self.choices = choices or Choices()
         self.engine = watched_engine()
         self.sqlite = connection_of(self.engine)
-        capabilities = replace(
-            CAPABILITIES, lists_entries=setup.lists_entries, applies_marker_once=setup.applies_marker_once
-        )
-        self.sides = {name: SimulatedSide(name, self, capabilities) for name in setup.sides}
+        self.sides = {name: SimulatedSide(name, self, self._capabilities(name)) for name in setup.sides}
         self.markers_made = 0
         #: Worlds at rest in which every guarantee was found to hold.
         self.judged: set[bytes] = set()
@@ -193,8 +231,18 @@ class World:
         #: Told when the worker is about to choose its next intent, with a key of everything that matters
         #: then.
         self.on_rest: Callable[[bytes], None] | None = None
-        self.links = [self._link(f"worker {n}") for n in range(1, setup.faults_max + 2)]
+        self.links = [self._link(f"worker {n}") for n in range(1, setup.faults_max + 2 + setup.calls_within)]
         self.begin()
+
+    def _capabilities(self, side: str) -> Capabilities:
+        setup = self.setup
+        return replace(
+            CAPABILITIES,
+            lists_entries=setup.lists_entries,
+            applies_marker_once=setup.applies_marker_once or side in setup.once_on,
+            lands_once=setup.lands_once,
+            credits=side not in setup.no_top_up,
+        )
 
     def _new_marker(self) -> str:
         self.markers_made += 1
@@ -204,7 +252,9 @@ class World:
         return Link(
             store=self.store,
             sides=self.sides,
-            rules=LinkRules({name: SideRules() for name in self.setup.sides}),
+            rules=LinkRules(
+                {name: SideRules(credits=name not in self.setup.no_top_up) for name in self.setup.sides}
+            ),
             clock=lambda: self.now,
             timezone=ZoneInfo("Europe/Oslo"),
             owner=owner,
@@ -227,6 +277,9 @@ class World:
         self.events_left = list(setup.events)
         self.faults_used = 0
         self.moved_minor = 0
+        self.calls_left = list(setup.calls)
+        self.spent: Counter[str] = Counter()
+        self.answers: dict[str, str] = {}
         self.markers_made = 0 if setup.in_step else len(setup.sides) - 1
         self.story: list[str] = []
         self._reset_run()
@@ -252,6 +305,9 @@ class World:
             moved_minor=self.moved_minor,
             markers_made=self.markers_made,
             story=tuple(self.story),
+            calls_left=tuple(self.calls_left),
+            spent=tuple(sorted(self.spent.items())),
+            answers=tuple(sorted(self.answers.items())),
         )
 
     def restore(self, state: State) -> None:
@@ -264,6 +320,9 @@ class World:
         self.moved_minor = state.moved_minor
         self.markers_made = state.markers_made
         self.story = list(state.story)
+        self.calls_left = list(state.calls_left)
+        self.spent = Counter(dict(state.spent))
+        self.answers = dict(state.answers)
         self._reset_run()
 
     # --- what may happen ------------------------------------------------------------------------------------
@@ -278,6 +337,7 @@ class World:
             return
         for noticed in [side] if self.setup.pruned else self.sides.values():
             self.maybe_events(noticed)
+        self.maybe_call()
 
     def maybe_events(self, side: SimulatedSide) -> None:
         while True:
@@ -291,6 +351,14 @@ class World:
             else:
                 side.land_one()
 
+    def maybe_call(self) -> None:
+        """A caller asks while a worker has the card."""
+        within = self.setup.calls_within and self.leases
+        possible = list(dict.fromkeys(self.calls_left)) if within else []
+        answer = self.choices.pick(1 + len(possible)) if possible else 0
+        if answer:
+            self.call(possible[answer - 1])
+
     def _possible_events(self, side: SimulatedSide) -> list[Event]:
         """What may happen next on the side; two customers who do the same are one choice."""
         if not side.cards:
@@ -302,16 +370,22 @@ class World:
         side = self.sides[event.side]
         if all(side.move(native_id, event.amount_minor) for native_id in side.cards):
             self.moved_minor += event.amount_minor
+            self.spent[event.side] -= min(event.amount_minor, 0)
             self.story.append(str(event))
         else:
             self.story.append(f"{event}, and the till refuses")
         self.hint(side)
 
     def hint(self, side: SimulatedSide) -> None:
-        """The side tells that a card has changed."""
-        if self.setup.hinted:
+        """The side tells that a card has changed, if it tells anything."""
+        if self.setup.hinted and side.name not in self.setup.rotated:
             with self.engine.begin() as connection:
                 write_due(connection, [CARD_ID], self.now, side.name)
+
+    def rotate(self, side: str) -> None:
+        """The rotation comes to the card on a side."""
+        with self.engine.begin() as connection:
+            write_due(connection, [CARD_ID], self.now, side)
 
     def _may_fail(self) -> bool:
         return not self.healed and self.faults_used < self.setup.faults_max
@@ -409,6 +483,59 @@ class World:
             self.leases.pop()
             self.calls.pop()
 
+    def call(self, call: Call) -> None:
+        """A caller asks the hub, whose process may die in it: then the answer is lost."""
+        self.calls_left.remove(call)
+        self.story.append(str(call))
+        link = self.links[len(self.leases)]
+        terms = Terms(
+            mode=self.setup.mode,
+            unconfirmed=self.setup.unconfirmed,
+            pending_seconds=self.setup.pending_seconds,
+            answer_seconds=0.0,
+            claim_seconds=0.0,
+        )
+        hands = SimulatedHands(lambda: link, terms, world=self)
+        leases = len(self.leases)
+        self.calls.append(0)
+        key = f"give back {call.key}" if call.reverses else call.key
+        try:
+            answer = answer_once(
+                Requests(self.engine), TILL, key, str(call), self.now, lambda: self._reply(hands, call, key)
+            )
+        except Crash:
+            return
+        except (DBAPIError, InvariantBroken) as error:
+            words = str(getattr(error, "orig", error))
+            raise self.violation(f"the ledger allows what is done ({words})") from error
+        finally:
+            del self.leases[leases:]
+            self.calls.pop()
+        state = str(answer.body["state"])
+        if answer.status != 503 and state != "pending" and self.answers.setdefault(key, state) != state:
+            raise self.violation(f"a repeated request is answered like the first ({self.answers[key]})")
+        self.story.append(f"and is answered: {state}")
+
+    def _reply(self, hands: Hands, call: Call, key: str) -> Reply:
+        caller = Caller(TILL, key=key)
+        try:
+            if not call.reverses:
+                wish = Wish(call.amount_minor, "NOK")
+                return _reply_of(Redemptions(hands).redeem(CARD_ID, wish, caller))
+            paid = self._paid_under(call.key)
+            if paid is None:
+                return Reply(Answer(404, {"state": "unknown"}), final=False)
+            Redemptions(hands).reverse(paid, call.amount_minor, caller)
+            return Reply(Answer(200, {"state": "given back"}))
+        except Denied as denied:
+            return Reply(Answer(409, {"state": f"denied: {denied.reason}"}))
+        except CardBusy:
+            return Reply(Answer(503, {"state": "busy"}), final=False)
+
+    def _paid_under(self, key: str) -> RedemptionRow | None:
+        made = made_by(self.engine, TILL, key)
+        return None if made is None else find_redemption(self.engine, made)
+
     def work(self, link: Link, lease: Lease) -> None:
         # Named twice, because a single card is not worth a batch.
         looked = reconcile.prefetch(link, [lease, lease]) if self.setup.prefetches else {}
@@ -424,16 +551,25 @@ class World:
             if self.setup.hinted:  # Otherwise there may be no call before which they could act.
                 for side in self.sides.values():
                     self.maybe_events(side)
-            self.run()
+            for name in self.setup.rotated:
+                if self.choices.pick(2):
+                    self.rotate(name)
+            possible = list(dict.fromkeys(self.calls_left))
+            answer = self.choices.pick(1 + len(possible)) if possible else 0
+            if answer:
+                self.call(possible[answer - 1])
+            else:
+                self.run()
         finally:
             crashpoints.install(None)
             reconcile.next_intent = next_intent
 
     def _rest(self, card: Card, work: Work) -> tuple[Presence, Intent] | None:
         """The worker holds nothing but the card as committed, and a few flags: worlds can be compared."""
-        if self.on_rest is not None and self._holds_lease():
-            flags = sys._getframe(2).f_locals
+        flags = _flags_of_run()
+        if self.on_rest is not None and flags is not None and self._holds_lease():
             position = (
+                flags["concludes"],
                 *(flags["_"], flags["unread"], sorted(flags["unseen"]), sorted(work.closed)),
                 *(self.durable_steps != self._died_at, self.steps != self._paused_at),
                 self._pauses,
@@ -461,7 +597,7 @@ class World:
     def is_spent(self) -> bool:
         """Whether nothing can happen any more but runs of the worker."""
         late = any(side.late for side in self.sides.values())
-        return not self.events_left and not self._may_fail() and not late
+        return not self.events_left and not self.calls_left and not self._may_fail() and not late
 
     def heal(self) -> int:
         """Faults end and customers go home; the worker runs when the ledger says so. Then the oracle judges.
@@ -496,6 +632,8 @@ class World:
     def _settle_down(self) -> int:
         """One sweep, unless hints must do; after that only what the ledger says is due."""
         self.pass_time(LONG_SECONDS)
+        for name in self.setup.rotated:
+            self.rotate(name)
         self.run()
         for runs in range(1, RUNS_UNTIL_QUIET_MAX):
             due_at = self._due_at()
@@ -560,20 +698,39 @@ class World:
     def judge(self) -> None:
         """Every guarantee at rest. Raises Violation with the first that does not hold."""
         card = self.card()
-        shown = [side.shown() for side in self.sides.values() if side.cards]
-        truth = self.setup.opening_minor + self.moved_minor
+        lacking = self._lacking(card)
+        redeemed, given_back, undecided = self._one(
+            "SELECT coalesce(sum(amount_minor), 0), (SELECT coalesce(sum(amount_minor), 0) FROM hub_entries),"
+            " count(ends_at) FROM redemptions"
+        )
+        truth = self.setup.opening_minor + self.moved_minor - redeemed
         written_off = self.written_off()
         others = self._one(
             "SELECT count(*) FROM conflicts"
-            " WHERE closed_at IS NULL AND kind NOT IN ('overdraft', 'duplicate')"
+            " WHERE closed_at IS NULL AND kind NOT IN ('overdraft', 'duplicate', 'not_writable')"
         )[0]
         checks = {
             "money is conserved to the minor unit": card.balance_minor == truth + written_off,
-            "every side shows what the hub says": set(shown) <= {card.balance_minor},
+            "every side shows what the hub says": {
+                one + lacking.get(name, 0) for name, one in self._shown().items()
+            }
+            <= {card.balance_minor},
+            "what a side cannot be given is told with its exact amount": self._told_lacking() == lacking,
             "every shortfall is reported exactly": self.reported() == written_off,
-            "a shortfall is written off only when there is one": self._shortfall_is_real(written_off, truth),
+            "a shortfall is written off only when there is one": self._shortfall_is_real(
+                written_off, truth, given_back
+            ),
+            "every redemption ends certain": not undecided,
+            "callers alone never overdraw the card": redeemed <= self.setup.opening_minor + self._loaded(),
+            "what was recorded is entered": not self._one(
+                "SELECT count(*) FROM redemptions WHERE NOT entered"
+            )[0],
+            "what a caller was told stands": all(self._stands(key) for key in self.answers),
+            "no side lets money be spent that a caller was told is theirs": self._is_theirs_alone(redeemed),
             "the card exists once on every side": self._exists_everywhere(card),
-            "the card is in step": card.in_step or not all(side.cards for side in self.sides.values()),
+            "the card is in step": bool(lacking)
+            or card.in_step
+            or not all(side.cards for side in self.sides.values()),
             "no person is asked without need": not others,
         }
         for guarantee, holds in checks.items():
@@ -583,6 +740,21 @@ class World:
             for finding in check_card(rows, VAULT):
                 raise self.violation(f"the audit finds nothing ({finding.summary})")
         self._judge_idle()
+
+    def _shown(self) -> dict[str, int]:
+        return {name: side.shown() for name, side in self.sides.items() if side.cards}
+
+    def _lacking(self, card: Card) -> dict[str, int]:
+        """What sides without top-up show less than the hub, since they could not be given it."""
+        missing = {name: card.balance_minor - self._shown().get(name, 0) for name in self.setup.no_top_up}
+        return {name: minor for name, minor in missing.items() if minor > 0}
+
+    def _told_lacking(self) -> dict[str, int]:
+        """What the open conflicts say of it."""
+        rows = self.sqlite.execute(
+            "SELECT side, amount_minor FROM conflicts WHERE closed_at IS NULL AND kind = 'not_writable'"
+        ).fetchall()
+        return {str(side): int(minor) for side, minor in rows}
 
     def _judge_idle(self) -> None:
         before = self._traces()
@@ -601,9 +773,33 @@ class World:
         counts = {len(side.cards) for side in self.sides.values()}
         return counts == {1} or (counts == {0, 1} and card.balance_minor == 0 and not card.open_intents)
 
-    def _shortfall_is_real(self, written_off: int, truth: int) -> bool:
+    def _stands(self, key: str) -> bool:
+        """What was confirmed is taken off the card, but for what was given back; the rest is not."""
+        told, made = self.answers[key], made_by(self.engine, TILL, key)
+        if key.startswith("give back"):
+            return (made is not None) == (told == "given back")
+        paid = self._paid_under(key)
+        if told == "completed":
+            return paid is not None and paid.amount_minor == paid.asked_minor - self._given_back(paid.id)
+        return paid is None or paid.amount_minor == 0
+
+    def _given_back(self, redemption_id: str) -> int:
+        query = "SELECT coalesce(sum(amount_minor), 0) FROM hub_entries WHERE redemption_id = ?"
+        return int(self.sqlite.execute(query, (redemption_id,)).fetchone()[0])
+
+    def _is_theirs_alone(self, redeemed: int) -> bool:
+        """In mode `authorise`, no side's own customers could spend what the hub has given away."""
+        if self.setup.mode is not Mode.AUTHORISE or self.setup.unconfirmed is not Unconfirmed.REFUSE:
+            return True
+        least = self.setup.opening_minor + self._loaded()
+        return all(spent + redeemed <= least for spent in self.spent.values())
+
+    def _loaded(self) -> int:
+        return sum(e.amount_minor for e in self.setup.events if e.amount_minor > 0)
+
+    def _shortfall_is_real(self, written_off: int, truth: int, given_back: int) -> bool:
         """Spending that is seen before a load may overdraw a card that the load would have covered."""
-        loaded = sum(e.amount_minor for e in self.setup.events if e.amount_minor > 0)
+        loaded = given_back + self._loaded()
         least = max(0, -truth)
         return least <= written_off <= (max(0, loaded - truth) if loaded else least)
 
@@ -659,8 +855,24 @@ class World:
             (self.written_off(), self.reported(), self.moved_minor),
             [side.key(known, self.now) for side in self.sides.values()],
             (sorted(map(str, self.events_left)), self.faults_used),
+            self._called() if self.setup.calls else (),
         )
         return hashlib.blake2b(repr(whole).encode(), digest_size=16).digest()
+
+    def _called(self) -> object:
+        """What callers asked, what came of it, and what they know."""
+        rows = self.sqlite.execute(
+            "SELECT q.key, q.status, r.state, r.asked_minor, r.amount_minor, r.confirmed, r.entered,"
+            " r.ends_at, e.amount_minor FROM api_requests AS q LEFT JOIN redemptions AS r ON r.id = q.made"
+            " LEFT JOIN hub_entries AS e ON e.id = q.made ORDER BY q.key"
+        ).fetchall()
+        moved = [(*row[:7], self._until(row[7]), row[8]) for row in rows]
+        order = self.sqlite.execute(
+            "SELECT q.key FROM redemptions AS r JOIN api_requests AS q ON q.made = r.id"
+            " WHERE r.ends_at IS NOT NULL ORDER BY r.made_at, r.id"
+        ).fetchall()
+        left, answers = sorted(map(str, self.calls_left)), sorted(self.answers.items())
+        return (moved, order, left, answers, sorted(self.spent.items()))
 
     def _until(self, moment: str | datetime | None) -> float | None:
         if moment is None:
@@ -677,6 +889,40 @@ _FAULT_WORDS = {
     MemoryFault.ANSWER_LOST: "takes effect and its answer is lost",
     MemoryFault.LATE: "is held up on the way",
 }
+
+
+def _flags_of_run() -> dict[str, object] | None:
+    """The flags of the run of the worker that is about to choose an intent; None within a call."""
+    caller = sys._getframe(3)
+    concludes = caller.f_code.co_name == "conclude"
+    if concludes:
+        caller = sys._getframe(4)
+    if caller.f_code.co_name != "_work":
+        return None
+    return {**caller.f_locals, "concludes": concludes}
+
+
+def _reply_of(made: RedemptionRow) -> Reply:
+    state = made.state.value
+    return Reply(Answer(202 if state == "pending" else 201, {"state": state}), final=state != "pending")
+
+
+@dataclass(frozen=True)
+class SimulatedHands(Hands):
+    """Hands whose leases the oracle knows of."""
+
+    world: World | None = None
+
+    def _claim(self, link: Link, card_id: int) -> Work:
+        world = self.world
+        assert world is not None
+        work = super()._claim(link, card_id)
+        if any(held.until > world.now for held in world.leases):
+            raise world.violation("at most one lease is open")
+        world.leases.append(work.lease)
+        world.steps += 1
+        world.durable_steps += world.setup.hinted
+        return work
 
 
 class SimulatedSide(MemorySide):
@@ -799,6 +1045,8 @@ def write_rows(connection: sqlite3.Connection, ledger: Rows) -> None:
     """Rows are replaced one by one: to load a database whole would cost every statement its plan."""
     connection.execute("BEGIN")
     connection.execute("UPDATE watch SET awake = 0")
+    # What is told to subscribers: no decision reads it.
+    connection.execute("DELETE FROM card_changes")
     for table in reversed(TABLES):
         connection.execute(f"DELETE FROM {table}")
     for table, rows in zip(TABLES, ledger, strict=True):

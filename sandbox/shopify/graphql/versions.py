@@ -52,7 +52,6 @@ VERSIONS: dict[str, VersionDifference] = {
     "2026-10": VersionDifference(),
 }
 OLDEST_VERSION = next(iter(VERSIONS))
-NEWEST_VERSION = next(reversed(VERSIONS))
 
 
 def served_version(asked: str) -> str:

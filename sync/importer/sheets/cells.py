@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mappings.money import AMOUNT_MINOR_MAX, MoneyError, currency_exponent, minor_from_decimal
-from mappings.serials import Serial, SerialError
+from mappings.serials import SERIAL_LENGTH_MAX, Serial, SerialError
 from sync.importer.sheets.dates import DateForm, day, day_first_told, month_of
 from sync.importer.sheets.words import (
     SPACES,
@@ -71,6 +71,8 @@ def spoiled(cell: str) -> str | None:
 def number(cell: str) -> Serial:
     """A card number, with its leading zeros. Raises CellError, with a hint for what spreadsheets do."""
     text = bare(cell)
+    if text.isascii() and text.isdigit() and len(text) <= SERIAL_LENGTH_MAX:
+        return Serial(text)
     if not text:
         raise CellError("the card number is missing")
     reason = spoiled(text)

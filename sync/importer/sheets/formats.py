@@ -1,9 +1,10 @@
 """The known layouts of card files: which column holds what, and what its words mean. Pure data and look-up.
 
 Only Maestra publishes its layout (maestra.md §3). The others are inferred from the fields that the systems'
-APIs have (flow.md §3, lightspeed.md A2 and B2, shopify.md §3.1), so headers are matched by many names. A
-layout of one system is recognised by a column that only it has; every other file of numbers and balances is
-read as `flow`, whose names are those of the field. A mapping file describes the rest (see `custom`).
+APIs have (flow.md §3, lightspeed.md A2 and B2, giftlocal.md §4, shopify.md §3.1), so headers are matched by
+many names. A layout of one system is recognised by a column that only it has; every other file of numbers and
+balances is read as `flow`, whose names are those of the field. A mapping file describes the rest (see
+`custom`).
 """
 
 from __future__ import annotations
@@ -28,8 +29,6 @@ class Role(StrEnum):
     ONLINE = "online"
     #: Numbers and nothing else that counts: for the pool.
     NUMBERS = "numbers"
-    #: A plan of giftsync's own.
-    PLAN = "plan"
     #: Pools that cards of a POS file belong to.
     POOLS = "pools"
 
@@ -246,6 +245,23 @@ LIGHTSPEED_X: Final = Format(
     },
 )
 
+GIFT_LOCAL: Final = Format(
+    "giftlocal",
+    Role.POS,
+    {
+        Field.NUMBER: ("vouchercode", "giftcode"),
+        Field.BALANCE: ("remainingvalue", "vouchereligiblevalue", "voucherpresentvalue", "balance"),
+        Field.VALID_TO: ("validto", "expires", "expirydate"),
+        Field.STORE: ("organizationname", "location"),
+        Field.CURRENCY: ("currency",),
+        Field.NOTE: ("recipientdescription", "note"),
+        Field.ID: ("voucherid", "voucherpublictoken"),
+    },
+    frozenset({Field.NUMBER, Field.BALANCE}),
+    telling=frozenset({Field.NUMBER}),
+    # A gift is typed as twelve digits, so a shorter one has lost its leading zeros (giftlocal.md §2).
+)
+
 SHOPIFY: Final = Format(
     "shopify",
     Role.ONLINE,
@@ -273,7 +289,17 @@ NUMBERS: Final = Format(
     frozenset({Field.NUMBER}),
 )
 
-FORMATS: Final = (MAESTRA_CARDS, MAESTRA_POOLS, LIGHTSPEED_X, LIGHTSPEED_R, SHOPIFY, FLOW)
+#: The one whose names are those of the field: what a header that no layout fits is compared with.
+DEFAULT: Final = FLOW
+FORMATS: Final = (
+    MAESTRA_CARDS,
+    MAESTRA_POOLS,
+    LIGHTSPEED_X,
+    LIGHTSPEED_R,
+    GIFT_LOCAL,
+    SHOPIFY,
+    FLOW,
+)
 
 
 def format_named(name: str) -> Format | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 #: A quoted cell may hold line breaks. One with more of them is a quote that never closes.
 LINES_IN_RECORD_MAX: Final = 200
+#: Lines that are split at once: few enough that the longest ones fit into memory.
+_LINES_AT_ONCE: Final = 50
 
 
 class Record(NamedTuple):
@@ -29,16 +32,17 @@ class _TooManyLines(Exception):
 class _Lines(Iterator[str]):
     """The file's lines, with those of the record at hand kept, to be read again."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[str], number: int) -> None:
+        """`number` is the line before the first."""
         self._source = iter(lines)
-        self._again: deque[str] = deque()
+        self.again: deque[str] = deque()
         self.of_record: list[str] = []
-        self.number = 0
+        self.number = number
 
     def __next__(self) -> str:
         if len(self.of_record) >= LINES_IN_RECORD_MAX:
             raise _TooManyLines
-        line = self._again.popleft() if self._again else next(self._source)
+        line = self.again.popleft() if self.again else next(self._source)
         self.of_record.append(line)
         self.number += 1
         return line
@@ -46,15 +50,40 @@ class _Lines(Iterator[str]):
     def keep(self, count: int) -> None:
         """Only the first lines belong to the record; the others are read again."""
         rest = self.of_record[count:]
-        self._again.extendleft(reversed(rest))
+        self.again.extendleft(reversed(rest))
         self.number -= len(rest)
 
 
 def records_of(lines: Iterable[str], delimiter: str) -> Iterator[Record]:
     """Every record in order. Quotes inside a quoted cell are doubled or stand behind a backslash."""
-    feed = _Lines(lines)
+    source, number = iter(lines), 0
+    ahead: list[str] = []
+    while some := ahead + list(islice(source, max(0, _LINES_AT_ONCE - len(ahead)))):
+        rows = _one_a_line(some, delimiter)
+        if rows is not None:
+            ahead = []
+            for cells in rows:
+                number += 1
+                yield Record(number, cells)
+            continue
+        feed = _Lines(chain(some, source), number)
+        yield from _one_by_one(feed, delimiter, number + len(some))
+        number, ahead = feed.number, list(feed.again)
+
+
+def _one_a_line(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
+    """The cells of lines that are a whole record each, as nearly all are; None when some is not."""
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+    return rows if len(rows) == len(lines) else None
+
+
+def _one_by_one(feed: _Lines, delimiter: str, until: int) -> Iterator[Record]:
+    """The records that begin in the lines up to `until`."""
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
-    while True:
+    while feed.number < until:
         feed.of_record = []
         begins = feed.number + 1
         try:

@@ -12,7 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, tzinfo
+from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -43,6 +47,8 @@ _NAME_LENGTH_MAX: Final = 40
 _SAME_LENGTH_MIN: Final = 3
 _ZEROS_LOST_MAX: Final = 3
 _LENGTH_MIN: Final = 8
+#: Different cells of a column that are remembered: of statuses, dates and currencies there are few.
+_CELLS_KEPT: Final = 4_096
 
 
 class SheetError(ValueError):
@@ -53,8 +59,7 @@ class SheetError(ValueError):
         self.line = line
 
 
-@dataclass(frozen=True)
-class FileCard:
+class FileCard(Struct, gc=False):
     """One good row of a file of cards with whole numbers. Amounts in minor units."""
 
     line: int
@@ -67,7 +72,10 @@ class FileCard:
     note: str = ""
     legacy: Serial | None = None
     #: Used for reading the card and never stored.
-    cvc: str | None = field(default=None, repr=False)
+    cvc: str | None = None
+
+    def __repr__(self) -> str:
+        return f"FileCard({self.serial}, {self.balance_minor})"
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,7 @@ class Habits:
 
 
 def is_blank(row: Sequence[str]) -> bool:
-    return not any(cells.bare(cell) for cell in row)
+    return not (row and row[0] and cells.bare(row[0])) and not any(cells.bare(cell) for cell in row)
 
 
 def header_of(
@@ -225,34 +233,51 @@ class Survey:
         self._layout, self._header, self._line, self._delimiter = layout, header, header_line, delimiter
         self._named = named
         self._columns = columns_of(layout, header)
+        self._width = len(header)
+        self._is_plain = _plain_rows(self._columns, self._width)
+        amounts = None if layout.minor_amounts else Field.BALANCE
+        self._balance, self._day, self._number = (
+            None if what is None else self._columns.get(what)
+            for what in (amounts, Field.VALID_TO, Field.NUMBER)
+        )
+        # A column of dates has few different cells.
+        self._day_first_told = lru_cache(_CELLS_KEPT)(cells.day_first_told)
         self._decimal: dict[str, int] = {}
         self._day_first: dict[bool, int] = {}
         self._signs: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
         self._zeros = False
+        self._negative = layout.negative_balances
         self._rows = self._long = self._rounded = 0
 
     def look(self, record: Record) -> None:
         """Take notice of one record."""
         line, row, broken = record
-        if line <= self._line or broken or is_blank(row):
+        if line <= self._line:
             return
+        if broken:
+            self._rows += 1
+            return
+        if not self._is_plain(row):
+            if is_blank(row):
+                return
+            if len(row) != self._width or is_total_line(row, self._columns):
+                self._rows += 1
+                return
         self._rows += 1
-        if len(row) != len(self._header) or is_total_line(row, self._columns):
-            return
-        if Field.BALANCE in self._columns and not self._layout.minor_amounts:
-            told = cells.decimal_mark_told(row[self._columns[Field.BALANCE]])
+        if self._balance is not None:
+            told = cells.decimal_mark_told(row[self._balance])
             if told is not None:
                 self._decimal[told] = self._decimal.get(told, 0) + 1
-            if self._layout.negative_balances:
-                sign = cells.sign_told(row[self._columns[Field.BALANCE]])
+            if self._negative:
+                sign = cells.sign_told(row[self._balance])
                 self._signs[sign] = self._signs.get(sign, 0) + 1
-        if Field.VALID_TO in self._columns:
-            first = cells.day_first_told(row[self._columns[Field.VALID_TO]])
+        if self._day is not None:
+            first = self._day_first_told(row[self._day])
             if first is not None:
                 self._day_first[first] = self._day_first.get(first, 0) + 1
-        if Field.NUMBER in self._columns:
-            self._look_at_number(cells.bare(row[self._columns[Field.NUMBER]]))
+        if self._number is not None:
+            self._look_at_number(cells.bare(row[self._number]))
 
     def _look_at_number(self, text: str) -> None:
         if not text.isdigit():
@@ -341,29 +366,47 @@ def read_cards(
     records: Iterable[Record], habits: Habits, terms: Terms
 ) -> Iterator[FileCard | OnlineCard | Reject | FileTotal]:
     """Every data row as a card, a reject or a total, in order; blank rows are passed over."""
-    take = _take_online if Field.LAST_CHARS in habits.columns else _take_card
+    is_online = Field.LAST_CHARS in habits.columns
+    take = partial(_take_online, habits=habits, terms=terms) if is_online else _CardTaker(habits, terms).take
+    header_line, width = habits.header_line, len(habits.header)
+    is_plain = _plain_rows(habits.columns, width)
     for line, row, broken in records:
-        if line <= habits.header_line or (not broken and is_blank(row)):
+        if line <= header_line:
             continue
-        if is_total_line(row, habits.columns):
-            yield FileTotal(line, _owed(row, habits, terms))
-            continue
+        if not is_plain(row):
+            if not broken and is_blank(row):
+                continue
+            if is_total_line(row, habits.columns):
+                yield FileTotal(line, _owed(row, habits, terms))
+                continue
         try:
-            if broken or any("\x00" in cell for cell in row):
+            if broken or "\x00" in "".join(row):
                 raise BadCell(None, broken or "the row holds a zero byte")
-            if len(row) != len(habits.header):
-                raise BadCell(None, _ragged(len(row), len(habits.header)))
-            yield take(line, row, habits, terms)
+            if len(row) != width:
+                raise BadCell(None, _ragged(len(row), width))
+            yield take(line, row)
         except BadCell as bad:
             column = -1 if bad.what is None else habits.columns.get(bad.what, -1)
             name = habits.header[column].strip() if column >= 0 else ""
-            owed = _owed(row, habits, terms) if len(row) == len(habits.header) else None
+            owed = _owed(row, habits, terms) if len(row) == width else None
             yield Reject(line, column + 1, name, str(bad), owed, _last_chars(row, habits))
+
+
+def _plain_rows(columns: Mapping[Field, int], width: int) -> Callable[[Sequence[str]], bool]:
+    """Tells of a row that it is neither blank nor a total nor of another width: a number stands where the
+    cards' numbers do.
+    """
+    position = columns.get(Field.NUMBER, columns.get(Field.ID))
+    if position is None:
+        return lambda row: False
+    return lambda row: len(row) == width and row[position].isdigit()
 
 
 def is_total_line(row: Sequence[str], columns: Mapping[Field, int]) -> bool:
     """Whether the row adds the others up: a word such as `Sum` stands where the number does, or first."""
     position = columns.get(Field.NUMBER, columns.get(Field.ID, -1))
+    if 0 <= position < len(row) and row[position].isdigit():
+        return False
     number = cells.bare(row[position]) if 0 <= position < len(row) else ""
     return cells.is_total(number) or (not number and bool(row) and cells.is_total(row[0]))
 
@@ -419,48 +462,81 @@ def _ragged(cells_here: int, cells_wanted: int) -> str:
     return f"the row has {cells_here} cells, the header {cells_wanted}: it is cut off"
 
 
-def _take_card(line: int, row: list[str], habits: Habits, terms: Terms) -> FileCard:
-    layout = habits.layout
+class _CardTaker:
+    """Takes the rows of one file. Most columns have few different cells, and each of these is read once."""
 
-    def cell(what: Field) -> str:
-        position = habits.columns.get(what)
-        return "" if position is None else row[position]
+    def __init__(self, habits: Habits, terms: Terms) -> None:
+        self._habits, self._terms = habits, terms
+        self._at = habits.columns
+        # A column that the file does not have is the empty cell that is put behind each row.
+        fields = (
+            *(Field.NUMBER, Field.BALANCE, Field.STATUS, Field.ARCHIVED, Field.ENABLED, Field.VALID_TO),
+            *(Field.BRAND, Field.STORE, Field.NOTE, Field.LEGACY_NUMBER),
+            *(Field.CURRENCY, Field.POOL, Field.CVC),
+        )
+        self._cells = itemgetter(*(self._at.get(what, len(habits.header)) for what in fields))
+        #: Of numbers in which nothing has to be looked for.
+        self._length = habits.number_length
+        self._has_pool, self._has_cvc = Field.POOL in self._at, Field.CVC in self._at
+        self._status = lru_cache(_CELLS_KEPT)(self._read_status)
+        self._day = lru_cache(_CELLS_KEPT)(self._read_day)
+        self._text = lru_cache(_CELLS_KEPT)(cells.bare)
 
-    serial = whole_number(cell(Field.NUMBER), habits)
-    _check_currency(cell(Field.CURRENCY), terms)
-    balance = _of(Field.BALANCE, lambda: _balance(cell(Field.BALANCE), habits, terms))
-    status = _of(
-        Field.STATUS, lambda: cells.status(cell(Field.STATUS), layout.statuses, layout.status_default)
-    )
-    if Field.ARCHIVED in habits.columns and _of(
-        Field.ARCHIVED, lambda: cells.flag(cell(Field.ARCHIVED), default=False)
-    ):
-        # An archived card keeps its balance and is hidden (lightspeed.md A2): nobody can spend it.
-        status = CardStatus.CLOSED
-    if Field.ENABLED in habits.columns and not _of(
-        Field.ENABLED, lambda: cells.flag(cell(Field.ENABLED), default=True)
-    ):
-        status = max(status, CardStatus.SUSPENDED, key=lambda one: one.restriction)
-    cvc = cells.bare(cell(Field.CVC)) or None
-    _check_pool(cells.bare(cell(Field.POOL)), cvc, terms)
-    legacy_text = cells.bare(cell(Field.LEGACY_NUMBER))
-    return FileCard(
-        line,
-        serial,
-        balance,
-        status,
-        _of(Field.VALID_TO, lambda: _day(cell(Field.VALID_TO), habits, terms)),
-        cells.bare(cell(Field.BRAND)) or cells.bare(cell(Field.POOL)),
-        cells.bare(cell(Field.STORE)),
-        cells.bare(cell(Field.NOTE)),
-        _of(Field.LEGACY_NUMBER, lambda: cells.number(legacy_text)) if legacy_text else None,
-        cvc,
-    )
+    def take(self, line: int, row: list[str]) -> FileCard:
+        """Raises BadCell for the first cell that is wrong."""
+        told = self._cells([*row, ""])
+        number, amount, status, archived, enabled, day, brand, store, note, legacy, currency, pool, cvc = told
+        plain = len(number) == self._length and number.isascii() and number.isdigit()
+        serial = Serial(number) if plain else whole_number(number, self._habits)
+        if currency:
+            _check_currency(currency, self._terms)
+        try:
+            balance = _balance(amount, self._habits, self._terms)
+        except CellError as error:
+            raise BadCell(Field.BALANCE, str(error)) from None
+        shown = self._status(status, archived, enabled)
+        cvc = cells.bare(cvc) or None
+        if self._has_pool or self._has_cvc:
+            pool = self._text(pool)
+            _check_pool(pool, cvc, self._terms)
+        return FileCard(
+            line,
+            serial,
+            balance,
+            shown,
+            self._day(day),
+            self._text(brand) or pool,
+            self._text(store),
+            cells.bare(note),
+            _legacy(legacy) if legacy else None,
+            cvc,
+        )
+
+    def _read_status(self, text: str, archived: str, enabled: str) -> CardStatus:
+        layout, at = self._habits.layout, self._at
+        status = _of(Field.STATUS, lambda: cells.status(text, layout.statuses, layout.status_default))
+        if Field.ARCHIVED in at and _of(Field.ARCHIVED, lambda: cells.flag(archived, default=False)):
+            # An archived card keeps its balance and is hidden (lightspeed.md A2): nobody can spend it.
+            status = CardStatus.CLOSED
+        if Field.ENABLED in at and not _of(Field.ENABLED, lambda: cells.flag(enabled, default=True)):
+            status = max(status, CardStatus.SUSPENDED, key=lambda one: one.restriction)
+        return status
+
+    def _read_day(self, text: str) -> date | None:
+        return _of(Field.VALID_TO, lambda: _day(text, self._habits, self._terms))
+
+
+def _legacy(cell: str) -> Serial | None:
+    text = cells.bare(cell)
+    return _of(Field.LEGACY_NUMBER, lambda: cells.number(text)) if text else None
 
 
 def whole_number(cell: str, habits: Habits) -> Serial:
     """The card number in a cell, or BadCell: also for one that is a little shorter than all others."""
-    serial = _of(Field.NUMBER, lambda: cells.number(cell))
+    try:
+        serial = cells.number(cell)
+    except CellError as error:
+        raise BadCell(Field.NUMBER, str(error)) from None
     digits, whole = serial.reveal(), habits.number_length
     if whole is not None and digits.isdigit() and whole - _ZEROS_LOST_MAX <= len(digits) < whole:
         raise BadCell(
@@ -486,7 +562,7 @@ def _take_online(line: int, row: list[str], habits: Habits, terms: Terms) -> Onl
             raise BadCell(what, reason)
     native = cell(Field.ID).rsplit("/", 1)[-1]
     if not native.isascii() or not native.isdigit():
-        raise BadCell(Field.ID, "the id is not the number of a Shopify gift card")
+        raise BadCell(Field.ID, "the id is not the number of a gift card of the shop")
     last = cell(Field.LAST_CHARS).lower()[-4:]
     if len(last) < 4 or not last.isascii() or not last.isalnum():
         words = "the last four characters of the code are missing"

@@ -136,7 +136,10 @@ def bare(cell: str) -> str:
 
 def is_total(cell: str) -> bool:
     """Whether the cell says that its line adds the others up: `Sum`, `I alt:`, `Grand total`."""
-    text = bare(cell).lower().rstrip(" :.=")
+    text = bare(cell)
+    if text[:1].isdigit():
+        return False  # A number, as in nearly every row.
+    text = text.lower().rstrip(" :.=")
     first = text.split(" ", 1)[0].rstrip(":")
     return text.replace(" ", "") in _TOTALS or (first in _TOTALS and not any(c.isdigit() for c in text))
 

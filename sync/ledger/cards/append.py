@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
 
-from connectors.api.side import EffectKind
+from connectors.api.effect import EffectKind
 from sync.ledger.cards import chain, statements
-from sync.ledger.cards.creates import next_marker
 from sync.ledger.cards.rows import planned_intent, value_of
-from sync.ledger.database.tables import conflicts, intent_states, movements
+from sync.ledger.database import prepared
+from sync.ledger.database.tables import conflicts, identities, intent_states, movements
+from sync.ledger.secrets.creates import next_marker
 from sync.ledger.secrets.vault import Vault
 from sync.model import (
     Card,
@@ -20,9 +23,11 @@ from sync.model import (
     Intent,
     IntentChange,
     IntentState,
+    InvariantBroken,
     NewConflict,
     NewIntent,
     NewResolution,
+    Presence,
 )
 
 #: Why an intent is applied that this ledger never sent.
@@ -30,7 +35,11 @@ READ_BACK = "made by a newer ledger, read back from the side:"
 
 
 class Appender:
-    """Adds rows to the append-only tables of one card, each chained to the one before it."""
+    """Adds rows to the append-only tables of one card, each chained to the one before it.
+
+    Rows are chained and kept first. `write` adds them, so that the card's own row, which says where the chain
+    ends, is written before them: whoever has lost the card stops there.
+    """
 
     def __init__(
         self,
@@ -42,11 +51,37 @@ class Appender:
         run_id: int | None,
         chain_seq: int,
         chain_head: str,
+        known: Sequence[Intent] = (),
     ) -> None:
+        """`known` are open intents as they were proved when the card was loaded."""
         self._connection, self._vault = connection, vault
         self._card_id, self._fencing, self._now, self._run_id = card_id, fencing, now, run_id
-        self._start = self._seq = chain_seq
-        self._head = chain_head
+        self._known = {i.marker: (i.side, i.kind.value, i.amount_minor) for i in known}
+        self._rows: list[tuple[Any, Mapping[str, object]]] = []
+        self.seq = chain_seq
+        self.head = chain_head
+
+    def write(self) -> None:
+        """Add what was kept, in its order. Raises InvariantBroken when an intent is gone."""
+        for statement, row in self._rows:
+            changed = prepared.change(self._connection, statement, row)
+            if statement is statements.UPDATE_INTENT and changed != 1:
+                raise InvariantBroken(f"intent {row['intent_marker']} is gone from the ledger")
+        self._rows.clear()
+
+    def identity(self, p: Presence) -> None:
+        """Which card the presence is on its side from now on."""
+        self._append(
+            identities,
+            chain.IDENTITY_FIELDS,
+            {
+                "side": p.side,
+                "native_id": p.native_id,
+                "serial_index": None if p.serial is None else self._vault.index(p.serial),
+                "last_chars": p.last_chars,
+                "born": p.born,
+            },
+        )
 
     def movements(self, decision: Decision) -> None:
         for m in decision.movements:
@@ -70,7 +105,8 @@ class Appender:
         made: list[Intent] = []
         if not planned:
             return made
-        sequence = self._connection.execute(statements.LAST_SEQUENCE, {"card": self._card_id}).scalar_one()
+        (last,) = prepared.rows(self._connection, statements.LAST_SEQUENCE, {"card": self._card_id})
+        sequence: int = last["sequence"]
         for i in planned:
             sequence += 1
             if i.lost is not None:
@@ -79,27 +115,28 @@ class Appender:
                 marker = next_marker(self._connection, card.presences, i.side, self._vault, new_marker)
             else:
                 marker = new_marker()
-            self._connection.execute(
-                statements.INSERT_INTENT,
-                {
-                    "marker": marker,
-                    "card_id": self._card_id,
-                    "side": i.side,
-                    "sequence": sequence,
-                    "kind": i.kind.value,
-                    "amount_minor": i.amount_minor,
-                    "status": value_of(i.status),
-                    "expires_on": i.expires_on,
-                    "status_before": value_of(i.status_before),
-                    "expires_before": i.expires_before,
-                    "note": i.note,
-                    "brand": i.brand,
-                    "state": IntentState.PLANNED.value,
-                    "progress": {},
-                    "created_at": self._now,
-                },
-            )
+            values = {
+                "marker": marker,
+                "card_id": self._card_id,
+                "side": i.side,
+                "sequence": sequence,
+                "kind": i.kind.value,
+                "amount_minor": i.amount_minor,
+                "status": value_of(i.status),
+                "expires_on": i.expires_on,
+                "status_before": value_of(i.status_before),
+                "expires_before": i.expires_before,
+                "note": self._vault.seal_words(i.note),
+                "brand": i.brand,
+                "state": (IntentState.SENT if i.sends else IntentState.PLANNED).value,
+                "progress": {},
+                "created_at": self._now,
+            }
+            self._rows.append((statements.INSERT_INTENT, values))
+            self._known[marker] = (i.side, i.kind.value, i.amount_minor)
             self._append_state(marker, IntentState.PLANNED, "", i.side, i.kind.value, i.amount_minor)
+            if i.sends:
+                self._append_state(marker, IntentState.SENT, "", i.side, i.kind.value, i.amount_minor)
             made.append(planned_intent(i, marker, sequence))
             if i.lost is not None:
                 self.intent_change(
@@ -108,22 +145,28 @@ class Appender:
         return made
 
     def intent_change(self, change: IntentChange) -> None:
-        row = self._connection.execute(
-            statements.UPDATE_INTENT,
-            {
-                "intent_marker": change.marker,
-                "card": self._card_id,
-                "state": change.state.value,
-                "not_before": change.not_before,
-                "look_at": change.look_at,
-                "refusal": value_of(change.refusal),
-                "new_doubted": change.doubted,
-                "new_landings": change.landings,
-                "new_unclear_reads": change.unclear_reads,
-                "ended_at": None if change.state.is_open else self._now,
-            },
-        ).one()
-        self._append_state(change.marker, change.state, change.reason, row.side, row.kind, row.amount_minor)
+        values = {
+            "intent_marker": change.marker,
+            "card": self._card_id,
+            "state": change.state.value,
+            "not_before": change.not_before,
+            "look_at": change.look_at,
+            "refusal": value_of(change.refusal),
+            "new_doubted": change.doubted,
+            "new_landings": change.landings,
+            "new_unclear_reads": change.unclear_reads,
+            "new_postponed": change.postponed,
+            "ended_at": None if change.state.is_open else self._now,
+        }
+        self._rows.append((statements.UPDATE_INTENT, values))
+        side, kind, amount_minor = self._known.get(change.marker) or self._ended(change.marker)
+        self._append_state(change.marker, change.state, change.reason, side, kind, amount_minor)
+
+    def _ended(self, marker: str) -> tuple[str, str, int]:
+        """The side, kind and amount of an intent that was over when the card was loaded."""
+        which = {"card": self._card_id, "of_marker": marker}
+        side, kind, amount_minor = self._connection.execute(statements.SELECT_INTENT, which).one()
+        return side, kind, amount_minor
 
     def _append_state(
         self, marker: str, state: IntentState, reason: str, side: str, kind: str, amount_minor: int
@@ -142,82 +185,117 @@ class Appender:
         values: dict[str, Any],
         covered: Mapping[str, object] | None = None,
     ) -> None:
-        self._seq += 1
-        row = {**values, "card_id": self._card_id, "chain_seq": self._seq, "at": self._now}
-        chain_hash = self._vault.chain(self._head, chain.canonical({**row, **(covered or {})}, fields))
-        self._head = self._vault.head(chain_hash)
-        self._connection.execute(statements.INSERT[table], {**row, "chain_hash": chain_hash})
+        self.seq += 1
+        row = {**values, "card_id": self._card_id, "chain_seq": self.seq, "at": self._now}
+        chain_hash = self._vault.chain(self.head, chain.canonical({**row, **(covered or {})}, fields))
+        self.head = self._vault.head(chain_hash)
+        self._rows.append((statements.INSERT[table], {**row, "chain_hash": chain_hash}))
 
-    def close(self) -> None:
-        if self._seq != self._start:
-            self._connection.execute(
-                statements.UPDATE_CHAIN,
-                {"card": self._card_id, "chain_seq": self._seq, "chain_head": self._head},
-            )
+    def close(self, digest: str) -> None:
+        """Add what was kept, and say on the card's row where its chain ends."""
+        self.write()
+        prepared.change(
+            self._connection,
+            statements.UPDATE_CHAIN,
+            {"card": self._card_id, "chain_seq": self.seq, "chain_head": self.head, "digest": digest},
+        )
 
 
 def write_conflicts(
     connection: Connection,
     card_id: int,
-    card: Card,
+    currency: str,
     decision: Decision,
     now: datetime,
     made: Sequence[Intent] = (),
 ) -> None:
     """`made` are the intents that the decision planned."""
     if decision.resolution is not None:
-        said = decision.resolution
-        connection.execute(
-            statements.REPLACE_RESOLUTION if said.replaces else statements.RESOLVE_CONFLICT,
-            {
-                "conflict": said.conflict_id,
-                "closed_at": now,
-                "how": said.action,
-                "who": said.by,
-                "why": said.why,
-                "decided": {**said.decided, "markers": [intent.marker for intent in made]},
-            },
-        )
+        write_resolution(connection, decision.resolution, now, made)
     raised = {c.cause: c for c in decision.conflicts}
     for cause in set(decision.causes_gone) - set(raised):
-        connection.execute(statements.CLOSE_CONFLICT, {"card": card_id, "which": cause, "closed_at": now})
-        connection.execute(statements.END_IGNORING, {"card": card_id, "which": cause})
+        of = {"card": card_id, "which": cause}
+        prepared.change(connection, statements.CLOSE_CONFLICT, {**of, "closed_at": now})
+        prepared.change(connection, statements.END_IGNORING, of)
+    person = decision.resolution
     for c in raised.values():
-        words = {
-            "summary": c.summary,
-            "amount_minor": c.amount_minor,
-            "proposal": c.proposal,
-            "evidence": dict(c.evidence),
-            "last_seen_at": now,
-        }
-        if c.settled is not None:
-            person = decision.resolution if c.settled_by_person else None
-            _log_settled(connection, card_id, card, c, person, now)
-            continue
-        seen_before = connection.execute(
-            statements.SEE_CONFLICT, {"card": card_id, "which": c.cause, **words}
-        ).rowcount
-        if not seen_before:
-            connection.execute(statements.END_IGNORING, {"card": card_id, "which": c.cause})
-            connection.execute(
-                statements.INSERT[conflicts],
-                {
-                    "card_id": card_id,
-                    "side": c.side,
-                    "kind": c.kind.value,
-                    "cause": c.cause,
-                    "currency": card.currency,
-                    "opened_at": now,
-                    "seen": 1,
-                    **words,
-                },
-            )
+        raise_conflict(connection, card_id, currency, c, person if c.settled_by_person else None, now)
+
+
+def open_conflict(engine: Engine, card_id: int, currency: str, c: NewConflict, now: datetime) -> None:
+    """Open a conflict of a card that nobody has a lease on; two that see it at once open one."""
+    with suppress(IntegrityError), engine.begin() as connection:
+        raise_conflict(connection, card_id, currency, c, None, now)
+
+
+def close_conflict(engine: Engine, card_id: int, cause: str, now: datetime) -> None:
+    """The cause is gone; if it comes again, it is told of again, even where a person had ignored it."""
+    with engine.begin() as connection:
+        of = {"card": card_id, "which": cause}
+        prepared.change(connection, statements.CLOSE_CONFLICT, {**of, "closed_at": now})
+        prepared.change(connection, statements.END_IGNORING, of)
+
+
+def write_resolution(
+    connection: Connection, said: NewResolution, now: datetime, made: Sequence[Intent] = ()
+) -> None:
+    """Close a conflict with what a person said; `made` are the intents that follow from it."""
+    connection.execute(
+        statements.REPLACE_RESOLUTION if said.replaces else statements.RESOLVE_CONFLICT,
+        {
+            "conflict": said.conflict_id,
+            "closed_at": now,
+            "how": said.action,
+            "who": said.by,
+            "why": said.why,
+            "decided": {**said.decided, "markers": [intent.marker for intent in made]},
+        },
+    )
+
+
+def raise_conflict(
+    connection: Connection,
+    card_id: int,
+    currency: str,
+    c: NewConflict,
+    person: NewResolution | None,
+    now: datetime,
+) -> None:
+    """Open the conflict, or count that it was seen again; one that is settled already is logged."""
+    words = {
+        "summary": c.summary,
+        "amount_minor": c.amount_minor,
+        "proposal": c.proposal,
+        "evidence": dict(c.evidence),
+        "last_seen_at": now,
+    }
+    if c.settled is not None:
+        _log_settled(connection, card_id, currency, c, person, now)
+        return
+    seen_before = connection.execute(
+        statements.SEE_CONFLICT, {"card": card_id, "which": c.cause, **words}
+    ).rowcount
+    if not seen_before:
+        connection.execute(statements.END_IGNORING, {"card": card_id, "which": c.cause})
+        connection.execute(
+            statements.INSERT[conflicts],
+            {
+                "card_id": card_id,
+                "side": c.side,
+                "kind": c.kind.value,
+                "cause": c.cause,
+                "currency": currency,
+                "opened_at": now,
+                "seen": 1,
+                **words,
+            },
+        )
 
 
 def _log_settled(
     connection: Connection,
     card_id: int,
-    card: Card,
+    currency: str,
     conflict: NewConflict,
     person: NewResolution | None,
     now: datetime,
@@ -230,7 +308,7 @@ def _log_settled(
             "side": conflict.side,
             "kind": conflict.kind.value,
             "cause": conflict.cause,
-            "currency": card.currency,
+            "currency": currency,
             "summary": conflict.summary,
             "amount_minor": conflict.amount_minor,
             "proposal": "",

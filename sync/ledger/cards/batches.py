@@ -16,10 +16,11 @@ from sqlalchemy.exc import IntegrityError
 
 from mappings.serials import Serial
 from sync.crashpoints import crashpoint
-from sync.ledger.cards.store import AlreadyThere, Lease, Store, consume, keep_origin
+from sync.ledger.cards.store import AlreadyThere, Lease, Store, consume
 from sync.ledger.database.engine import reading
 from sync.ledger.database.tables import cards, import_rows, presences
-from sync.model import Card, Decision, LeaseLost
+from sync.ledger.incoming.origins import keep_origin
+from sync.model import Card, Decision, LeaseLost, Tampered
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Batches:
                     )
                     card_id = card.id or 0
                     consume(connection, card_id, None, one.pool_number_id, now)
-                    keep_origin(connection, card_id, one.details)
+                    keep_origin(connection, card_id, self.store.vault.seal_details(one.details))
                     state = "met" if working else "done"
                     changes.append(
                         {"row_id": one.row_id, "new_state": state, "words": one.words, "card": card_id}
@@ -149,8 +150,18 @@ class Batches:
             with self.store.engine.begin() as connection:
                 connection.execute(_GIVE_BACK, [_giving_back(lease, due) for lease, due in held.items()])
 
+    def let_go(self, card_ids: Sequence[int], now: datetime) -> None:
+        """Have others take up those of these cards that this owner holds: whoever held them is gone."""
+        if card_ids:
+            with self.store.engine.begin() as connection:
+                connection.execute(
+                    update(cards)
+                    .where(cards.c.id.in_(card_ids), cards.c.lease_owner == self.owner)
+                    .values(lease_owner=None, lease_until=None, due_at=now, due_for=None)
+                )
+
     def claim(self, card_ids: Sequence[int], now: datetime) -> list[Held]:
-        """Take cards that are free or ours already, and load them."""
+        """Take cards that are free or ours already, and load them; tampered ones are left out."""
         until = now + timedelta(seconds=self.lease_seconds)
         free = or_(
             cards.c.lease_until.is_(None), cards.c.lease_until < now, cards.c.lease_owner == self.owner
@@ -162,10 +173,15 @@ class Batches:
                 .values(lease_owner=self.owner, lease_until=until, fencing=cards.c.fencing + 1, due_at=None)
                 .returning(cards.c.id, cards.c.fencing)
             ).all()
-        return [
-            Held(Lease(row.id, self.owner, row.fencing, until), self.store.load(row.id))
-            for row in sorted(taken)
-        ]
+        held, changed = [], dict[Lease, datetime | None]()
+        for row in sorted(taken):
+            lease = Lease(row.id, self.owner, row.fencing, until)
+            try:
+                held.append(Held(lease, self.store.load(row.id)))
+            except Tampered:
+                changed[lease] = now  # The worker tells of it and holds it.
+        self.give_back(changed)
+        return held
 
     def renew(self, now: datetime) -> None:
         """Hold everything that this process holds a while longer."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
+
+import msgspec
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
 #: What the hash of a movement covers.
 MOVEMENT_FIELDS = (
@@ -20,6 +24,8 @@ MOVEMENT_FIELDS = (
     "at",
     "run_id",
 )
+#: What the hash of an identity covers: which card a presence is on its side.
+IDENTITY_FIELDS = ("card_id", "chain_seq", "side", "native_id", "serial_index", "last_chars", "born", "at")
 #: What the hash of an intent state covers; the intent's own promise is in it each time.
 STATE_FIELDS = (
     "card_id",
@@ -37,14 +43,22 @@ STATE_FIELDS = (
 
 def canonical(row: Mapping[str, Any], fields: tuple[str, ...]) -> bytes:
     """One row as bytes that do not depend on the database that holds it."""
-    return json.dumps(
-        {name: row[name] for name in fields}, sort_keys=True, separators=(",", ":"), default=_plain
-    ).encode()
+    return written({name: plain(row[name]) for name in fields})
 
 
-def _plain(value: object) -> str:
+def plain(value: Any) -> Any:
+    """Moments and dates as text; anything else as it is."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, date):
         return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no canonical form")
+    return value
+
+
+def written(value: object) -> bytes:
+    """The one way in which a value of `plain` parts is written: sorted names, no spaces, in ASCII."""
+    made = _ENCODER.encode(value)
+    # What is beyond ASCII it leaves as it is.
+    if made.isascii() and b"\x7f" not in made:
+        return made
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, exists, not_, select, update
 
 from sync.crashpoints import crashpoint
 from sync.ledger.cards.store import Lease, Store
-from sync.ledger.database.tables import cards, origins
+from sync.ledger.database.tables import cards, origin_names, origins
 from sync.ledger.incoming.polls import leave_queue
 from sync.model import Card, Decision
 
@@ -51,6 +51,10 @@ def _lock(connection: Connection, *card_ids: int) -> None:
 def _move_origin(connection: Connection, kept_id: int, ended_id: int) -> None:
     """The order leads to the card that goes on, unless that one has an order of its own."""
     has_one = exists().where(origins.c.card_id == kept_id).correlate(None)
-    connection.execute(
+    moved = connection.execute(
         update(origins).where(origins.c.card_id == ended_id, not_(has_one)).values(card_id=kept_id)
     )
+    if moved.rowcount:
+        connection.execute(
+            update(origin_names).where(origin_names.c.card_id == ended_id).values(card_id=kept_id)
+        )

@@ -2,45 +2,54 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     Boolean,
+    ColumnElement,
     Integer,
+    Select,
+    Subquery,
+    Table,
+    Update,
     and_,
     bindparam,
     case,
+    cast,
     func,
     insert,
     or_,
     select,
     text,
+    true,
     update,
 )
 
+from sync.ledger.conflicts.stops import STOPS
+from sync.ledger.database.prepared import any_of
 from sync.ledger.database.tables import (
+    card_changes,
     cards,
     conflicts,
+    identities,
     intent_states,
     intents,
     movements,
     presences,
+    redemptions,
 )
 from sync.model import IGNORED
 
-SELECT_CARD = select(cards).where(cards.c.id == bindparam("card"))
-SELECT_PRESENCES = select(presences).where(presences.c.card_id == bindparam("card")).order_by(presences.c.id)
-SELECT_OPEN_INTENTS = (
-    select(intents)
-    .where(intents.c.card_id == bindparam("card"), text("state IN ('planned','sent','in_doubt')"))
-    .order_by(intents.c.sequence)
-)
 SELECT_DOUBTED_SIDES = (
     select(intents.c.side).where(intents.c.card_id == bindparam("card"), intents.c.doubted).distinct()
 )
-# A person may have said that a cause is not to be told of again while it stays as it is.
-SELECT_CAUSES = select(conflicts.c.cause, conflicts.c.amount_minor, conflicts.c.closed_at).where(
-    conflicts.c.card_id == bindparam("card"),
-    or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == IGNORED),
+SELECT_OPEN_REDEMPTIONS = (
+    select(redemptions)
+    .where(redemptions.c.card_id == bindparam("card"), text("ends_at IS NOT NULL"), redemptions.c.entered)
+    .order_by(redemptions.c.made_at, redemptions.c.id)
 )
 LEASED = and_(
     cards.c.id == bindparam("lease_card"),
@@ -55,23 +64,58 @@ _CLAIMABLE = (
     .with_for_update(skip_locked=True)
 )
 CLAIM_CARD = _CLAIMABLE.where(cards.c.id == bindparam("card"), _FREE)
+# A link may be stopped by another process than the one that claims.
 CLAIM_DUE = _CLAIMABLE.where(
-    or_(cards.c.due_at <= bindparam("now"), cards.c.lease_until <= bindparam("now")), _FREE
+    or_(cards.c.due_at <= bindparam("now"), cards.c.lease_until <= bindparam("now")),
+    _FREE,
+    ~STOPS.order_by(None).exists(),
 )
-# due_at is emptied now, so that a hint that comes while we work is not lost at release.
-TAKE_CARDS = (
-    update(cards)
-    .where(cards.c.id.in_(bindparam("cards", expanding=True)))
-    .values(
-        lease_owner=bindparam("owner"),
-        lease_until=bindparam("until"),
-        fencing=cards.c.fencing + 1,
-        due_at=None,
-        due_for=None,
-        awaits_side=False,
+
+
+@cache
+def select_presences(places: int) -> Select[Any]:
+    """The presences of so many cards."""
+    return select(presences).where(any_of(presences.c.card_id, "card", places)).order_by(presences.c.id)
+
+
+@cache
+def select_open_intents(places: int) -> Select[Any]:
+    """The open intents of so many cards."""
+    return (
+        select(intents)
+        .where(any_of(intents.c.card_id, "card", places), text("state IN ('planned','sent','in_doubt')"))
+        .order_by(intents.c.sequence)
     )
-    .returning(cards.c.id, cards.c.fencing)
-)
+
+
+@cache
+def select_causes(places: int) -> Select[Any]:
+    """What is told of so many cards: a person may have said not to be told again while it stays as it is."""
+    told = conflicts.c
+    return select(told.card_id, told.cause, told.amount_minor, told.closed_at).where(
+        any_of(told.card_id, "card", places), or_(told.closed_at.is_(None), told.resolution == IGNORED)
+    )
+
+
+# due_at is emptied now, so that a hint that comes while we work is not lost at release.
+@cache
+def take_cards(places: int) -> Update:
+    """Take the leases of so many cards."""
+    return (
+        update(cards)
+        .where(any_of(cards.c.id, "card", places))
+        .values(
+            lease_owner=bindparam("owner"),
+            lease_until=bindparam("until"),
+            fencing=cards.c.fencing + 1,
+            due_at=None,
+            due_for=None,
+            awaits_side=False,
+        )
+        .returning(cards.c.id, cards.c.fencing)
+    )
+
+
 RENEW_LEASE = update(cards).where(LEASED).values(lease_until=bindparam("until"))
 RELEASE_CARD = update(cards).where(LEASED).values(lease_owner=None, lease_until=None)
 _DUE_AGAIN = bindparam("again_at", type_=cards.c.due_at.type)
@@ -81,12 +125,86 @@ RELEASE_CARD_DUE = RELEASE_CARD.values(
     due_for=None,
     awaits_side=bindparam("for_side"),
 )
+# As it was loaded, or as our last commit left it: what anybody else changed since stops the commit.
+_AS_KNOWN = and_(
+    LEASED,
+    cards.c.version == bindparam("card_version"),
+    cards.c.balance_minor == bindparam("known_balance"),
+    cards.c.status == bindparam("known_status"),
+    cards.c.expires_on.is_not_distinct_from(bindparam("known_expires_on", type_=cards.c.expires_on.type)),
+    cards.c.held == bindparam("known_held"),
+    cards.c.chain_seq == bindparam("known_seq"),
+    cards.c.chain_head == bindparam("known_head"),
+    cards.c.digest == bindparam("known_digest"),
+)
+
+
+# What the chain's rows and the intents come to; one that is gone, was added, or has another amount shows.
+def _sums(table: Table, *columns: ColumnElement[int], which: ColumnElement[bool] | None = None) -> Subquery:
+    counted = func.count().label("rows")
+    query = select(counted, *columns).where(table.c.card_id == bindparam("card"))
+    return (query if which is None else query.where(which)).subquery(f"of_{table.name}")
+
+
+def _total(amount: ColumnElement[int], name: str) -> ColumnElement[int]:
+    # PostgreSQL sums integers up to a decimal, which the digest does not take.
+    return cast(func.coalesce(func.sum(amount), 0), BigInteger).label(name)
+
+
+_OF_MOVEMENTS = _sums(movements, _total(movements.c.amount_minor, "amount_minor"))
+_OF_STATES, _OF_IDENTITIES = _sums(intent_states), _sums(identities)
+_OF_INTENTS = _sums(
+    intents,
+    _total(intents.c.amount_minor, "amount_minor"),
+    _total(intents.c.landings, "landings"),
+    _total(intents.c.amount_minor * intents.c.landings, "landed_minor"),
+    _total(case((intents.c.doubted, 1), else_=0), "doubted"),
+)
+_OF_REDEMPTIONS = _sums(
+    redemptions, _total(redemptions.c.amount_minor, "amount_minor"), which=redemptions.c.entered.is_(True)
+)
+_ASKED = (
+    _OF_INTENTS.c.rows.label("asked"),
+    _OF_INTENTS.c.amount_minor.label("asked_minor"),
+    _OF_INTENTS.c.landings,
+    _OF_INTENTS.c.landed_minor,
+    _OF_INTENTS.c.doubted,
+    _OF_REDEMPTIONS.c.rows.label("redemptions"),
+    _OF_REDEMPTIONS.c.amount_minor.label("redeemed_minor"),
+)
+#: The card's row, and what its other rows come to, in one.
+SELECT_CARD = (
+    select(
+        cards,
+        (_OF_MOVEMENTS.c.rows + _OF_STATES.c.rows + _OF_IDENTITIES.c.rows).label("chained"),
+        _OF_MOVEMENTS.c.amount_minor.label("moved_minor"),
+        select(func.count())
+        .where(redemptions.c.card_id == cards.c.id, text("NOT entered"))
+        .scalar_subquery()
+        .label("recorded"),
+        *_ASKED,
+    )
+    .select_from(
+        cards.join(_OF_MOVEMENTS, true())
+        .join(_OF_STATES, true())
+        .join(_OF_IDENTITIES, true())
+        .join(_OF_INTENTS, true())
+        .join(_OF_REDEMPTIONS, true())
+    )
+    .where(cards.c.id == bindparam("card"))
+)
+SELECT_ASKED = select(*_ASKED).select_from(_OF_INTENTS.join(_OF_REDEMPTIONS, true()))
 # The card's row is locked with it, so that whoever takes the card over sees what is saved.
-SELECT_PROGRESS = (
-    select(intents.c.progress)
-    .join(cards, cards.c.id == intents.c.card_id)
-    .where(LEASED, intents.c.marker == bindparam("of_marker"))
-    .with_for_update(of=cards)
+UPDATE_DIGEST = update(cards).where(_AS_KNOWN).values(digest=bindparam("digest"))
+UPDATE_END = (
+    update(redemptions)
+    .where(redemptions.c.id == bindparam("of_redemption"))
+    .values(ends_at=bindparam("ends_at"))
+)
+UPDATE_QUIET = (
+    update(intents)
+    .where(intents.c.marker == bindparam("of_marker"))
+    .values(not_before=bindparam("not_before"))
 )
 UPDATE_PROGRESS = (
     update(intents).where(intents.c.marker == bindparam("of_marker")).values(progress=bindparam("progress"))
@@ -100,24 +218,35 @@ SELECT_OF_LEASED = (
 UPDATE_LOOK = (
     update(intents).where(intents.c.marker == bindparam("of_marker")).values(look_at=bindparam("look_at"))
 )
-SELECT_MARKED = select(intents.c.marker, intents.c.amount_minor, intents.c.landings, intents.c.card_id).where(
-    intents.c.marker.in_(bindparam("markers", expanding=True))
+
+
+@cache
+def select_marked(places: int) -> Select[Any]:
+    """What is known of so many markers."""
+    known = select(intents.c.marker, intents.c.amount_minor, intents.c.landings, intents.c.card_id)
+    return known.where(any_of(intents.c.marker, "marker", places))
+
+
+CARD_COLUMNS = (
+    *("balance_minor", "status", "expires_on", "held", "behind", "open_redemptions", "version"),
+    *("chain_seq", "chain_head", "digest"),
 )
-CARD_COLUMNS = ("balance_minor", "status", "expires_on", "held", "behind", "version")
+# For what has to be written before it is known where the chain ends.
+LOCK_CARD = select(cards.c.id).where(_AS_KNOWN).with_for_update()
 UPDATE_CARD = (
     update(cards)
-    .where(LEASED, cards.c.version == bindparam("card_version"))
+    .where(_AS_KNOWN)
     .values({name: bindparam(name) for name in CARD_COLUMNS})
-    .returning(cards.c.chain_seq, cards.c.chain_head)
+    .returning(cards.c.id)
 )
 UPDATE_CHAIN = (
     update(cards)
     .where(cards.c.id == bindparam("card"))
-    .values(chain_seq=bindparam("chain_seq"), chain_head=bindparam("chain_head"))
+    .values(chain_seq=bindparam("chain_seq"), chain_head=bindparam("chain_head"), digest=bindparam("digest"))
 )
 PRESENCE_COLUMNS = (
     *("native_id", "last_chars", "shadow_minor", "shadow_status", "shadow_expires_on", "born", "stale"),
-    *("hold", "refusal", "refusals", "book_cursor", "brand", "note"),
+    *("hold", "refusal", "refusals", "book_cursor", "brand", "note", "needs_cvc"),
 )
 UPDATE_PRESENCE = (
     update(presences)
@@ -133,10 +262,11 @@ UPDATE_SERIAL = (
 FORGET_CONTACT = (
     update(presences).where(presences.c.id == bindparam("presence_id")).values(contact_sealed=None)
 )
-LAST_SEQUENCE = select(func.coalesce(func.max(intents.c.sequence), 0)).where(
+LAST_SEQUENCE = select(func.coalesce(func.max(intents.c.sequence), 0).label("sequence")).where(
     intents.c.card_id == bindparam("card")
 )
 INSERT_CARD = insert(cards).returning(cards.c.id)
+INSERT_CARD_CHANGE = insert(card_changes)
 INSERT_PRESENCE = insert(presences).returning(presences.c.id)
 INSERT_INTENT = insert(intents)
 UPDATE_INTENT = (
@@ -151,10 +281,13 @@ UPDATE_INTENT = (
         doubted=func.coalesce(bindparam("new_doubted", type_=Boolean), intents.c.doubted),
         landings=func.coalesce(bindparam("new_landings", type_=Integer), intents.c.landings),
         unclear_reads=func.coalesce(bindparam("new_unclear_reads", type_=Integer), intents.c.unclear_reads),
+        postponed=func.coalesce(bindparam("new_postponed", type_=Integer), intents.c.postponed),
     )
-    .returning(intents.c.side, intents.c.kind, intents.c.amount_minor)
 )
-INSERT = {table: insert(table) for table in (movements, intent_states, conflicts)}
+SELECT_INTENT = select(intents.c.side, intents.c.kind, intents.c.amount_minor).where(
+    intents.c.marker == bindparam("of_marker"), intents.c.card_id == bindparam("card")
+)
+INSERT = {table: insert(table) for table in (movements, intent_states, identities, conflicts)}
 OPEN_CONFLICT = and_(
     conflicts.c.card_id == bindparam("card"),
     conflicts.c.cause == bindparam("which"),

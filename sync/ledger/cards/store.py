@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -17,30 +16,38 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from connectors.api.errors import Refusal
-from mappings.lifecycle import CardStatus
 from sync.crashpoints import crashpoint
 from sync.ledger.cards import statements
 from sync.ledger.cards.append import Appender, write_conflicts
-from sync.ledger.cards.rows import card_after, intent_of, presence_columns
-from sync.ledger.database.engine import reading, writing_lazily
-from sync.ledger.database.tables import arrivals, cards, origins, pool_numbers
-from sync.ledger.database.upsert import upsert
+from sync.ledger.cards.digest import digested
+from sync.ledger.cards.recorded import read_recorded
+from sync.ledger.cards.redemptions import write_hub
+from sync.ledger.cards.rows import card_after, card_of, presence_columns
+from sync.ledger.conflicts.stops import check_runs
+from sync.ledger.database import prepared
+from sync.ledger.database.engine import reading, writing, writing_lazily
+from sync.ledger.database.news import DUE, tell
+from sync.ledger.database.prepared import Row
+from sync.ledger.database.tables import arrivals, cards, pool_numbers
+from sync.ledger.incoming.origins import keep_origin
 from sync.ledger.incoming.traces import forget_traces
-from sync.ledger.secrets.vault import Vault
+from sync.ledger.secrets.vault import Vault, VaultError
 from sync.model import (
     Card,
     Decision,
-    Hold,
     Intent,
+    IntentChange,
     IntentState,
+    IntentSums,
     InvariantBroken,
     KnownMarker,
     LeaseLost,
     Presence,
+    RedemptionState,
+    Tampered,
+    altered,
 )
 
 #: PostgreSQL's word for a deadlock that it ended by refusing one of the two.
@@ -57,6 +64,14 @@ class Lease:
     until: datetime
     #: The one side that is to be looked at; None: all.
     due_for: str | None = None
+
+
+@dataclass(frozen=True)
+class Release:
+    """How a card is given back: due again at a moment, or when there is news; see `Store.release`."""
+
+    due_at: datetime | None
+    awaits_side: bool = False
 
 
 class AlreadyThere(Exception):
@@ -84,7 +99,10 @@ class Store:
         return next(iter(self._claim(owner, now, lease_seconds, statements.CLAIM_CARD, which)), None)
 
     def claim_due(self, owner: str, now: datetime, lease_seconds: float, limit: int) -> list[Lease]:
-        """Take up to `limit` cards that are due, or whose worker is gone, the longest waiting first."""
+        """Take up to `limit` cards that are due, or whose worker is gone, the longest waiting first.
+
+        None while the link is stopped.
+        """
         return self._claim(owner, now, lease_seconds, statements.CLAIM_DUE, {"now": now, "limit": limit})
 
     def _claim(
@@ -97,15 +115,18 @@ class Store:
     ) -> list[Lease]:
         until = now + timedelta(seconds=lease_seconds)
         with writing_lazily(self.engine) as connection:
-            due = connection.execute(claimable, which).all()
+            due = prepared.rows(connection, claimable, which)
             if not due:
                 return []
-            take = {"cards": [row.id for row in due], "owner": owner, "until": until}
-            taken = connection.execute(statements.TAKE_CARDS, take).all()
-        fencing = {row.id: row.fencing for row in taken}
+            places = prepared.places_for(len(due))
+            take = prepared.placed("card", [row["id"] for row in due], places)
+            taken = prepared.rows(
+                connection, statements.take_cards(places), {**take, "owner": owner, "until": until}
+            )
+        fencing = {row["id"]: row["fencing"] for row in taken}
         # A worker that is gone took the hint that it was woken by with it: every side is looked at.
-        due_for = {row.id: row.due_for if row.lease_until is None else None for row in due}
-        return [Lease(row.id, owner, fencing[row.id], until, due_for[row.id]) for row in due]
+        due_for = {row["id"]: row["due_for"] if row["lease_until"] is None else None for row in due}
+        return [Lease(row["id"], owner, fencing[row["id"]], until, due_for[row["id"]]) for row in due]
 
     def free_all(self, now: datetime) -> int:
         """Take back every lease. Only for a worker that knows it is alone, at its start."""
@@ -120,8 +141,8 @@ class Store:
         """Hold the card longer. Raises LeaseLost when it is not ours any more."""
         until = now + timedelta(seconds=lease_seconds)
         with writing_lazily(self.engine) as connection:
-            result = connection.execute(statements.RENEW_LEASE, {**_lease_params(lease), "until": until})
-            if result.rowcount != 1:
+            renewal = {**lease_params(lease), "until": until}
+            if prepared.change(connection, statements.RENEW_LEASE, renewal) != 1:
                 raise LeaseLost
         return replace(lease, until=until)
 
@@ -130,99 +151,105 @@ class Store:
 
         With `awaits_side` it is due only because a side gave no answer, for which no single pass waits.
         """
-        held = _lease_params(lease)
         with writing_lazily(self.engine) as connection:
-            if due_at is None:
-                connection.execute(statements.RELEASE_CARD, held)
-            else:
-                connection.execute(
-                    statements.RELEASE_CARD_DUE, {**held, "again_at": due_at, "for_side": awaits_side}
-                )
+            _release(connection, lease, Release(due_at, awaits_side))
 
     # --- reading --------------------------------------------------------------------------------------------
 
     def load(self, card_id: int) -> Card:
-        """The card with its presences and open intents. Raises InvariantBroken when there is none."""
+        """The card with its presences and open intents, proved to be as giftsync wrote it.
+
+        Raises Tampered when it is not, InvariantBroken when there is none.
+        """
         with reading(self.engine) as connection:
             return self._load(connection, card_id)
 
-    def _load(self, connection: Connection, card_id: int) -> Card:
-        which = {"card": card_id}
-        row = connection.execute(statements.SELECT_CARD, which).mappings().one_or_none()
-        if row is None:
-            raise InvariantBroken(f"card {card_id} is gone from the ledger")
-        by_side: dict[str, list[Intent]] = {}
-        for intent_row in connection.execute(statements.SELECT_OPEN_INTENTS, which).mappings():
-            by_side.setdefault(intent_row["side"], []).append(intent_of(intent_row))
-        presence_rows = connection.execute(statements.SELECT_PRESENCES, which).mappings()
-        found = tuple(self._presence(p, tuple(by_side.get(p["side"], ()))) for p in presence_rows)
-        told = connection.execute(statements.SELECT_CAUSES, which).all()
-        return Card(
-            currency=row["currency"],
-            balance_minor=row["balance_minor"],
-            status=CardStatus(row["status"]),
-            expires_on=row["expires_on"],
-            presences=found,
-            held=row["held"],
-            behind=row["behind"],
-            causes={c.cause: c.amount_minor for c in told},
-            ignored=frozenset(c.cause for c in told if c.closed_at is not None),
-            version=row["version"],
-            id=row["id"],
-        )
+    def load_each(self, card_ids: Sequence[int]) -> dict[int, Card]:
+        """Those of these cards that there are and that are as giftsync wrote them, by id."""
+        found: dict[int, Card] = {}
+        with reading(self.engine) as connection:
+            try:
+                together = _rows_beside(connection, card_ids)
+            except (ValueError, TypeError, VaultError):
+                together = {}  # One of them cannot be read: which one, each tells by itself.
+            for card_id in card_ids:
+                try:
+                    found[card_id] = self._load(connection, card_id, together.get(card_id))
+                except InvariantBroken:
+                    continue
+        return found
 
-    def _presence(self, row: RowMapping, open_intents: tuple[Intent, ...]) -> Presence:
-        sealed = row["serial_sealed"]
-        return Presence(
-            side=row["side"],
-            native_id=row["native_id"],
-            serial=None if sealed is None else self.vault.open(sealed),
-            last_chars=row["last_chars"],
-            shadow_minor=row["shadow_minor"],
-            shadow_status=CardStatus(row["shadow_status"]),
-            shadow_expires_on=row["shadow_expires_on"],
-            born=row["born"],
-            stale=row["stale"],
-            hold=None if row["hold"] is None else Hold(row["hold"]),
-            refusal=None if row["refusal"] is None else Refusal(row["refusal"]),
-            refusals=row["refusals"],
-            unreadable=row["unreadable"],
-            open_intents=open_intents,
-            book_cursor=row["book_cursor"],
-            brand=row["brand"],
-            note=row["note"],
-            contact=self.vault.open_contact(row["contact_sealed"]),
-            id=row["id"],
-        )
+    def _load(self, connection: Connection, card_id: int, read: _RowsBeside | None = None) -> Card:
+        which = {"card": card_id}
+        try:
+            row = prepared.row(connection, statements.SELECT_CARD, which)
+            if row is None:
+                raise InvariantBroken(f"card {card_id} is gone from the ledger")
+            if read is None:
+                read = _rows_beside(connection, [card_id])[card_id]
+            card = card_of(
+                row,
+                read.presences,
+                read.open_intents,
+                read.causes,
+                prepared.rows(connection, statements.SELECT_OPEN_REDEMPTIONS, which)
+                if row["open_redemptions"]
+                else (),
+                _asked(row),
+                self.vault,
+            )
+        except (ValueError, TypeError, VaultError):
+            raise Tampered(card_id) from None  # What stands there cannot be read as what it is.
+        if not _is_as_written(card, row, self.vault):
+            raise Tampered(card_id)
+        if row["recorded"]:
+            # Proved with the card that they are taken off.
+            return altered(card, recorded=len(read_recorded(connection, self.vault, card_id)))
+        return card
 
     def marked(self, card_id: int, markers: Sequence[str]) -> dict[str, KnownMarker]:
         """What the ledger knows of each of these markers that the card shows; unknown ones are left out."""
         if not markers:
             return {}
         with reading(self.engine) as connection:
-            rows = connection.execute(statements.SELECT_MARKED, {"markers": list(markers)})
-            return {r.marker: KnownMarker(r.amount_minor, r.landings, r.card_id != card_id) for r in rows}
+            rows = prepared.rows_among(connection, statements.select_marked, "marker", markers)
+        return {
+            row["marker"]: KnownMarker(row["amount_minor"], row["landings"], row["card_id"] != card_id)
+            for row in rows
+        }
 
     def doubted_sides(self, card_id: int) -> frozenset[str]:
         """The sides on which some request for the card was ever in doubt."""
         with reading(self.engine) as connection:
-            return frozenset(connection.execute(statements.SELECT_DOUBTED_SIDES, {"card": card_id}).scalars())
+            rows = prepared.rows(connection, statements.SELECT_DOUBTED_SIDES, {"card": card_id})
+        return frozenset(row["side"] for row in rows)
 
     # --- committing -----------------------------------------------------------------------------------------
 
     def commit(
-        self, lease: Lease, before: Card, decision: Decision, now: datetime, run_id: int | None = None
+        self,
+        lease: Lease,
+        before: Card,
+        decision: Decision,
+        now: datetime,
+        run_id: int | None = None,
+        release: Release | None = None,
     ) -> Card:
         """Commit a decision about the leased card, whole or not at all, and load what it made.
 
-        Raises LeaseLost when the lease or the card's version is not what the decision was made with.
+        With `release` the card is given back in the same transaction.
+
+        Raises LeaseLost when the lease or the card's version is not what the decision was made with, and
+        LinkStopped when an effect is to be sent and the link is stopped.
         """
         crashpoint("commit.before")
-        if decision == Decision(before):
+        if decision == Decision(before) and release is None:
             return before
-        write = self.engine.begin if must_survive(decision) else partial(writing_lazily, self.engine)
-        with write() as connection:
+        write = writing if must_survive(decision) else writing_lazily
+        with write(self.engine) as connection:
             after = self.write(connection, lease, before, decision, now, run_id)
+            if release is not None:
+                _release(connection, lease, release)
             crashpoint("commit.inside")
         crashpoint("commit.after")
         return after
@@ -236,74 +263,146 @@ class Store:
         now: datetime,
         run_id: int | None,
     ) -> Card:
-        """Write a decision in a transaction of the caller's. Raises LeaseLost before anything was written.
+        """Write a decision in a transaction of the caller's. Raises LeaseLost and LinkStopped before anything
+        was written.
 
         Presences that the card did not have before stand at its end. Raises IntegrityError for one that
         belongs to another card.
         """
-        after = decision.card
-        # First, so that everything below is under the row's lock and a stale worker stops here.
-        row = connection.execute(
-            statements.UPDATE_CARD,
-            {
-                **_lease_params(lease),
-                "card_version": before.version,
-                "balance_minor": after.balance_minor,
-                "status": after.status.value,
-                "expires_on": after.expires_on,
-                "held": after.held,
-                "behind": after.behind,
-                "version": before.version + 1,
-            },
-        ).one_or_none()
-        if row is None:
+        if _is_sent(decision):
+            check_runs(connection)
+        after, known = decision.card, len(before.presences)
+        is_read = _asked_is_read(before, decision)
+        # Then rows that the digest covers are written before it is known; a stale worker stops here.
+        locks_first = is_read or len(after.presences) > known
+        as_known = {**lease_params(lease), **_as_known(before)}
+        if locks_first and prepared.row(connection, statements.LOCK_CARD, as_known) is None:
             raise LeaseLost
-        known = len(before.presences)
-        for old, new in zip(before.presences, after.presences[:known], strict=True):
-            changes = presence_columns(new)
-            if presence_columns(old) != changes:
-                connection.execute(statements.UPDATE_PRESENCE, {"presence_id": new.id, **changes})
-            if old.contact is not None and new.contact is None:
-                connection.execute(statements.FORGET_CONTACT, {"presence_id": new.id})
-            if old.serial != new.serial:
-                sealed = self._serial_columns(new)
-                connection.execute(statements.UPDATE_SERIAL, {"presence_id": new.id, **sealed})
         added = tuple(self._insert_presence(connection, lease.card_id, p) for p in after.presences[known:])
         if added:
             presences = after.presences[:known] + added
             decision = replace(decision, card=replace(after, presences=presences))
         append = Appender(
-            connection, self.vault, lease.card_id, lease.fencing, now, run_id, row.chain_seq, row.chain_head
+            connection,
+            self.vault,
+            lease.card_id,
+            lease.fencing,
+            now,
+            run_id,
+            before.chain.seq,
+            before.chain.head,
+            before.open_intents,
         )
         append.movements(decision)
         for change in decision.intent_changes:
             append.intent_change(change)
         made = append.intents(decision.intents, self.new_marker, decision.card)
-        append.close()
+        for p in (*_renamed(before, after), *added):
+            append.identity(p)
+        if is_read:
+            append.write()
+            write_hub(connection, lease.card_id, decision, now)
+            asked = asked_of(connection, lease.card_id)
+        else:
+            asked = _asked_after(before, decision, made)
+        stored = card_after(decision, made, before.version + 1)
+        stored = altered(stored, chain=altered(stored.chain, asked=asked))
+        stored = digested(stored, append.seq, append.head, self.vault)
+        # Before the card's other rows, so that these are under its lock and a stale worker stops here.
+        self._update_card(connection, lease, before, stored, now)
+        self._update_presences(connection, before, after)
+        append.write()
+        if not is_read:
+            write_hub(connection, lease.card_id, decision, now)
         if before.behind and not after.behind:
             forget_traces(connection, lease.card_id)
-        write_conflicts(connection, lease.card_id, after, decision, now, made)
-        return card_after(decision, made, before.version + 1)
+        write_conflicts(connection, lease.card_id, after.currency, decision, now, made)
+        return stored
 
-    def save_progress(self, lease: Lease, marker: str, progress: Mapping[str, str]) -> None:
+    def _update_card(
+        self, connection: Connection, lease: Lease, before: Card, stored: Card, now: datetime
+    ) -> None:
+        """Raises LeaseLost where the card is not as it was read, or another worker has it."""
+        columns = {
+            **lease_params(lease),
+            **_as_known(before),
+            "balance_minor": stored.balance_minor,
+            "status": stored.status.value,
+            "expires_on": stored.expires_on,
+            "held": stored.held,
+            "behind": stored.behind,
+            "open_redemptions": len(stored.redemptions),
+            "version": stored.version,
+            "chain_seq": stored.chain.seq,
+            "chain_head": stored.chain.head,
+            "digest": stored.chain.digest,
+        }
+        if prepared.row(connection, statements.UPDATE_CARD, columns) is None:
+            raise LeaseLost
+        if (stored.status, stored.expires_on) != (before.status, before.expires_on):
+            change = _card_change(lease.card_id, before, stored, now)
+            prepared.change(connection, statements.INSERT_CARD_CHANGE, change)
+
+    def _update_presences(self, connection: Connection, before: Card, after: Card) -> None:
+        """Write what changed of the presences that the card had before; `after` may have more."""
+        for old, new in zip(before.presences, after.presences, strict=False):
+            changes = presence_columns(new)
+            if presence_columns(old) != changes:
+                sealed = {**changes, "note": self.vault.seal_words(new.note)}
+                prepared.change(connection, statements.UPDATE_PRESENCE, {"presence_id": new.id, **sealed})
+            if old.contact is not None and new.contact is None:
+                connection.execute(statements.FORGET_CONTACT, {"presence_id": new.id})
+            if old.serial != new.serial:
+                sealed = self._serial_columns(new)
+                connection.execute(statements.UPDATE_SERIAL, {"presence_id": new.id, **sealed})
+
+    def save_progress(self, lease: Lease, before: Card, marker: str, progress: Mapping[str, str]) -> Card:
         """Remember what the next call of a multi-call effect depends on. Raises LeaseLost."""
         crashpoint("progress.before")
-        with self.engine.begin() as connection:
-            of = {"of_marker": marker}
-            row = connection.execute(statements.SELECT_PROGRESS, {**_lease_params(lease), **of}).first()
-            if row is None:
-                raise LeaseLost
-            connection.execute(statements.UPDATE_PROGRESS, {**of, "progress": {**row.progress, **progress}})
+        intent = next(i for i in before.open_intents if i.marker == marker)
+        saved = {**intent.progress, **progress}
+        with writing(self.engine) as connection:
+            after = self._renew(
+                connection, lease, before, before.with_intent(altered(intent, progress=saved))
+            )
+            prepared.change(connection, statements.UPDATE_PROGRESS, {"of_marker": marker, "progress": saved})
         crashpoint("progress.after")
+        return after
+
+    def save_quiet(self, lease: Lease, before: Card, late: datetime, quiet: datetime) -> Card:
+        """Have waits that end after `late` end at `quiet`: quiet periods, redemptions. Raises LeaseLost."""
+        after, changed = before, []
+        late_ones = {
+            r.id for r in before.redemptions if r.state is RedemptionState.PENDING and r.ends_at > late
+        }
+        taken = (replace(r, ends_at=quiet) if r.id in late_ones else r for r in before.redemptions)
+        after = replace(after, redemptions=tuple(taken))
+        for intent in before.open_intents:
+            if intent.not_before is not None and intent.not_before > late:
+                after = after.with_intent(replace(intent, not_before=quiet))
+                changed.append(intent.marker)
+        with self.engine.begin() as connection:
+            after = self._renew(connection, lease, before, after)
+            for marker in changed:
+                connection.execute(statements.UPDATE_QUIET, {"of_marker": marker, "not_before": quiet})
+            for redemption_id in late_ones:
+                connection.execute(statements.UPDATE_END, {"of_redemption": redemption_id, "ends_at": quiet})
+        return after
+
+    def _renew(self, connection: Connection, lease: Lease, before: Card, after: Card) -> Card:
+        """Renew the card's digest for details of its open intents. Raises LeaseLost."""
+        after = digested(after, before.chain.seq, before.chain.head, self.vault)
+        known = {**lease_params(lease), **_as_known(before)}
+        renewal = {**known, "digest": after.chain.digest}
+        if prepared.change(connection, statements.UPDATE_DIGEST, renewal) != 1:
+            raise LeaseLost
+        return after
 
     def save_look(self, lease: Lease, marker: str, look_at: datetime) -> None:
         """Remember when what is in doubt is looked for next: no step of the intent. Raises LeaseLost."""
         with self.engine.begin() as connection:
             of = {"of_marker": marker}
-            if (
-                connection.execute(statements.SELECT_OF_LEASED, {**_lease_params(lease), **of}).first()
-                is None
-            ):
+            if connection.execute(statements.SELECT_OF_LEASED, {**lease_params(lease), **of}).first() is None:
                 raise LeaseLost
             connection.execute(statements.UPDATE_LOOK, {**of, "look_at": look_at})
         crashpoint("look.after")
@@ -315,17 +414,21 @@ class Store:
         *,
         run_id: int | None = None,
         arrival_id: int | None = None,
-        pool_number_id: int | None = None,
+        pool_number_ids: Sequence[int] = (),
     ) -> int:
-        """Insert a card that was met for the first time; returns its id.
+        """Insert a card that was met for the first time, with a pool number for each side that it gets one
+        on.
 
-        Raises AlreadyThere when a presence of it, or the pool number, belongs to a card by now.
+        Returns its id. Raises AlreadyThere when a presence of it, or a pool number, belongs to a card by now.
         """
         crashpoint("create.before")
         try:
             with self.engine.begin() as connection:
                 card_id = self.insert(connection, decision, now, run_id).id or 0
-                consume(connection, card_id, arrival_id, pool_number_id, now)
+                consume(connection, card_id, arrival_id, None, now)
+                # By id, so that two workers which want the same numbers wait for each other in one order.
+                for number_id in sorted(pool_number_ids):
+                    consume(connection, card_id, None, number_id, now)
                 crashpoint("create.inside")
         except IntegrityError as error:
             raise AlreadyThere(str(error.orig).split("\n")[0]) from None
@@ -351,7 +454,8 @@ class Store:
         """
         card = decision.card
         owner, until = held_by or (None, None)
-        card_id: int = connection.execute(
+        (made_card,) = prepared.rows(
+            connection,
             statements.INSERT_CARD,
             {
                 "currency": card.currency,
@@ -365,25 +469,37 @@ class Store:
                 "due_at": now if decision.intents and held_by is None else None,
                 "created_at": now,
             },
-        ).scalar_one()
+        )
+        card_id: int = made_card["id"]
         stored = tuple(self._insert_presence(connection, card_id, p) for p in card.presences)
         fencing = 0 if held_by is None else 1
         append = Appender(connection, self.vault, card_id, fencing, now, run_id, 0, "")
         append.movements(decision)
         made = append.intents(decision.intents, self.new_marker, replace(card, presences=stored))
-        append.close()
-        write_conflicts(connection, card_id, card, decision, now)
-        return card_after(replace(decision, card=replace(card, id=card_id, presences=stored)), made, 0)
+        for p in stored:
+            append.identity(p)
+        append.write()
+        write_hub(connection, card_id, decision, now)
+        is_read = _asked_is_read(card, decision)
+        asked = asked_of(connection, card_id) if is_read else _asked_after(card, decision, made)
+        chain = replace(card.chain, asked=asked)
+        decision = replace(decision, card=replace(card, id=card_id, presences=stored, chain=chain))
+        after = digested(card_after(decision, made, 0), append.seq, append.head, self.vault)
+        append.close(after.chain.digest)
+        write_conflicts(connection, card_id, card.currency, decision, now)
+        return after
 
     def _insert_presence(self, connection: Connection, card_id: int, p: Presence) -> Presence:
         values = {
             "card_id": card_id,
             "side": p.side,
             **presence_columns(p),
+            "note": self.vault.seal_words(p.note),
             **self._serial_columns(p),
             "contact_sealed": self.vault.seal_contact(p.contact),
         }
-        return replace(p, id=connection.execute(statements.INSERT_PRESENCE, values).scalar_one())
+        (made,) = prepared.rows(connection, statements.INSERT_PRESENCE, values)
+        return replace(p, id=made["id"])
 
     def _serial_columns(self, p: Presence) -> dict[str, object]:
         return {
@@ -392,16 +508,127 @@ class Store:
         }
 
 
+def _release(connection: Connection, lease: Lease, release: Release) -> None:
+    held = lease_params(lease)
+    if release.due_at is None:
+        prepared.change(connection, statements.RELEASE_CARD, held)
+    else:
+        again = {**held, "again_at": release.due_at, "for_side": release.awaits_side}
+        prepared.change(connection, statements.RELEASE_CARD_DUE, again)
+        tell(connection, DUE)
+
+
 def must_survive(decision: Decision) -> bool:
     """Whether a call or a person's belief rests on it, so that not even a power cut may undo it.
 
     An outcome that is lost leaves its intent `sent`, which is read back.
     """
-    is_sent = any(change.state is IntentState.SENT for change in decision.intent_changes)
-    return is_sent or decision.resolution is not None
+    is_told = bool(decision.new_redemptions or decision.redemption_changes or decision.entries)
+    return _is_sent(decision) or is_told or decision.resolution is not None
 
 
-def _lease_params(lease: Lease) -> dict[str, object]:
+def _is_sent(decision: Decision) -> bool:
+    """Whether a call to a side follows at once."""
+    changed = any(change.state is IntentState.SENT for change in decision.intent_changes)
+    return changed or any(intent.sends for intent in decision.intents)
+
+
+@dataclass(frozen=True)
+class _RowsBeside:
+    """The rows of a card beside its own."""
+
+    presences: list[Row] = field(default_factory=list)
+    open_intents: list[Row] = field(default_factory=list)
+    causes: list[Row] = field(default_factory=list)
+
+
+def _rows_beside(connection: Connection, card_ids: Sequence[int]) -> dict[int, _RowsBeside]:
+    """The rows of each of these cards. Raises ValueError, TypeError or VaultError for what cannot be read."""
+    found = {card_id: _RowsBeside() for card_id in card_ids}
+    for row in prepared.rows_among(connection, statements.select_presences, "card", card_ids):
+        found[row["card_id"]].presences.append(row)
+    for row in prepared.rows_among(connection, statements.select_open_intents, "card", card_ids):
+        found[row["card_id"]].open_intents.append(row)
+    for row in prepared.rows_among(connection, statements.select_causes, "card", card_ids):
+        found[row["card_id"]].causes.append(row)
+    return found
+
+
+def _is_as_written(card: Card, sums: Row, vault: Vault) -> bool:
+    """Whether the card fits its digest, and its chained rows what it says of them."""
+    proved = digested(card, card.chain.seq, card.chain.head, vault).chain == card.chain
+    rows = (sums["chained"] + card.chain.lost, sums["moved_minor"])
+    return proved and rows == (card.chain.seq, card.balance_minor)
+
+
+def _asked_is_read(before: Card, decision: Decision) -> bool:
+    """Whether what the card's intents come to is to be read: an ended one has changed, or the API's rows."""
+    known = {i.marker for i in before.open_intents}
+    unclear = any(c.marker not in known for c in _counted(decision))
+    by_hub = decision.new_redemptions or decision.redemption_changes or decision.entered
+    return bool(by_hub or unclear or any(i.lost is not None for i in decision.intents))
+
+
+def _asked_after(before: Card, decision: Decision, made: Sequence[Intent]) -> IntentSums:
+    """What the card's intents come to after the decision, worked out."""
+    was, known = before.chain.asked, {i.marker: i for i in before.open_intents}
+    changes = _counted(decision)
+    landed = [
+        (c.landings - known[c.marker].landings, known[c.marker].amount_minor)
+        for c in changes
+        if c.landings is not None
+    ]
+    return altered(
+        was,
+        count=was.count + len(made),
+        amount_minor=was.amount_minor + sum(i.amount_minor for i in made),
+        landings=was.landings + sum(times for times, _ in landed),
+        landed_minor=was.landed_minor + sum(times * amount for times, amount in landed),
+        doubted=was.doubted
+        + sum(c.doubted - known[c.marker].doubted for c in changes if c.doubted is not None),
+    )
+
+
+def _counted(decision: Decision) -> list[IntentChange]:
+    return [c for c in decision.intent_changes if c.landings is not None or c.doubted is not None]
+
+
+def asked_of(connection: Connection, card_id: int) -> IntentSums:
+    """What all intents and redemptions of the card come to."""
+    (sums,) = prepared.rows(connection, statements.SELECT_ASKED, {"card": card_id})
+    return _asked(sums)
+
+
+def _asked(sums: Row) -> IntentSums:
+    names = ("asked", "asked_minor", "landings", "landed_minor", "doubted", "redemptions", "redeemed_minor")
+    return IntentSums(*(sums[name] for name in names))
+
+
+def _as_known(card: Card) -> dict[str, object]:
+    """The row as we know it: the values that a commit or a save rests on."""
+    return {
+        "card_version": card.version,
+        "known_balance": card.balance_minor,
+        "known_status": card.status.value,
+        "known_expires_on": card.expires_on,
+        "known_held": card.held,
+        "known_seq": card.chain.seq,
+        "known_head": card.chain.head,
+        "known_digest": card.chain.digest,
+    }
+
+
+def _renamed(before: Card, after: Card) -> list[Presence]:
+    """Presences that are another card on their side than before, or have got their id there."""
+    return [
+        new
+        for old, new in zip(before.presences, after.presences, strict=False)
+        if (old.native_id, old.serial, old.last_chars, old.born)
+        != (new.native_id, new.serial, new.last_chars, new.born)
+    ]
+
+
+def lease_params(lease: Lease) -> dict[str, object]:
     return {"lease_card": lease.card_id, "lease_fencing": lease.fencing, "lease_of": lease.owner}
 
 
@@ -409,18 +636,6 @@ def _keep_origin(connection: Connection, card_id: int, arrival_id: int) -> None:
     """The order that the card was bought with stays known when its arrival is gone."""
     found = connection.execute(select(arrivals.c.details).where(arrivals.c.id == arrival_id)).scalar()
     keep_origin(connection, card_id, found or {})
-
-
-def keep_origin(connection: Connection, card_id: int, found: Mapping[str, str]) -> None:
-    """Keep what a side told of the order that a card was bought with, if it told the order."""
-    if found.get("order"):
-        values = {
-            "card_id": card_id,
-            "order_id": found.get("order_id", ""),
-            "order_name": found["order"],
-            "holder": found.get("shipping_name", ""),
-        }
-        connection.execute(upsert(connection, origins, values).on_conflict_do_nothing())
 
 
 def consume(
@@ -437,3 +652,15 @@ def consume(
         )
         if result.rowcount != 1:
             raise AlreadyThere("the pool number was allotted to another card")
+
+
+def _card_change(card_id: int, before: Card, after: Card, now: datetime) -> dict[str, Any]:
+    return {
+        "card_id": card_id,
+        "status_before": before.status.value,
+        "status": after.status.value,
+        "expires_before": before.expires_on,
+        "expires_on": after.expires_on,
+        "balance_minor": after.balance_minor,
+        "at": now,
+    }

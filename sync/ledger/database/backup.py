@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from sync.ledger.database.engine import LedgerUnavailable, database_file
 from sync.ledger.database.generation import COPIED
-from sync.ledger.private_files import open_private
+from sync.ledger.database.private_files import open_private
 
 
 def back_up(engine: Engine, target: Path, now: datetime) -> int:
@@ -23,7 +23,8 @@ def back_up(engine: Engine, target: Path, now: datetime) -> int:
     source = database_file(engine)
     if source is None:
         raise LedgerUnavailable(
-            "the ledger is in PostgreSQL: make the backup with `pg_dump`, while a worker runs or not"
+            "the ledger is in PostgreSQL: `pg_dump --format=custom --file=giftsync.dump ADDRESS` makes the "
+            "backup, while a worker runs or not"
         )
     unfinished = target.with_name(f"{target.name}.unfinished")
     try:

@@ -2,49 +2,54 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import sqlite3
+import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.pool import StaticPool
+import psycopg
+from sqlalchemy import URL, Connection, create_engine, event, make_url, text
+from sqlalchemy import Engine as Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from sync.ledger.database.flush import LogFlush
-from sync.ledger.private_files import open_private
+from sync.ledger.database.kept import KeptConnections
+from sync.ledger.database.private_files import open_private
+from sync.ledger.database.sqlite import POOL_SIZE, READS, OpenFile, QueuedConnection, SqliteDatabase
+from sync.ledger.database.unavailable import LedgerGone as LedgerGone
+from sync.ledger.database.unavailable import LedgerUnavailable as LedgerUnavailable
 
-BUSY_SECONDS = 30
-POOL_SIZE = 16
 LOCK_TRIES = 5
 LOCK_AGAIN_SECONDS = 0.02
-#: Of 4 KiB. `checkpoint` keeps SQLite's log far shorter while a worker runs.
-LOG_PAGES_MAX = 16_384
-_READS = "giftsync_reads"
-_LAZY = "giftsync_lazy"
+#: A connection that was not used for this time may be gone.
+RESTED_SECONDS = 1.0
+_USED_AT = "used_at"
 _SQLITE = "sqlite:///"
-
-
-class LedgerUnavailable(Exception):
-    """The database cannot be used; the message says why and what to do. Nothing was changed."""
+#: In the URL of a database in PostgreSQL: the schema that holds the ledger.
+SCHEMA = "schema"
+#: SQLAlchemy passes over a key without a value, and the ledger would be in everybody's schema.
+_NO_SCHEMA_NAME = re.compile(r"[?&]schema(=?&|=?$)")
+_SCHEMA_NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 
 
 def open_engine(url: str) -> Engine:
     """An engine for `sqlite:///path`, `sqlite://` (in memory) or `postgresql+psycopg://…`.
 
-    Raises LedgerUnavailable for anything else, and for a file that is not a database.
+    With `?schema=name` all tables are in that schema and no other can be seen, so that several ledgers share
+    a database. Raises LedgerUnavailable for anything else, and for a file that is not a database.
     """
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed.database)
     if parsed.drivername == "postgresql+psycopg":
-        return create_engine(parsed, pool_size=POOL_SIZE, pool_pre_ping=True, hide_parameters=True)
+        return _open_postgres(parsed, schema_of(url))
     raise LedgerUnavailable(f"{parsed.drivername} is not supported; use sqlite or postgresql+psycopg")
 
 
@@ -64,177 +69,163 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
-class LedgerGone(LedgerUnavailable):
-    """The database file was deleted or replaced while it was open. Nothing is written any more."""
-
-
-class _File:
-    """The database file that an engine has opened first; every connection and write is to be on it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._id: tuple[int, int] | None = None
-
-    def opened(self) -> None:
-        if self._id is None:
-            self._id = _file_id(self._path)
-
-    def check(self) -> None:
-        """Raises LedgerGone when there is none, or another one, at its path."""
-        if self._id is None:
-            return
-        try:
-            found = _file_id(self._path)
-        except FileNotFoundError:
-            found = None
-        if found != self._id:
-            what = "is gone" if found is None else "was replaced by another file"
-            raise LedgerGone(
-                f"the database {self._path} {what} while giftsync worked with it, so giftsync has stopped "
-                "and sends nothing more; put the right one back (docs/how-to/back-up-and-restore.md), then "
-                "start again"
-            )
-
-
-class QueuedConnection(sqlite3.Connection):
-    """Writers of one process wait in line. SQLite's own waiting looks ever more seldom, and starves some."""
-
-    line: threading.Lock
-    #: None: a database in memory.
-    log_flush: LogFlush | None = None
-    file: _File | None = None
-    _is_first = False
-    _lazily = False
-
-    def begin_writing(self, *, lazily: bool) -> None:
-        """Raises sqlite3.OperationalError when others have not let it have its turn for BUSY_SECONDS."""
-        self._lazily = lazily
-        if self.file is not None:
-            self.file.check()
-        if not self.line.acquire(timeout=BUSY_SECONDS):
-            raise sqlite3.OperationalError("database is locked")
-        self._is_first = True
-        try:
-            # At once: two that read first and wrote later could only fail.
-            self.execute("BEGIN IMMEDIATE")
-        except BaseException:
-            self._step_aside()
-            raise
-
-    def commit(self) -> None:
-        has_written = self._is_first
-        try:
-            super().commit()
-        finally:
-            self._step_aside()
-        # Out of the line: others may write while the disk takes its time.
-        if has_written and not self._lazily and self.log_flush is not None:
-            try:
-                self.log_flush.wait()
-            except OSError as error:
-                raise sqlite3.OperationalError(f"disk I/O error: {error.strerror}") from None
-
-    def rollback(self) -> None:
-        try:
-            super().rollback()
-        finally:
-            self._step_aside()
-
-    def close(self) -> None:
-        try:
-            super().close()
-        finally:
-            self._step_aside()
-
-    def _step_aside(self) -> None:
-        if self._is_first:
-            self._is_first = False
-            self.line.release()
-
-
-def _open_sqlite(database: str | None) -> Engine:
-    in_memory = database in (None, "", ":memory:")
-    connect_args: dict[str, Any] = {
-        "check_same_thread": False,
-        "timeout": BUSY_SECONDS,
-        "factory": QueuedConnection,
-    }
-    line = threading.Lock()
-    log_flush = None if in_memory else LogFlush(Path(str(database)))
-    file = None if in_memory else _File(Path(str(database)))
-    if in_memory:
-        engine = create_engine(
-            "sqlite://", connect_args=connect_args, poolclass=StaticPool, hide_parameters=True
+def schema_of(url: str) -> str | None:
+    """The schema that a database URL names. Raises LedgerUnavailable for a name that needs quotes."""
+    parsed = parse_url(url)
+    name = parsed.query.get(SCHEMA) if parsed.get_backend_name() == "postgresql" else None
+    if name is None and not _NO_SCHEMA_NAME.search(url):
+        return None
+    if not isinstance(name, str) or not _SCHEMA_NAME.fullmatch(name):
+        raise LedgerUnavailable(
+            "the schema in the database URL must be one name of at most 63 small letters, digits and _, "
+            "which begins with a letter and not with pg_"
         )
-    else:
-        _refuse_foreign_file(Path(str(database)))
-        engine = create_engine(
-            URL.create("sqlite", database=database),
-            connect_args=connect_args,
-            pool_size=POOL_SIZE,
-            hide_parameters=True,
-        )
+    return name
 
-    if file is not None:
-        _files[engine] = file
 
-    @event.listens_for(engine, "do_connect")
-    def _(*_: object) -> None:
-        # SQLite would make an empty database in place of one that is gone.
-        if file is not None:
-            file.check()
-            _make_private(Path(str(database)))
+#: The schema of each engine that has one of its own.
+_schemas: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
 
-    @event.listens_for(engine, "connect")
-    def _(connection: QueuedConnection, __: object) -> None:
-        connection.line, connection.log_flush, connection.file = line, log_flush, file
-        # The driver must not begin transactions of its own: its deferred ones lose updates without an error.
-        connection.isolation_level = None
-        connection.execute("PRAGMA foreign_keys = ON")
-        if not in_memory:
-            connection.execute("PRAGMA journal_mode = WAL")
-            # `sent` must survive a power cut before the call is made: its commit waits for `log_flush`.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            # Else every thousandth page has its writer copy all of them, and everybody in line waits for it.
-            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX}")
-            _opened_here.add(_file_id(Path(str(database))))
-        if file is not None:
-            file.opened()
 
-    @event.listens_for(engine, "begin")
-    def _(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        # On the driver's connection: a movement begins a dozen transactions, and by way of SQLAlchemy these
-        # statements cost more than those that follow.
-        driver = cast(QueuedConnection, connection.connection.dbapi_connection)
-        try:
-            if options.get(_READS):
-                driver.execute("BEGIN")
-            else:
-                driver.begin_writing(lazily=bool(options.get(_LAZY)))
-        except sqlite3.OperationalError as error:
-            raise OperationalError("BEGIN", None, error) from error
-
+def _open_postgres(url: URL, schema: str | None) -> Engine:
+    if _shared is not None:
+        return _sharing_engine(_shared, url.difference_update_query([SCHEMA]), schema)
+    if schema is not None:
+        options = url.query.get("options", ())
+        given = options if isinstance(options, str) else " ".join(options)
+        # Told at the connection's start, so that no rollback takes it back.
+        path = f"{given} -csearch_path={schema}".strip()
+        url = url.difference_update_query([SCHEMA]).update_query_dict({"options": path})
+    engine = create_engine(url, pool_size=POOL_SIZE, hide_parameters=True)
+    _ask_rested(engine)
+    _kept[engine] = KeptConnections(engine)
+    if schema is not None:
+        _schemas[engine] = schema
     return engine
 
 
-_making = threading.Lock()
+def _ask_rested(engine: Engine) -> None:
+    """Ask a connection that has rested whether it is still there; asking every time costs a round trip."""
+
+    def given_back(_: object, record: ConnectionPoolEntry) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    def taken(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        used_at = record.info.get(_USED_AT)
+        if used_at is None or time.monotonic() - used_at < RESTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise DisconnectionError from error
+
+    event.listen(engine, "checkin", given_back)
+    event.listen(engine, "checkout", taken)
 
 
-def _make_private(path: Path) -> None:
-    """Make the database with mode 0600 before SQLite does, with one that the umask leaves.
+class _SharedPool(QueuePool):
+    """Connections that outlive the engines that share them."""
 
-    SQLite gives its log the mode of the database. Threads take turns: to close a file takes away the locks
-    that another thread's connection has on it by now.
+    def dispose(self) -> None:
+        """An engine's end is not that of the connections."""
+
+    def recreate(self) -> _SharedPool:
+        return self
+
+
+#: An engine for each database whose ledgers share connections; None: each ledger has its own.
+_shared: dict[URL, Engine] | None = None
+
+
+@contextmanager
+def sharing_connections() -> Iterator[None]:
+    """From now on the ledgers of one PostgreSQL that this process opens share connections and need but few.
+
+    A connection that goes from one ledger to the next is told that one's schema first, and sees no other.
     """
-    # What keeps it from being made is told by SQLite.
-    with _making, contextlib.suppress(OSError):
-        if not path.exists():
-            os.close(open_private(path, os.O_RDWR | os.O_EXCL))
+    global _shared
+    _shared = {}
+    try:
+        yield
+    finally:
+        shared, _shared = _shared, None
+        for engine in shared.values():
+            QueuePool.dispose(cast(_SharedPool, engine.pool))
+
+
+def _sharing_engine(shared: dict[URL, Engine], url: URL, schema: str | None) -> Engine:
+    if url not in shared:
+        made = create_engine(url, poolclass=_SharedPool, pool_size=POOL_SIZE, hide_parameters=True)
+        _ask_rested(made)
+        shared.setdefault(url, made)
+    engine = shared[url].execution_options()
+    place = "DEFAULT" if schema is None else f'"{schema}"'
+
+    def show(connection: Connection) -> None:
+        if connection.info.get(SCHEMA, "") == schema:
+            return
+        connection.info[SCHEMA] = ""
+        own = cast(psycopg.Connection, connection.connection.dbapi_connection)
+        # Outside of any transaction, so that no rollback takes it back.
+        own.autocommit = True
+        own.execute(f"SET search_path TO {place}".encode())
+        own.autocommit = False
+        connection.info[SCHEMA] = schema
+
+    event.listen(engine, "engine_connect", show)
+    if schema is not None:
+        _schemas[engine] = schema
+    return engine
+
+
+def own_schema_of(engine: Engine) -> str | None:
+    """The schema that only this ledger is in; None: it shares the server's with others."""
+    return _schemas.get(engine)
+
+
+def has_schema(engine: Engine) -> bool:
+    """Whether the ledger's schema is there; a ledger without one of its own uses the server's."""
+    schema = _schemas.get(engine)
+    if schema is None:
+        return True
+    with reading(engine) as connection:
+        found = connection.execute(
+            text("SELECT 1 FROM pg_namespace WHERE nspname = :schema"), {"schema": schema}
+        )
+        return found.first() is not None
+
+
+def schemas_of(engine: Engine) -> frozenset[str]:
+    """Every schema of a PostgreSQL database."""
+    with reading(engine) as connection:
+        return frozenset(connection.execute(text("SELECT nspname FROM pg_namespace")).scalars())
+
+
+def of_schema(engine: Engine, schema: str) -> Engine:
+    """The ledger in a schema, over the connections of an engine that many ledgers share. For reading."""
+    return engine.execution_options(schema_translate_map={None: schema})
+
+
+def make_schema(engine: Engine) -> None:
+    """Make the ledger's own schema, if it has one and that is not there yet."""
+    if not has_schema(engine):
+        with engine.begin() as connection:
+            # IF NOT EXISTS alone fails when two make it at once.
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('giftsync schema'))"))
+            connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{_schemas[engine]}"'))
 
 
 #: The database file that each engine has opened.
-_files: WeakKeyDictionary[Engine, _File] = WeakKeyDictionary()
+_files: WeakKeyDictionary[Engine, OpenFile] = WeakKeyDictionary()
+
+
+def _open_sqlite(database: str | None) -> Engine:
+    opened = SqliteDatabase(None if database in (None, "", ":memory:") else database)
+    engine = opened.create_engine()
+    if opened.file is not None:
+        _files[engine] = opened.file
+        _kept[engine] = KeptConnections(engine)
+    return engine
 
 
 def check_file(engine: Engine) -> None:
@@ -251,16 +242,49 @@ def database_file(engine: Engine) -> Path | None:
     return Path(str(database)) if in_file else None
 
 
+#: What each engine's connections were used for last.
+_kept: WeakKeyDictionary[Engine, KeptConnections] = WeakKeyDictionary()
+_WRITES = "giftsync_writes"
+_READS_ONE_STATE: Mapping[str, Mapping[str, object]] = {
+    "sqlite": {READS: True},
+    # Its default lets every statement see a state of its own.
+    "postgresql": {READS: True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+
+
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that sees one state of the ledger and takes no lock."""
-    with engine.connect() as connection:
-        if engine.dialect.name == "postgresql":
-            # Its default lets every statement see a state of its own.
-            connection = connection.execution_options(
-                isolation_level="REPEATABLE READ", postgresql_readonly=True
-            )
-        yield connection.execution_options(**{_READS: True})
+    with _connected(engine, READS, _READS_ONE_STATE[engine.dialect.name]) as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that is on the disk when this ends: `engine.begin()` for where there are many."""
+    with _connected(engine, _WRITES, {}) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def _connected(engine: Engine, use: str, options: Mapping[str, object]) -> Iterator[Connection]:
+    kept = _kept.get(engine)
+    connection = None if kept is None else kept.take(use)
+    if connection is None:
+        connection = engine.connect()
+        if options:
+            connection.execution_options(**options)
+    ready = connection.get_execution_options()
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
+    # One that streams goes on to stream: not what the next one expects.
+    if kept is None or connection.get_execution_options() != ready:
+        connection.close()
+    else:
+        kept.give_back(use, connection)
 
 
 @contextmanager
@@ -272,12 +296,13 @@ def writing_lazily(engine: Engine) -> Iterator[Connection]:
     somebody is told that something is done, there is an ordinary transaction. A flush to the disk takes
     milliseconds, in which nobody else can write.
     """
-    with engine.connect() as connection:
-        lazy = connection.execution_options(**{_LAZY: True})
-        with lazy.begin():
+    with _connected(engine, _WRITES, {}) as connection:
+        if engine.dialect.name == "sqlite":
+            cast(QueuedConnection, connection.connection.dbapi_connection).next_is_lazy = True
+        with connection.begin():
             if engine.dialect.name == "postgresql":
-                lazy.execute(text("SET LOCAL synchronous_commit = off"))
-            yield lazy
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            yield connection
 
 
 def checkpoint(engine: Engine) -> None:
@@ -290,36 +315,6 @@ def checkpoint(engine: Engine) -> None:
             )
 
 
-#: Database files that this process has connections to.
-_opened_here: set[tuple[int, int]] = set()
-
-
-def _file_id(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
-
-
-def _refuse_foreign_file(path: Path) -> None:
-    """A file that is there but is no SQLite database is somebody's data: never overwritten.
-
-    A database that this process works on is not looked at again: to close a file takes away every lock that
-    the process has on it, SQLite's own ones, too, and then another process may remove the log under it.
-    """
-    if not path.parent.exists():
-        raise LedgerUnavailable(f"the folder {path.parent} does not exist; create it or change `database`")
-    if not path.exists() or path.stat().st_size == 0 or _file_id(path) in _opened_here:
-        return
-    try:
-        with path.open("rb") as file:
-            magic = file.read(16)
-    except OSError as error:
-        raise LedgerUnavailable(f"the database {path} cannot be read: {error.strerror}") from None
-    if magic != b"SQLite format 3\x00":
-        raise LedgerUnavailable(
-            f"{path} is not a giftsync database and is left as it is; name another file in `database`"
-        )
-
-
 def check_engine(engine: Engine) -> None:
     """Raise LedgerUnavailable, in words, when the database does not answer or is damaged."""
     try:
@@ -328,6 +323,11 @@ def check_engine(engine: Engine) -> None:
             if engine.dialect.name == "sqlite":
                 connection.execute(text("SELECT count(*) FROM sqlite_master"))
     except DBAPIError as error:
+        if "malformed" in str(error.orig):
+            raise LedgerUnavailable(
+                f"{engine.url.database} is damaged: a part of it is missing or overwritten. Keep it, put the"
+                " newest backup in its place, and run `giftsync recover`: it reads back what the backup lacks"
+            ) from error
         raise LedgerUnavailable(f"the database does not answer: {error.orig}") from error
 
 

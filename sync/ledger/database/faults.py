@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeGuard
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from connectors.bugs import where
 from sync.ledger.database.engine import LedgerUnavailable
 
 log = structlog.get_logger(__name__)
@@ -25,6 +27,15 @@ QUIET_SECONDS = 30.0
 ROOM_BYTES_MIN = 1 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _POSTGRES_DISK_FULL = "53100"
+
+
+#: What was to be unique is another row's by now.
+AlreadyTaken = IntegrityError
+
+
+def is_fault(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Whether the database or its disk failed, and no code of ours."""
+    return isinstance(error, SQLAlchemyError | OSError)
 
 
 class LedgerFull(LedgerUnavailable):
@@ -84,7 +95,9 @@ class FaultLog:
     def note(self, job: str, error: BaseException) -> None:
         """Tell of an error that ended a job; the job is repeated."""
         if not isinstance(error, SQLAlchemyError | OSError):
-            log.error("a job failed", action="job.failed", job=job, error=type(error).__name__)
+            log.error(
+                "a job failed", action="job.failed", job=job, error=type(error).__name__, where=where(error)
+            )
             return
         with self._lock:
             now = self._failed_at = self._monotonic()

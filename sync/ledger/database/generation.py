@@ -18,8 +18,9 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, select, update
 
 from sync.ledger.database.engine import LedgerUnavailable, database_file, reading
+from sync.ledger.database.frozen import frozen
+from sync.ledger.database.marks import count_in, read_count, read_instant, read_mark, save_mark, write_mark
 from sync.ledger.database.tables import cards, feed_cursors, marks
-from sync.ledger.incoming.marks import read_mark, save_mark, write_mark
 
 GENERATION = "generation"
 LEDGER = "ledger"
@@ -47,23 +48,28 @@ class Generation:
 
     engine: Engine
     file: Path | None
+    #: Each machine of a fleet has a file of its own, and a new one has none yet.
+    on_many_machines: bool = False
 
     def begin(self, now: datetime) -> str | None:
         """Raise the generation at the start of a run; returns why the ledger may not be the newest, if so.
 
         Raises LedgerUnavailable when the file cannot be read or written.
         """
-        ledger = read_mark(self.engine, LEDGER)
-        known = int(read_mark(self.engine, GENERATION) or 0)
+        # First the file: beside other workers it is never ahead of a ledger that is read after it.
         kept = self._read()
+        ledger = read_mark(self.engine, LEDGER)
+        known = read_count(self.engine, GENERATION)
         why = None if ledger is None else self._doubt(ledger, known, kept)
         if ledger is None:
             ledger = uuid.uuid4().hex
             if kept:
                 why = NEW
-        number = max(known, _number(kept)) + 1
         place = _place(self.engine)
         with self.engine.begin() as connection:
+            now_known = select(marks.c.value).where(marks.c.name == GENERATION).with_for_update()
+            known = count_in(connection.execute(now_known).scalar_one_or_none())
+            number = max(known, _number(kept)) + 1
             if why is not None:
                 fall_behind(connection, why, now)
             for name, value in ((LEDGER, ledger), (GENERATION, str(number)), (PLACE, place), (COPIED, "")):
@@ -73,19 +79,19 @@ class Generation:
 
     def doubt(self) -> str | None:
         """Why the ledger may not be the newest, if so; changes nothing."""
-        ledger = read_mark(self.engine, LEDGER)
         kept = self._read()
+        ledger = read_mark(self.engine, LEDGER)
         if ledger is None:
             return NEW if kept else None
-        return self._doubt(ledger, int(read_mark(self.engine, GENERATION) or 0), kept)
+        return self._doubt(ledger, read_count(self.engine, GENERATION), kept)
 
     def _doubt(self, ledger: str, known: int, kept: Mapping[str, object]) -> str | None:
         if read_mark(self.engine, COPIED):
             return "it is a backup that was put back"
         if self.file is not None:
-            if not kept:
+            if not kept and not self.on_many_machines:
                 return f"{self.file.name} is missing beside the key: the ledger came here without it"
-            if kept.get("ledger") != ledger:
+            if kept and kept.get("ledger") != ledger:
                 return "another ledger was used with this key since"
             if _number(kept) > known:
                 return "it was put back to an earlier state"
@@ -97,12 +103,20 @@ class Generation:
     def advance(self, now: datetime) -> None:
         """Raise the generation while a worker runs.
 
-        Raises LedgerUnavailable when the ledger or the file is not the one that this run has begun with.
+        Raises LedgerUnavailable when the ledger or the file is not the one that this run has begun with, and
+        when the ledger was moved.
         """
-        ledger = read_mark(self.engine, LEDGER)
-        known = int(read_mark(self.engine, GENERATION) or 0)
+        moved = frozen(self.engine)
+        if moved is not None:
+            raise LedgerUnavailable(moved.words)
         kept = self._read()
-        if self.file is not None and (kept.get("ledger") != ledger or _number(kept) > known):
+        ledger = read_mark(self.engine, LEDGER)
+        known = read_count(self.engine, GENERATION)
+        if (
+            self.file is not None
+            and (kept or not self.on_many_machines)
+            and (kept.get("ledger") != ledger or _number(kept) > known)
+        ):
             raise LedgerUnavailable(
                 "the ledger was replaced, or another ledger was used with the same key, while the worker "
                 "ran; it has stopped"
@@ -116,6 +130,18 @@ class Generation:
         # Otherwise another worker of the same ledger has just raised it.
         if raised:
             self._write(ledger or "", known + 1)
+
+    def move_here(self, connection: Connection, now: datetime) -> None:
+        """Count the ledger as the newest one, in the transaction in which it comes here whole by a move."""
+        known = connection.execute(select(marks.c.value).where(marks.c.name == GENERATION)).scalar()
+        for name, value in ((GENERATION, str(int(known or 0) + 1)), (PLACE, ""), (COPIED, "")):
+            write_mark(connection, name, value, now)
+
+    def keep(self) -> None:
+        """Write the ledger's generation beside the key. Raises LedgerUnavailable."""
+        ledger = read_mark(self.engine, LEDGER)
+        if ledger is not None:
+            self._write(ledger, read_count(self.engine, GENERATION))
 
     def _read(self) -> Mapping[str, object]:
         if self.file is None:
@@ -146,6 +172,11 @@ class Generation:
             raise LedgerUnavailable(f"{self.file} cannot be written: {error.strerror}") from None
 
 
+def generation_of(engine: Engine) -> int:
+    """The generation that the ledger has; it only ever grows."""
+    return read_count(engine, GENERATION)
+
+
 def _number(kept: Mapping[str, object]) -> int:
     number = kept.get("generation", 0)
     return number if isinstance(number, int) else 0
@@ -174,10 +205,10 @@ def has_a_second(engine: Engine) -> bool:
 
 def behind(engine: Engine) -> Behind | None:
     """Whether the feeds are still to be read to now before any card is decided."""
-    since = read_mark(engine, BEHIND_SINCE)
-    if not since:
+    since = read_instant(engine, BEHIND_SINCE)
+    if since is None:
         return None
-    return Behind(datetime.fromisoformat(since), read_mark(engine, BEHIND_WHY) or "")
+    return Behind(since, read_mark(engine, BEHIND_WHY) or "")
 
 
 def caught_up(engine: Engine, now: datetime) -> None:

@@ -1,13 +1,14 @@
 """The ledger's tables. Each constraint is named for the sentence that it defends.
 
-Money is in integer minor units. Instants are UTC. Rows of `movements` and `intent_states` are only added,
-and chained per card by a keyed hash whose head is on the card row.
+Money is in integer minor units. Instants are UTC. Rows of `movements`, `intent_states` and `identities` are
+only added, and chained per card by a keyed hash whose head is on the card row.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
@@ -29,9 +30,12 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
+
+from mappings import sentences
 
 metadata = MetaData(
     naming_convention={
@@ -45,11 +49,63 @@ metadata = MetaData(
 
 # SQLite gives rowids (and so autoincrement) to INTEGER keys only.
 _Id = BigInteger().with_variant(Integer, "sqlite")
-_Json = JSON().with_variant(JSONB, "postgresql")
+
+
+#: Stand for what is in the database and is no date or moment: SQLite keeps any text in any column.
+#: Of a card's row they fit no digest, so the card is held; elsewhere they are shown.
+NO_DAY: Final = date(1970, 1, 1)
+NO_INSTANT: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _or(instead: object, process: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+    """The same reader, which answers `instead` where it cannot read: one bad row must not stop the others."""
+    if process is None:
+        return None
+
+    def read(value: Any) -> Any:
+        try:
+            return process(value)
+        except (ValueError, TypeError):
+            return instead
+
+    return read
+
+
+class _Json(TypeDecorator[Any]):
+    """Plain values as JSON."""
+
+    impl = JSON().with_variant(JSONB, "postgresql")
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return _or({}, super().result_processor(dialect, coltype))
+
+
+class Day(TypeDecorator[date]):
+    """A date."""
+
+    impl = Date
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return _or(NO_DAY, super().result_processor(dialect, coltype))
+
+
+class Said(TypeDecorator[str]):
+    """A sentence: its English text, and after it what it was made of, for other languages."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else sentences.dump(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else sentences.load(value)
 
 
 class Instant(TypeDecorator[datetime]):
-    """A zone-aware instant, stored as UTC; SQLite would otherwise drop the zone without a word."""
+    """A zone-aware instant, stored as UTC; SQLite would silently drop the zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -66,6 +122,9 @@ class Instant(TypeDecorator[datetime]):
             return None
         stored: datetime = value
         return stored.replace(tzinfo=UTC) if stored.tzinfo is None else stored.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return _or(NO_INSTANT, super().result_processor(dialect, coltype))
 
 
 sides = Table(
@@ -85,7 +144,7 @@ cards = Table(
     Column("currency", Text, nullable=False),
     Column("balance_minor", BigInteger, nullable=False, doc="H, the hub's balance"),
     Column("status", Text, nullable=False),
-    Column("expires_on", Date),
+    Column("expires_on", Day),
     Column("held", Boolean, nullable=False, default=False, doc="first contact waits for a person"),
     Column(
         "behind",
@@ -102,8 +161,18 @@ cards = Table(
     Column("due_at", Instant, doc="when it is to be worked on; null: nothing waits"),
     Column("due_for", Text, doc="the one side that is to be looked at; null: all"),
     Column("awaits_side", Boolean, nullable=False, default=False, doc="no single pass waits for it"),
+    Column(
+        "open_redemptions",
+        Integer,
+        nullable=False,
+        default=0,
+        server_default=text("0"),
+        doc="how many of its redemptions still change by themselves",
+    ),
     Column("chain_seq", BigInteger, nullable=False, default=0),
     Column("chain_head", Text, nullable=False, default=""),
+    Column("chain_lost", BigInteger, nullable=False, server_default="0", doc="rows gone when it was rebuilt"),
+    Column("digest", Text, nullable=False, server_default="", doc="keyed, of all that the worker acts on"),
     Column("created_at", Instant, nullable=False),
     CheckConstraint("balance_minor >= 0", name="balance_is_never_negative"),
     CheckConstraint("(lease_owner IS NULL) = (lease_until IS NULL)", name="a_lease_has_owner_and_end"),
@@ -135,16 +204,24 @@ presences = Table(
     Column("last_chars", Text, nullable=False, default=""),
     Column("shadow_minor", BigInteger, nullable=False, default=0, doc="S(p)"),
     Column("shadow_status", Text, nullable=False),
-    Column("shadow_expires_on", Date),
+    Column("shadow_expires_on", Day),
     Column("born", Boolean, nullable=False),
     Column("stale", Boolean, nullable=False, default=False),
     Column("hold", Text),
     Column("refusal", Text),
     Column("refusals", Integer, nullable=False, default=0),
     Column("unreadable", Integer, nullable=False, default=0, doc="unbelievable answers in a row"),
+    Column(
+        "needs_cvc",
+        Boolean,
+        nullable=False,
+        default=False,
+        server_default=false(),
+        doc="the side takes no payment with the card without its CVC, as it showed last",
+    ),
     Column("book_cursor", Text, doc="newest entry of the side's own book that was taken in"),
     Column("brand", Text),
-    Column("note", Text, nullable=False, default=""),
+    Column("note", Text, nullable=False, default="", doc="words for staff, sealed: they may name the buyer"),
     Column("watched", Boolean, nullable=False, default=False, doc="has, or had, its row in polls"),
     Column("contact_sealed", LargeBinary, doc="how the buyer is reached, until they were told; personal"),
     UniqueConstraint("card_id", "side", name="one_presence_per_card_and_side"),
@@ -172,8 +249,9 @@ polls = Table(
     Column("side", Text, nullable=False),
     Column("asked_at", Instant, nullable=False, doc="when the side was asked last"),
     Column("polled_at", Instant, nullable=False, doc="when it answered last"),
-    Column("changed_at", Instant, nullable=False),
-    Column("issued", Boolean, nullable=False),
+    Column("changed_at", Instant, nullable=False, doc="when it was last found changed"),
+    Column("issued", Boolean, nullable=False, doc="met on its sale"),
+    Column("kind", Integer, nullable=False, server_default=text("2"), doc="how it was met: `kind_of`"),
     Column("exposure", Double, nullable=False, doc="seconds"),
     Column("changes", Double, nullable=False),
     Column("balance_minor", BigInteger, nullable=False, doc="what it showed last"),
@@ -190,6 +268,7 @@ poll_populations = Table(
     metadata,
     Column("side", Text, primary_key=True),
     Column("population", Text, nullable=False, doc="as `PollPopulation.to_json` writes it"),
+    Column("rates", Text, doc="as `PollPopulation.rates_to_json` writes it; null: nothing is learned yet"),
     Column("paid_until", Instant, nullable=False, doc="up to when the budget has been used"),
     Column("taken_until", Instant, doc="a worker is looking at cards of the side; null: none is"),
 )
@@ -198,7 +277,7 @@ movements = Table(
     "movements",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
-    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False, index=True),
+    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False),
     Column("side", Text, doc="null for write-offs and resolutions"),
     Column("kind", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False, doc="signed change of the hub balance"),
@@ -210,6 +289,27 @@ movements = Table(
     Column("chain_seq", BigInteger, nullable=False),
     Column("chain_hash", Text, nullable=False),
     UniqueConstraint("card_id", "chain_seq", name="chain_position_is_taken_once"),
+    # The books add up every card in order; from here they read no row. SQLite's indexes have the id anyway.
+    Index(
+        "ix_movements_books",
+        *("card_id", "chain_seq", "at", "kind", "side", "amount_minor"),
+        postgresql_include=["id"],
+    ),
+)
+
+# When a card's status or expiry changed at the hub: for those who are told of it, and for drafts of the
+# books, which ask for the last day that a card had at a moment. No decision rests on it.
+card_changes = Table(
+    "card_changes",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False),
+    Column("status_before", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("expires_before", Day),
+    Column("expires_on", Day),
+    Column("balance_minor", BigInteger, nullable=False, doc="of the card, at that moment"),
+    Column("at", Instant, nullable=False, index=True),
 )
 
 intents = Table(
@@ -222,10 +322,10 @@ intents = Table(
     Column("kind", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False, doc="signed change of the shadow"),
     Column("status", Text),
-    Column("expires_on", Date),
+    Column("expires_on", Day),
     Column("status_before", Text),
-    Column("expires_before", Date),
-    Column("note", Text, nullable=False, default=""),
+    Column("expires_before", Day),
+    Column("note", Text, nullable=False, default="", doc="words for staff, sealed: they may name the buyer"),
     Column("brand", Text),
     Column("state", Text, nullable=False, doc="the newest of its intent_states"),
     Column("progress", _Json, nullable=False, doc="what a multi-call effect must remember"),
@@ -235,6 +335,9 @@ intents = Table(
     Column("look_at", Instant, doc="in doubt: when it is looked for next"),
     Column("refusal", Text),
     Column("unclear_reads", Integer, nullable=False, default=0),
+    Column(
+        "postponed", Integer, nullable=False, default=0, server_default="0", doc="attempts that were not sent"
+    ),
     Column("created_at", Instant, nullable=False),
     Column("ended_at", Instant),
     UniqueConstraint("card_id", "sequence", name="order_within_a_card_is_total"),
@@ -287,6 +390,22 @@ traces = Table(
     Index("ix_traces_native_id", "side", "native_id"),
 )
 
+identities = Table(
+    "identities",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False),
+    Column("side", Text, nullable=False),
+    Column("native_id", Text, doc="which card the presence is there from now on"),
+    Column("serial_index", Text),
+    Column("last_chars", Text, nullable=False),
+    Column("born", Boolean, nullable=False, doc="false: to be created there under this number"),
+    Column("at", Instant, nullable=False),
+    Column("chain_seq", BigInteger, nullable=False),
+    Column("chain_hash", Text, nullable=False),
+    UniqueConstraint("card_id", "chain_seq", name="chain_position_is_taken_once"),
+)
+
 conflicts = Table(
     "conflicts",
     metadata,
@@ -295,10 +414,10 @@ conflicts = Table(
     Column("side", Text),
     Column("kind", Text, nullable=False),
     Column("cause", Text, nullable=False, doc="one open conflict per card and cause"),
-    Column("summary", Text, nullable=False),
+    Column("summary", Said, nullable=False),
     Column("amount_minor", BigInteger, nullable=False, doc="money at stake, positive"),
     Column("currency", Text),
-    Column("proposal", Text, nullable=False, default=""),
+    Column("proposal", Said, nullable=False, default=""),
     Column("evidence", _Json, nullable=False),
     Column("seen", Integer, nullable=False, default=1),
     Column("opened_at", Instant, nullable=False),
@@ -323,6 +442,19 @@ conflicts = Table(
         sqlite_where=text("closed_at IS NULL AND card_id IS NULL"),
         postgresql_where=text("closed_at IS NULL AND card_id IS NULL"),
     ),
+    # The worklist is sorted, and its kinds are counted, without reading a row.
+    Index(
+        "ix_conflicts_open",
+        *("kind", "amount_minor", "opened_at", "id"),
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+    Index(
+        "ix_conflicts_closed",
+        "kind",
+        sqlite_where=text("closed_at IS NOT NULL"),
+        postgresql_where=text("closed_at IS NOT NULL"),
+    ),
 )
 
 runs = Table(
@@ -334,6 +466,30 @@ runs = Table(
     Column("ended_at", Instant),
     Column("outcome", Text),
     Column("counts", _Json, nullable=False),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("side", Text, primary_key=True),
+    Column("units", Double, nullable=False, doc="calls or points left; below zero: the refill is awaited"),
+    Column("at", Instant, nullable=False, doc="when so much was left, by the database's clock"),
+)
+
+# What the link's effects have moved within the brakes' window, where several workers count together.
+brake_window = Table(
+    "brake_window",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("since", Instant, nullable=False),
+    Column("money_minor", BigInteger, nullable=False),
+    Column("cards", BigInteger, nullable=False, doc="rows of brake_cards"),
+)
+
+brake_cards = Table(
+    "brake_cards",
+    metadata,
+    Column("card_id", _Id, ForeignKey("cards.id"), primary_key=True, autoincrement=False),
 )
 
 feed_cursors = Table(
@@ -356,7 +512,7 @@ arrivals = Table(
     Column("last_chars", Text, nullable=False, default=""),
     Column("created_by", Text, doc="the marker in its note, if one of ours made it"),
     Column("sold_here", Boolean, nullable=False, default=False),
-    Column("details", _Json, nullable=False),
+    Column("details", _Json, nullable=False, doc="of its order; the buyer's name is sealed"),
     Column("contact_sealed", LargeBinary, doc="how the buyer is reached; personal"),
     Column("arrived_at", Instant, nullable=False),
     Column("due_at", Instant, doc="null: it is left out"),
@@ -388,7 +544,7 @@ deliveries = Table(
     Column("topic", Text, nullable=False),
     Column("subject", Text, nullable=False, default=""),
     Column("received_at", Instant, nullable=False),
-    Column("due_at", Instant, doc="null: it was heard"),
+    Column("due_at", Instant, doc="null: it was processed"),
     Column("attempts", Integer, nullable=False, default=0),
     UniqueConstraint("side", "key", name="a_delivery_is_heard_once"),
     Index(
@@ -445,7 +601,7 @@ verdicts = Table(
     Column("point", Text, primary_key=True, doc="what was tried, such as api_settlement_debits"),
     Column("identity", Text, nullable=False, doc="the shop, or tenant and store, of which it is known"),
     Column("verdict", Text, nullable=False),
-    Column("sentence", Text, nullable=False),
+    Column("sentence", Said, nullable=False),
     Column("evidence", _Json, nullable=False),
     Column("at", Instant, nullable=False),
     CheckConstraint("verdict IN ('ok','warning','missing','unknown')", name="verdict_is_known"),
@@ -474,6 +630,11 @@ imports = Table(
     Column("created_at", Instant, nullable=False),
     Column("begun_at", Instant),
     Column("ended_at", Instant),
+    Column("queued_at", Instant, doc="since when workers carry it out in their turns; null: they do not"),
+    Column("in_bulk", Boolean, doc="how workers make its cards online: many by one file, or live"),
+    Column("money_left_minor", BigInteger, doc="what workers may still move for it; null: not reckoned yet"),
+    Column("rows_left", Integer, doc="chosen rows that are not done, as the last turn left them"),
+    Column("trouble", Text, doc="what kept the last turn from going on, for people"),
     CheckConstraint("state IN ('planning','planned','begun','done')", name="state_is_known"),
 )
 
@@ -508,7 +669,7 @@ import_rows = Table(
     Column("online_minor", BigInteger, doc="what the online shop showed; null: not there"),
     Column("amount_minor", BigInteger, nullable=False, default=0, doc="what will be put on a new card"),
     Column("status", Text, nullable=False, default=""),
-    Column("expires_on", Date),
+    Column("expires_on", Day),
     Column("brand", Text, nullable=False, default=""),
     Column("store", Text, nullable=False, default=""),
     Column("source", Integer, doc="which of the import's files; null: a side's own listing"),
@@ -543,10 +704,23 @@ origins = Table(
     Column("card_id", _Id, ForeignKey("cards.id"), primary_key=True),
     Column("order_id", Text, nullable=False, default="", doc="the shop's own id of the order"),
     Column("order_name", Text, nullable=False, default="", doc="as staff know it, such as #1007"),
-    Column("holder", Text, nullable=False, default="", doc="the order's shipping name; personal"),
+    Column("holder", Text, nullable=False, default="", doc="the order's shipping name, sealed; personal"),
     Column("erased_at", Instant, doc="when the buyer's data was erased on request"),
+    Column("bought_at", Instant, doc="when the card was bought, as the shop says"),
     Index("ix_origins_order_name", "order_name"),
     Index("ix_origins_order_id", "order_id"),
+)
+
+# By which a card is found by a word of its buyer's name. Many words share a number, so that how often one
+# occurs says little of which it is; whoever searches opens the name and compares.
+origin_names = Table(
+    "origin_names",
+    metadata,
+    Column(
+        "word", Integer, primary_key=True, autoincrement=False, doc="of its keyed hash, two bytes; personal"
+    ),
+    Column("card_id", _Id, ForeignKey("cards.id"), primary_key=True, autoincrement=False),
+    Index("ix_origin_names_card_id", "card_id"),
 )
 
 # What the sides' orders and receipts say of payments with a card, refunds to it and its sale: where and when.
@@ -564,11 +738,13 @@ receipt_lines = Table(
     Column("receipt", Text, nullable=False, default=""),
     Column("store", Text, nullable=False, default=""),
     Column("till", Text, nullable=False, default=""),
+    Column("buyer_index", Text, doc="of a sale: keyed hash of the buyer's mail address; personal"),
     CheckConstraint("native_id IS NOT NULL OR serial_index IS NOT NULL", name="a_line_names_a_card"),
     Index("ix_receipt_lines_native_id", "native_id"),
     Index("ix_receipt_lines_serial_index", "serial_index"),
     Index("ix_receipt_lines_order_name", "order_name"),
     Index("ix_receipt_lines_receipt", "receipt"),
+    Index("ix_receipt_lines_buyer_index", "buyer_index"),
 )
 
 # A physical card that staff give to somebody who bought one online: the value moves from one card to another.
@@ -582,8 +758,8 @@ assignments = Table(
     Column("serial_sealed", LargeBinary, nullable=False),
     Column("last_chars", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False, doc="what was taken from the card"),
-    Column("expires_on", Date),
-    Column("note", Text, nullable=False, default=""),
+    Column("expires_on", Day),
+    Column("note", Text, nullable=False, default="", doc="words for staff, sealed: they may name the buyer"),
     Column("closes_old", Boolean, nullable=False),
     Column("written_off_before", BigInteger, nullable=False, doc="write-offs of the card until then"),
     Column("state", Text, nullable=False),
@@ -593,6 +769,20 @@ assignments = Table(
     UniqueConstraint("from_card", name="a_card_is_assigned_once"),
     UniqueConstraint("serial_index", name="a_physical_card_is_assigned_once"),
     CheckConstraint("state IN ('taking','done')", name="state_is_known"),
+)
+
+# Which side does not answer to which task. A row is gone when the task succeeds.
+outages = Table(
+    "outages",
+    metadata,
+    Column("side", Text, primary_key=True),
+    Column("task", Text, primary_key=True, doc="what was asked for, in words: `reading orders`, `writing`"),
+    Column("kind", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("asked_at", Instant, nullable=False, doc="when it was asked last, to the minute"),
+    Column("reason", Text, nullable=False, doc="in words, redacted"),
+    Column("remedy", Text, nullable=False, doc="what a person has to do; empty: it may pass by itself"),
+    CheckConstraint("kind IN ('silent','throttled','closed')", name="kind_is_known"),
 )
 
 # Small things to remember between runs, such as how far the notices have told.
@@ -611,9 +801,274 @@ privacy_requests = Table(
     Column("side", Text, nullable=False),
     Column("key", Text, nullable=False, doc="of the delivery that asked"),
     Column("topic", Text, nullable=False),
+    Column("digest", Text, nullable=False, server_default="", doc="of what it asks for"),
     Column("orders", Integer, nullable=False, doc="how many orders it names"),
     Column("cards", Integer, nullable=False, doc="how many cards were concerned"),
     Column("outcome", Text, nullable=False, doc="in words; never personal data"),
     Column("answered_at", Instant, nullable=False),
     UniqueConstraint("side", "key", name="a_request_is_answered_once"),
+)
+
+# Who may use the console. A password is kept as its argon2 hash, a session or an invitation as the hash of
+# its token.
+people = Table(
+    "people",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text, nullable=False, doc="the name without regard to case"),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text, doc="null: only a one-time link opens the console for them"),
+    Column("language", Text, doc="null: the link's"),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("name_key", name="a_name_belongs_to_one_person"),
+    CheckConstraint("role IN ('merchant','support','read_only')", name="role_is_known"),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("person_id", _Id, ForeignKey("people.id", ondelete="CASCADE"), doc="null: somebody new"),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("used_at", Instant),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("person_id", _Id, ForeignKey("people.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("began_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, doc="whatever is done with it"),
+    Column("device", Text, nullable=False, server_default="", doc="browser and system, in a word each"),
+)
+
+# Browsers on which people have signed in, so that they are told of a new one.
+browsers = Table(
+    "browsers",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("person_id", _Id, ForeignKey("people.id", ondelete="CASCADE"), nullable=False),
+    Column("token_hash", Text, nullable=False, doc="of the cookie that it keeps"),
+    Column("device", Text, nullable=False, doc="browser and system, in a word each"),
+    Column("met_at", Instant, nullable=False),
+    Column("known_at", Instant, doc="when the person said that it is theirs; null: they have not yet"),
+    UniqueConstraint("person_id", "token_hash", name="a_browser_is_met_once_by_a_person"),
+)
+
+# Keys that devices of people hold: the public half, which lets nobody in.
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("person_id", _Id, ForeignKey("people.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Text, nullable=False, doc="what the person calls it"),
+    Column("credential_id", Text, nullable=False, doc="as the device calls it, in base64url"),
+    Column("public_key", LargeBinary, nullable=False, doc="in COSE form"),
+    Column("sign_count", BigInteger, nullable=False, doc="how often it has signed, where the device counts"),
+    Column("created_at", Instant, nullable=False),
+    Column("used_at", Instant),
+    UniqueConstraint("credential_id", name="a_passkey_belongs_to_one_person"),
+)
+
+# Who an OIDC provider's people are in the console.
+oidc_identities = Table(
+    "oidc_identities",
+    metadata,
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True, doc="as the issuer calls the person, for ever"),
+    Column("person_id", _Id, ForeignKey("people.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("follows_role", Boolean, nullable=False, doc="the provider's groups decide the role"),
+    Column("bound_at", Instant, nullable=False),
+)
+
+# Who did what in the console. Only added to.
+activity = Table(
+    "activity",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("action", Said, nullable=False),
+    Column("about", Said, nullable=False, default="", doc="never a number, a token or a customer's name"),
+)
+
+# Tokens of the API. The secret is shown once, and kept as a keyed hash.
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("secret_hash", Text, nullable=False),
+    Column("scopes", _Json, nullable=False),
+    Column("locations", _Json, nullable=False, doc="where it may be used; empty: everywhere"),
+    Column("calls_per_minute", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("last_used_at", Instant),
+    Column("revoked_at", Instant),
+    Column("proof", Text, doc="keyed hash of what it opens, and for whom; null: nothing"),
+    UniqueConstraint("secret_hash", name="a_secret_opens_one_token"),
+)
+
+# What was answered to which request, so that a repeated one gets the same answer.
+api_requests = Table(
+    "api_requests",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    Column("key", Text, primary_key=True, doc="the caller's Idempotency-Key"),
+    Column("fingerprint", Text, nullable=False, doc="keyed hash of method, path and body"),
+    Column("made", Text, doc="what it made: set in the transaction that made it"),
+    Column("status", Integer, doc="of the answer; null: not answered yet, or not for certain"),
+    Column("answer", _Json),
+    Column("began_at", Instant, nullable=False),
+    Index("ix_api_requests_began_at", "began_at"),
+)
+
+redemptions = Table(
+    "redemptions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("unconfirmed", Text, nullable=False, doc="what becomes of it when a side cannot confirm"),
+    Column("state", Text, nullable=False),
+    Column("confirmed", Boolean, nullable=False, doc="every side had confirmed when it became final"),
+    Column("asked_minor", BigInteger, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False, doc="what it takes off the card now"),
+    Column("balance_after_minor", BigInteger, nullable=False, doc="of the card, right after its last step"),
+    Column("reason", Text, nullable=False, default=""),
+    Column("token_id", Text, nullable=False),
+    Column("location", Text, nullable=False, default=""),
+    Column("reference", Text, nullable=False, default=""),
+    Column("made_at", Instant, nullable=False),
+    Column("ends_at", Instant, doc="null: it is final"),
+    Column("capture_until", Instant),
+    Column("changed_at", Instant, nullable=False),
+    Column(
+        "entered",
+        Boolean,
+        nullable=False,
+        default=True,
+        server_default=true(),
+        doc="its movement is on the card; false: recorded at once, for whoever has the card next",
+    ),
+    Column("proof", Text, doc="until it is entered: keyed hash of what was recorded"),
+    CheckConstraint(
+        "state IN ('pending','authorized','completed','refused','voided','expired','reversed')",
+        name="state_is_known",
+    ),
+    CheckConstraint("amount_minor >= 0 AND amount_minor <= asked_minor", name="no_more_is_taken_than_asked"),
+    CheckConstraint("(ends_at IS NULL) = (state NOT IN ('pending','authorized'))", name="an_open_one_ends"),
+    Index("ix_redemptions_changed_at", "changed_at"),
+    Index(
+        "ix_redemptions_open",
+        "card_id",
+        sqlite_where=text("ends_at IS NOT NULL"),
+        postgresql_where=text("ends_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_redemptions_recorded",
+        "card_id",
+        sqlite_where=text("NOT entered"),
+        postgresql_where=text("NOT entered"),
+    ),
+)
+
+# What callers of the API did to cards beside redemptions.
+hub_entries = Table(
+    "hub_entries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False, index=True),
+    Column("redemption_id", Text, ForeignKey("redemptions.id"), index=True),
+    Column("kind", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False, doc="signed change of the hub's balance"),
+    Column("balance_after_minor", BigInteger, nullable=False),
+    Column("words", Text, nullable=False, default=""),
+    Column("with_cvc", Boolean, nullable=False, doc="of an issue: the card is used with its CVC only"),
+    Column("token_id", Text, nullable=False),
+    Column("location", Text, nullable=False, default=""),
+    Column("reference", Text, nullable=False, default=""),
+    Column("at", Instant, nullable=False),
+)
+
+# Wrong guesses of a CVC, by card and by token.
+cvc_guesses = Table(
+    "cvc_guesses",
+    metadata,
+    Column("subject", Text, primary_key=True, doc="`card:` or `token:` and its id"),
+    Column("wrong", Integer, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+
+# Months that were closed: the signed statement of each, never changed.
+closes = Table(
+    "closes",
+    metadata,
+    Column("number", _Id, primary_key=True, autoincrement=False),
+    Column("period", Text, nullable=False, doc="the month, such as 2026-11"),
+    Column("from_at", Instant, nullable=False),
+    Column("until_at", Instant, nullable=False),
+    Column("last_movement", _Id, nullable=False, doc="movements with higher ids came later"),
+    Column("closed_at", Instant, nullable=False),
+    Column("content", Text, nullable=False, doc="the statement in the form that was signed"),
+    Column("sha256", Text, nullable=False, doc="of the content"),
+    Column("signature", Text, nullable=False, doc="Ed25519, in hexadecimal digits"),
+    UniqueConstraint("period", name="a_month_is_closed_once"),
+    CheckConstraint("number > 0", name="statements_are_numbered_from_one"),
+)
+
+# What a close took off the books since a card's last day had passed, or put back; only added to.
+expiries = Table(
+    "expiries",
+    metadata,
+    Column("number", _Id, ForeignKey("closes.number"), primary_key=True, autoincrement=False),
+    Column("card_id", _Id, ForeignKey("cards.id"), primary_key=True, autoincrement=False),
+    Column("amount_minor", BigInteger, nullable=False, doc="negative: it is owed again"),
+    Column("last_day", Day, nullable=False, doc="of the card when it expired"),
+    Index("ix_expiries_card_id", "card_id"),
+)
+
+# Who is told of events, and what each was told.
+api_webhooks = Table(
+    "api_webhooks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("url_sealed", LargeBinary, nullable=False, doc="it may hold a key of the receiver's"),
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("events", _Json, nullable=False, doc="the kinds that it wants; empty: all"),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+api_events = Table(
+    "api_events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("body", _Json, nullable=False, doc="as it is told; never a number"),
+    Column("at", Instant, nullable=False, index=True),
+)
+
+api_tellings = Table(
+    "api_tellings",
+    metadata,
+    Column("webhook_id", Text, ForeignKey("api_webhooks.id"), primary_key=True),
+    Column("event_id", Text, ForeignKey("api_events.id"), primary_key=True),
+    Column("due_at", Instant, doc="null: it was taken, or is given up"),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("outcome", Text, nullable=False, default="", doc="of the last attempt, in words"),
+    Column("told_at", Instant),
+    Index(
+        "ix_api_tellings_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
 )

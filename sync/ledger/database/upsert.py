@@ -16,5 +16,10 @@ def upsert(connection: Connection, table: Table, values: Mapping[str, object] | 
     Without `values` it is for many rows, which are given when it is executed. Its result's `rowcount` tells
     whether a row was written, on PostgreSQL too.
     """
-    made = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    return made(table).values(**(values or {})).execution_options(preserve_rowcount=True)
+    made = upsert_for(connection.dialect.name, table)
+    return made.values(**(values or {})).execution_options(preserve_rowcount=True)
+
+
+def upsert_for(dialect: str, table: Table) -> Any:
+    """`upsert` for a statement that is made once (`sync/ledger/database/prepared.py`)."""
+    return postgresql_insert(table) if dialect == "postgresql" else sqlite_insert(table)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, cast
 
+from msgspec import Struct
+from msgspec.structs import astuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -16,14 +19,22 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    false,
     func,
     insert,
+    literal,
+    literal_column,
     or_,
     select,
+    true,
     update,
 )
 
+from sync.ledger.database import prepared
 from sync.ledger.database.engine import LedgerUnavailable, reading
+from sync.ledger.database.imported import MET_BY_PASS
+from sync.ledger.database.marks import read_mark, save_mark
+from sync.ledger.database.news import IMPORT, tell
 from sync.ledger.database.tables import (
     cards,
     conflicts,
@@ -31,6 +42,7 @@ from sync.ledger.database.tables import (
     import_rows,
     imports,
     intents,
+    marks,
     presences,
 )
 from sync.ledger.secrets.vault import Vault
@@ -43,6 +55,9 @@ PLANNING_MAX = timedelta(days=1)
 _UNBEGUN = ("planning", "planned")
 #: Of a number that is listed several times.
 PLACES_SHOWN = 5
+
+#: What the id of a plan begins with that a pass has made for itself.
+PASS_PREFIX = "pass-"
 
 Values = Mapping[str, Any]
 
@@ -60,10 +75,19 @@ class Import:
     created_at: datetime
     begun_at: datetime | None
     ended_at: datetime | None
+    #: Since when workers carry it out in their turns; None: they do not.
+    queued_at: datetime | None = None
+    #: How workers make its cards online: many by one file, or one by one.
+    in_bulk: bool | None = None
+    #: What workers may still move for it, in minor units; None: not reckoned yet.
+    money_left_minor: int | None = None
+    #: Chosen rows that are not done, as the last turn left them.
+    rows_left: int | None = None
+    #: What kept the last turn from going on.
+    trouble: str | None = None
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of a plan. Amounts in minor units; None: the card is not on that side."""
 
     #: The first characters of the keyed hash: the same for a card in every plan, and useless without the key.
@@ -90,6 +114,47 @@ class Row:
     card_id: int | None
     #: Whether it stood in the plan file when that was applied last.
     chosen: bool
+
+
+class NewRow(Struct, gc=False):
+    """A row of a plan as it is planned. See `Row`; the fields are columns of the table."""
+
+    import_id: str
+    action: str
+    reason: str
+    amount_minor: int
+    last_chars: str = ""
+    status: str = ""
+    expires_on: date | None = None
+    serial_index: str | None = None
+    serial_sealed: bytes | None = None
+    pos_minor: int | None = None
+    brand: str = ""
+    store: str = ""
+    source: int | None = None
+    line: int | None = None
+    online_id: str | None = None
+    online_minor: int | None = None
+    cell: str = ""
+
+
+#: What the file of a plan shows of a row, in the order of `_LINE_COLUMNS`; see `Row`. A plain tuple, as the
+#: database gives it, so that a date is one or its text.
+PlanLine = tuple[
+    *tuple[int, str | None, str | None, str, str, str, str, str],
+    *tuple[int | None, int | None, int, str, date | str | None, int | None, int | None],
+]
+
+
+class Statement(NamedTuple):
+    """What must say in a plan file what it says in the ledger. See `Row`."""
+
+    id: int
+    ref: str
+    action: str
+    pos_minor: int | None
+    online_minor: int | None
+    amount_minor: int
 
 
 @dataclass(frozen=True)
@@ -122,8 +187,17 @@ class Batch:
     called_at: datetime | None
 
 
-_ROW_COLUMNS = [import_rows.c[name] for name in Row.__dataclass_fields__ if name != "ref"]
+_LINE_COLUMNS = [
+    import_rows.c[name]
+    for name in (
+        *("id", "serial_index", "online_id", "action", "reason", "last_chars", "brand", "store"),
+        *("pos_minor", "online_minor", "amount_minor", "status", "expires_on", "source", "line"),
+    )
+]
+_ROW_COLUMNS = [import_rows.c[name] for name in Row._fields if name != "ref"]
 _REF_LENGTH = 12
+#: What the mark with the hash of a plan's file begins with.
+_FILE_MARK = "plan_file:"
 
 
 @dataclass(frozen=True)
@@ -155,9 +229,77 @@ class Imports:
             )
         return self.get(import_id)
 
+    def count_waiting(self, side: str, now: datetime) -> int:
+        """Cards that wait for nothing but to be made on the side."""
+        with reading(self.engine) as connection:
+            return connection.execute(
+                select(func.count()).select_from(_WAITING_TO_BE_MADE).where(_can_be_made(side, now))
+            ).scalar_one()
+
+    def begin_for_pass(self, side: str, currency: str, now: datetime) -> Import:
+        """A plan that is begun at once: of the cards that wait for nothing but to be made on the side."""
+        import_id = f"{PASS_PREFIX}{now:%Y%m%d}-{secrets.token_hex(3)}"
+        values = {
+            "import_id": literal(import_id),
+            "action": literal("create_online"),
+            "reason": literal(MET_BY_PASS),
+            "serial_index": presences.c.serial_index,
+            "serial_sealed": presences.c.serial_sealed,
+            "last_chars": presences.c.last_chars,
+            "pos_minor": cards.c.balance_minor,
+            "amount_minor": intents.c.amount_minor,
+            "status": cards.c.status,
+            "expires_on": cards.c.expires_on,
+            "brand": func.coalesce(presences.c.brand, ""),
+            "store": literal(""),
+            "cell": literal(""),
+            "chosen": literal(True),
+            "state": literal("met"),
+            "outcome": literal(""),
+            "card_id": cards.c.id,
+        }
+        waiting = select(*values.values()).select_from(_WAITING_TO_BE_MADE).where(_can_be_made(side, now))
+        with self.engine.begin() as connection:
+            first = connection.execute(select(func.coalesce(func.max(import_rows.c.id), 0))).scalar_one()
+            plan = insert(imports).values(
+                id=import_id,
+                state="begun",
+                currency=currency,
+                sources=[],
+                before={side: {"cards": 0, "minor": 0, "lists": 1}},
+                first_row=first,
+                created_at=now,
+                begun_at=now,
+            )
+            connection.execute(plan)
+            connection.execute(insert(import_rows).from_select(list(values), waiting))
+        return self.get(import_id)
+
+    def begun_by_passes(self, side: str) -> list[Import]:
+        """Plans that passes have made for the side, and not ended."""
+        query = select(imports.c.id).where(imports.c.state == "begun", imports.c.id.startswith(PASS_PREFIX))
+        with reading(self.engine) as connection:
+            ids = list(connection.execute(query.order_by(imports.c.created_at)).scalars())
+        return [plan for plan in map(self.get, ids) if side in plan.before]
+
+    def is_under_way(self) -> bool:
+        """Whether a plan is being made or carried out."""
+        query = select(imports.c.id).where(imports.c.state.in_(("planning", "begun"))).limit(1)
+        with reading(self.engine) as connection:
+            return connection.execute(query).first() is not None
+
     def unbegun(self) -> list[Import]:
         """Plans that are complete and were never applied, the newest first."""
         query = select(imports.c.id).where(imports.c.state == "planned").order_by(imports.c.created_at.desc())
+        with reading(self.engine) as connection:
+            ids = list(connection.execute(query).scalars())
+        return [self.get(one) for one in ids]
+
+    def newest(self, limit: int) -> list[Import]:
+        """Plans of people's that are made, begun or done, newest first."""
+        of_people = ~imports.c.id.startswith(PASS_PREFIX)
+        query = select(imports.c.id).where(imports.c.state != "planning", of_people)
+        query = query.order_by(imports.c.created_at.desc(), imports.c.id).limit(limit)
         with reading(self.engine) as connection:
             ids = list(connection.execute(query).scalars())
         return [self.get(one) for one in ids]
@@ -169,11 +311,10 @@ class Imports:
         if not gone:
             raise LedgerUnavailable(f"plan {plan.id} was begun, so its report stays")
 
-    def stage(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Add rows; each has every column that `row_values` gives."""
-        if rows:
-            with self.engine.begin() as connection:
-                connection.execute(_INSERT_ROW, rows)
+    def stage(self, rows: Sequence[NewRow]) -> None:
+        """Add rows, in this order."""
+        with self.engine.begin() as connection:
+            prepared.add_each(connection, _INSERT_ROW, NewRow.__struct_fields__, list(map(astuple, rows)))
 
     def planned(
         self,
@@ -299,14 +440,14 @@ class Imports:
             )
         if row is None:
             raise LedgerUnavailable(
-                f"this ledger has no plan {import_id}: it was made with another ledger, or a newer plan "
+                "this ledger has no such plan: it was made with another ledger or dropped, or a newer plan "
                 "replaced it; plan again"
             )
-        return Import(**{name: row[name] for name in Import.__dataclass_fields__})
+        return _import(row)
 
     def rows(self, plan: Import, *actions: str, unsettled: bool = False) -> Iterator[Row]:
         """The plan's rows by id, of these actions or all."""
-        where = import_rows.c.action.in_(actions) if actions else import_rows.c.id > 0
+        where: ColumnElement[bool] = import_rows.c.action.in_(actions) if actions else true()
         if unsettled:
             where = and_(where, import_rows.c.outcome != "")
         after = plan.first_row
@@ -314,26 +455,51 @@ class Imports:
             yield from page
             after = page[-1].id
 
+    def lines(self, plan: Import) -> Iterator[Sequence[PlanLine]]:
+        """Pages of the plan's rows by id, as its file shows them."""
+        after = plan.first_row
+        while found := self._found(plan, _LINE_COLUMNS, true(), after, PAGE_SIZE):
+            page = cast(Sequence[PlanLine], found)
+            yield page
+            after = page[-1][0]
+
     def cards_among(self, plan: Import, card_ids: Sequence[int]) -> set[int]:
         """Which of these cards a row of the plan became."""
         with reading(self.engine) as connection:
             found = select(import_rows.c.card_id).where(_of(plan), import_rows.c.card_id.in_(card_ids))
             return set(connection.execute(found).scalars())
 
-    def rows_by_id(self, plan: Import, ids: Sequence[int]) -> dict[int, Row]:
+    def statements(self, plan: Import, ids: Sequence[int]) -> dict[int, Statement]:
+        """By id, what a plan file has to say of these rows."""
+        near = import_rows.c.id.between(min(ids), max(ids))
+        # Mostly all lines of a plan are still there: to name each id takes longer than to read its row.
+        among = near if max(ids) - min(ids) < 2 * len(ids) else import_rows.c.id.in_(ids)
+        query = select(*_STATED).where(_of(plan), among)
         with reading(self.engine) as connection:
-            found = connection.execute(select(*_SELECTED).where(_of(plan), import_rows.c.id.in_(ids)))
-            return {row.id: _row(row) for row in found}
+            found = connection.execute(query).all()
+        return {
+            row_id: Statement(row_id, ref_of(index, online_id), action, pos_minor, online_minor, amount_minor)
+            for row_id, index, online_id, action, pos_minor, online_minor, amount_minor in found
+        }
 
     def _page(self, plan: Import, where: ColumnElement[bool], after_id: int, limit: int) -> list[Row]:
-        query = (
-            select(*_SELECTED)
-            .where(_of(plan), where, import_rows.c.id > after_id)
-            .order_by(import_rows.c.id)
-            .limit(limit)
-        )
-        with reading(self.engine) as connection:
-            return [_row(row) for row in connection.execute(query)]
+        return list(map(_row, self._found(plan, _SELECTED, where, after_id, limit)))
+
+    def _found(
+        self,
+        plan: Import,
+        columns: Sequence[ColumnElement[Any]],
+        where: ColumnElement[bool],
+        after_id: int,
+        limit: int,
+    ) -> Sequence[Sequence[Any]]:
+        """The plan's first rows of these behind a row, by id."""
+        # One bound only: of two, SQLite begins at the lower one and walks over all rows up to the other.
+        behind = and_(import_rows.c.import_id == plan.id, import_rows.c.id > max(after_id, plan.first_row))
+        query = select(*columns).where(behind, where).order_by(import_rows.c.id).limit(limit)
+        # As the driver gives them: an object around each takes as long as reading it.
+        with reading(self.engine) as connection, closing(connection.execute(query)) as result:
+            return [] if result.cursor is None else list(result.cursor.fetchall())
 
     def totals(self, plan: Import) -> list[Total]:
         """Cards and money by action, reason, brand and store."""
@@ -363,11 +529,21 @@ class Imports:
 
     # --- applying -------------------------------------------------------------------------------------------
 
-    def take(self, plan: Import, owner: str, now: datetime, *, alone: bool) -> None:
+    def take(
+        self, plan: Import, owner: str, now: datetime, *, alone: bool, seconds: float = LEASE_SECONDS
+    ) -> None:
         """Hold the plan: one `import apply` at a time. `alone`: nobody else can be at work on the ledger.
 
         Raises LedgerUnavailable while another holds it.
         """
+        if not self.takes(plan, owner, now, alone=alone, seconds=seconds):
+            raise LedgerUnavailable(
+                "another `giftsync import apply`, or a worker, is carrying this plan out; wait for it, or "
+                "pause it: `giftsync import pause`"
+            )
+
+    def takes(self, plan: Import, owner: str, now: datetime, *, alone: bool, seconds: float) -> bool:
+        """Hold the plan for so long; whether it is free for that."""
         free = or_(
             imports.c.lease_until.is_(None), imports.c.lease_until < now, imports.c.lease_owner == owner
         )
@@ -377,23 +553,73 @@ class Imports:
                 .where(imports.c.id == plan.id, imports.c.id == plan.id if alone else free)
                 .values(
                     lease_owner=owner,
-                    lease_until=now + timedelta(seconds=LEASE_SECONDS),
+                    lease_until=now + timedelta(seconds=seconds),
                     begun_at=func.coalesce(imports.c.begun_at, bindparam("at", now, imports.c.begun_at.type)),
                     state="begun",
                 )
             )
-        if taken.rowcount != 1:
-            raise LedgerUnavailable("another `giftsync import apply` is carrying this plan out; wait for it")
+        return taken.rowcount == 1
 
-    def leave(self, plan: Import, owner: str, now: datetime, *, done: bool) -> None:
-        """Give the plan back; `done` when nothing of it is left."""
-        values: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+    def hold_on(self, plan: Import, owner: str, now: datetime) -> None:
+        """Hold the plan a while longer."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(imports)
+                .where(imports.c.id == plan.id, imports.c.lease_owner == owner)
+                .values(lease_until=now + timedelta(seconds=LEASE_SECONDS))
+            )
+
+    def leave(self, plan: Import, owner: str, now: datetime, *, done: bool, **left: object) -> None:
+        """Give the plan back; `done` when nothing of it is left. `left` has what a worker's turn leaves."""
+        values: dict[str, Any] = {"lease_owner": None, "lease_until": None, **left}
         if done:
-            values |= {"state": "done", "ended_at": now}
+            values |= {"state": "done", "ended_at": now, "queued_at": None}
         with self.engine.begin() as connection:
             connection.execute(
                 update(imports).where(imports.c.id == plan.id, imports.c.lease_owner == owner).values(values)
             )
+
+    def queue(self, plan: Import, now: datetime, *, in_bulk: bool) -> None:
+        """Have workers carry the plan's chosen rows out, and tell them so."""
+        left = sum(count for count, _ in self.count_left(plan).values())
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(imports)
+                .where(imports.c.id == plan.id)
+                .values(
+                    queued_at=func.coalesce(
+                        imports.c.queued_at, bindparam("at", now, imports.c.queued_at.type)
+                    ),
+                    in_bulk=in_bulk,
+                    money_left_minor=None,
+                    rows_left=left,
+                    trouble=None,
+                )
+            )
+            tell(connection, IMPORT)
+
+    def pause(self, plan: Import) -> bool:
+        """Have workers leave the plan as it is; whether they had it."""
+        with self.engine.begin() as connection:
+            paused = connection.execute(
+                update(imports)
+                .where(imports.c.id == plan.id, imports.c.queued_at.is_not(None))
+                .values(queued_at=None)
+            )
+        return paused.rowcount == 1
+
+    def cancel(self, plan: Import) -> int:
+        """Take rows for which nothing was done yet out of the plan; how many."""
+        with self.engine.begin() as connection:
+            untouched = and_(_of(plan), import_rows.c.chosen, import_rows.c.state == "planned")
+            taken_out = connection.execute(update(import_rows).where(untouched).values(chosen=False)).rowcount
+            connection.execute(
+                update(imports)
+                .where(imports.c.id == plan.id)
+                .values(rows_left=func.coalesce(imports.c.rows_left, taken_out) - taken_out)
+            )
+            tell(connection, IMPORT)
+        return taken_out
 
     def unchoose(self, plan: Import) -> None:
         with self.engine.begin() as connection:
@@ -401,11 +627,25 @@ class Imports:
                 update(import_rows).where(_of(plan), import_rows.c.chosen).values(chosen=False)
             )
 
-    def choose(self, plan: Import, ids: Sequence[int]) -> None:
+    def remember_file(self, plan: Import, digest: str) -> None:
+        """Keep the hash of the plan's file as it was written, by which an unchanged one is known again."""
+        save_mark(self.engine, f"{_FILE_MARK}{plan.id}", digest, plan.created_at)
+
+    def remembered_file(self, plan: Import) -> str | None:
+        return read_mark(self.engine, f"{_FILE_MARK}{plan.id}")
+
+    def choose_all(self, plan: Import, actions: Sequence[str]) -> int:
+        """Mark every row of these actions; how many."""
         with self.engine.begin() as connection:
-            connection.execute(
-                update(import_rows).where(_of(plan), import_rows.c.id.in_(ids)).values(chosen=True)
-            )
+            which = and_(_of(plan), import_rows.c.action.in_(actions))
+            return connection.execute(update(import_rows).where(which).values(chosen=True)).rowcount
+
+    def choose(self, plan: Import, ids: Sequence[int]) -> None:
+        """Mark these rows; each is named once."""
+        in_a_row = max(ids) - min(ids) == len(ids) - 1
+        which = import_rows.c.id.between(min(ids), max(ids)) if in_a_row else import_rows.c.id.in_(ids)
+        with self.engine.begin() as connection:
+            connection.execute(update(import_rows).where(_of(plan), which).values(chosen=True))
 
     def chosen(self, plan: Import, actions: Iterable[str], after_id: int, limit: int) -> list[Row]:
         """The next chosen rows of these actions for which nothing was done yet."""
@@ -429,28 +669,40 @@ class Imports:
         with reading(self.engine) as connection:
             return {row[0]: (row[1], int(row[2])) for row in connection.execute(query)}
 
-    def met(self, plan: Import, after_card: int, limit: int, due_by: datetime | None = None) -> list[int]:
-        """Cards of the plan, by id, on which work is left; only those due by a moment, if one is given."""
+    def met(self, plan: Import, after_card: int, limit: int, due_by: datetime) -> list[int]:
+        """Cards of the plan, by id, on which work is left that is due by then."""
         where = and_(
             import_rows.c.import_id == plan.id,
             import_rows.c.state == "met",
-            import_rows.c.batch_id.is_(None) if due_by is None else cards.c.due_at <= due_by,
+            cards.c.due_at <= due_by,
             cards.c.id > after_card,
         )
         query = select(cards.c.id).join(import_rows, import_rows.c.card_id == cards.c.id).where(where)
         with reading(self.engine) as connection:
             return list(connection.execute(query.order_by(cards.c.id).limit(limit)).scalars())
 
+    def never_sent(self, plan: Import, after_card: int, limit: int) -> list[int]:
+        """Cards of the plan, by id, whose create no side was asked for yet."""
+        unsent = and_(intents.c.kind == "create", intents.c.state == "planned")
+        return self._met_outside_files(plan, unsent, after_card, limit)
+
     def in_flight(self, plan: Import, after_card: int, limit: int) -> list[int]:
         """Cards of the plan, by id, with an intent that was sent outside of a file and not settled."""
+        return self._met_outside_files(plan, intents.c.state == "sent", after_card, limit)
+
+    def _met_outside_files(
+        self, plan: Import, intent: ColumnElement[bool], after_card: int, limit: int
+    ) -> list[int]:
+        """Cards of the plan, by id, that are in no file and have such an intent."""
         query = (
             select(cards.c.id)
             .join(import_rows, import_rows.c.card_id == cards.c.id)
             .where(
                 import_rows.c.import_id == plan.id,
                 import_rows.c.state == "met",
+                import_rows.c.batch_id.is_(None),
                 cards.c.id > after_card,
-                exists().where(intents.c.card_id == cards.c.id, intents.c.state == "sent"),
+                exists().where(intents.c.card_id == cards.c.id, intent),
             )
         )
         with reading(self.engine) as connection:
@@ -484,22 +736,22 @@ class Imports:
 
         A card with an effect that is not carried out waits, whoever has it and whenever it is due.
         """
-        asks = exists().where(conflicts.c.card_id == import_rows.c.card_id, conflicts.c.closed_at.is_(None))
-        effect = exists().where(
-            intents.c.card_id == import_rows.c.card_id, intents.c.state.in_(("planned", "sent", "in_doubt"))
+        at_work = exists().where(
+            cards.c.id == import_rows.c.card_id,
+            or_(cards.c.due_at.is_not(None), cards.c.lease_owner.is_not(None)),
         )
-        waits = or_(
-            exists().where(
-                cards.c.id == import_rows.c.card_id,
-                or_(cards.c.due_at.is_not(None), cards.c.lease_owner.is_not(None)),
-            ),
-            and_(effect, ~asks),
-        )
+        self._finish(plan, ~or_(at_work, _has_open() & ~_ASKS_A_PERSON))
+
+    def finish_made(self, plan: Import) -> None:
+        """Met rows whose card is made, or waits only for a person, are done; what else it needs is no matter
+        of the plan.
+        """
+        self._finish(plan, ~(_has_open("create") & ~_ASKS_A_PERSON))
+
+    def _finish(self, plan: Import, over: ColumnElement[bool]) -> None:
         with self.engine.begin() as connection:
             connection.execute(
-                update(import_rows)
-                .where(_of(plan), import_rows.c.state == "met", ~waits)
-                .values(state="done")
+                update(import_rows).where(_of(plan), import_rows.c.state == "met", over).values(state="done")
             )
 
     def settle_rows(self, outcomes: Mapping[int, str]) -> None:
@@ -573,6 +825,58 @@ class Imports:
             return {row.batch_line: row.card_id for row in found}
 
 
+def queued_imports(engine: Engine) -> list[Import]:
+    """Plans that workers carry out, the one that was queued first before the others."""
+    query = select(imports).where(imports.c.queued_at.is_not(None))
+    with reading(engine) as connection:
+        found = connection.execute(query.order_by(imports.c.queued_at, imports.c.id)).mappings().all()
+    return [_import(row) for row in found]
+
+
+def _import(row: Any) -> Import:
+    return Import(**{name: row[name] for name in Import.__dataclass_fields__})
+
+
+_ASKS_A_PERSON = exists().where(conflicts.c.card_id == import_rows.c.card_id, conflicts.c.closed_at.is_(None))
+
+
+def _has_open(*kinds: str) -> ColumnElement[bool]:
+    """Of a row: its card has an effect that is not carried out, of these kinds or any."""
+    of_kind = intents.c.kind.in_(kinds) if kinds else intents.c.kind.is_not(None)
+    return exists().where(
+        intents.c.card_id == import_rows.c.card_id,
+        intents.c.state.in_(("planned", "sent", "in_doubt")),
+        of_kind,
+    )
+
+
+_WAITING_TO_BE_MADE = intents.join(cards, cards.c.id == intents.c.card_id).join(
+    presences, and_(presences.c.card_id == intents.c.card_id, presences.c.side == intents.c.side)
+)
+
+
+def _can_be_made(side: str, now: datetime) -> ColumnElement[bool]:
+    """Of intents: a create that may be sent now, and is all that its card waits for. No plan has the card."""
+    other = intents.alias("other")
+    return and_(
+        intents.c.side == side,
+        intents.c.kind == "create",
+        intents.c.state == "planned",
+        ~intents.c.doubted,
+        or_(intents.c.not_before.is_(None), intents.c.not_before <= now),
+        cards.c.due_at <= now,
+        or_(cards.c.lease_until.is_(None), cards.c.lease_until < now),
+        ~cards.c.held,
+        ~cards.c.behind,
+        ~exists().where(
+            other.c.card_id == intents.c.card_id,
+            other.c.marker != intents.c.marker,
+            other.c.state.in_(("planned", "sent", "in_doubt")),
+        ),
+        ~exists().where(import_rows.c.card_id == intents.c.card_id),
+    )
+
+
 _SAME_CARD = "the same card as"
 _TWO_BALANCES = "one number with different balances or statuses"
 
@@ -582,6 +886,8 @@ def _delete(connection: Connection, which: ColumnElement[bool]) -> int:
     connection.execute(
         delete(import_rows).where(import_rows.c.import_id.in_(select(imports.c.id).where(which)))
     )
+    files = select(_FILE_MARK + imports.c.id).where(which)
+    connection.execute(delete(marks).where(marks.c.name.in_(files)))
     return connection.execute(delete(imports).where(which)).rowcount
 
 
@@ -592,13 +898,33 @@ def _of(plan: Import) -> ColumnElement[bool]:
 _SELECTED = [*_ROW_COLUMNS, import_rows.c.serial_index]
 
 
-def _row(row: Any) -> Row:
-    *values, index = row
-    ref = f"k{index[: _REF_LENGTH - 1]}" if index else "s" + (row.online_id or "").rsplit("/", 1)[-1]
-    return Row(ref, *values)
+_STATED = [
+    import_rows.c[name]
+    for name in ("id", "serial_index", "online_id", "action", "pos_minor", "online_minor", "amount_minor")
+]
 
 
-_INSERT_ROW = insert(import_rows)
+_EXPIRES, _CHOSEN, _ONLINE_ID = map(Row._fields.index, ("expires_on", "chosen", "online_id"))
+
+
+def _row(row: Sequence[Any]) -> Row:
+    """From what the driver gives: SQLite has no dates and no booleans."""
+    values = ["", *row[:-1]]
+    values[0] = ref_of(row[-1], values[_ONLINE_ID])
+    if isinstance(values[_EXPIRES], str):
+        values[_EXPIRES] = date.fromisoformat(values[_EXPIRES])
+    values[_CHOSEN] = bool(values[_CHOSEN])
+    return Row._make(values)
+
+
+def ref_of(index: str | None, online_id: str | None) -> str:
+    """The reference of a row: see `Row`."""
+    return f"k{index[: _REF_LENGTH - 1]}" if index else "s" + (online_id or "").rsplit("/", 1)[-1]
+
+
+_INSERT_ROW = insert(import_rows).values(
+    chosen=false(), state=literal_column("'planned'"), outcome=literal_column("''")
+)
 _CHANGE_ROW = (
     update(import_rows)
     .where(import_rows.c.id == bindparam("row_id"))

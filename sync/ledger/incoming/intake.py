@@ -5,16 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, case, delete, insert, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    Text,
+    Update,
+    bindparam,
+    case,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
 
-from connectors.api.side import CardRef, Hint, HintPage, Traced
-from mappings.contact import Contact
+from connectors.api.card import CardRef
+from connectors.api.feed import Hint, HintPage, Traced
+from mappings.contact import Contact, digest_of
+from mappings.serials import Serial
 from sync.crashpoints import crashpoint
-from sync.ledger.cards import creates
-from sync.ledger.cards.creates import source_of
+from sync.ledger.database import prepared
 from sync.ledger.database.engine import reading, writing_lazily
+from sync.ledger.database.news import ARRIVED, DUE, tell
+from sync.ledger.database.prepared import any_of
 from sync.ledger.database.tables import (
     arrivals,
     cards,
@@ -25,8 +43,11 @@ from sync.ledger.database.tables import (
     presences,
     receipt_lines,
 )
-from sync.ledger.database.upsert import upsert
+from sync.ledger.database.upsert import upsert, upsert_for
+from sync.ledger.incoming.origins import keep_origin, with_origin
 from sync.ledger.incoming.traces import keep
+from sync.ledger.secrets import creates
+from sync.ledger.secrets.creates import source_of
 from sync.ledger.secrets.vault import Vault
 from sync.model import IGNORED, ConflictKind, NewConflict
 
@@ -34,6 +55,62 @@ from sync.model import IGNORED, ConflictKind, NewConflict
 AWAITED_MAX = 1_000
 #: How often one event that feeds tell of again is looked at.
 LOOKS_PER_EVENT = 2
+
+_SELECT_CURSOR = select(feed_cursors.c.cursor).where(
+    feed_cursors.c.side == bindparam("of_side"), feed_cursors.c.feed == bindparam("of_feed")
+)
+_OF_SIDE = select(presences.c.card_id, presences.c.native_id, presences.c.serial_index).where(
+    presences.c.side == bindparam("of_side")
+)
+
+
+@cache
+def _select_native(places: int) -> Select[Any]:
+    return _OF_SIDE.where(any_of(presences.c.native_id, "native", places))
+
+
+@cache
+def _select_indexed(places: int) -> Select[Any]:
+    return _OF_SIDE.where(any_of(presences.c.serial_index, "index", places))
+
+
+@cache
+def _select_looks(places: int) -> Select[Any]:
+    looks = select(hints_seen.c.key, hints_seen.c.looks).where(hints_seen.c.side == bindparam("of_side"))
+    return looks.where(any_of(hints_seen.c.key, "key", places))
+
+
+@cache
+def _see_hint(dialect: str) -> Any:
+    seen = upsert_for(dialect, hints_seen)
+    return seen.on_conflict_do_update(
+        index_elements=["side", "key"],
+        set_={"looks": hints_seen.c.looks + 1, "seen_at": seen.excluded.seen_at},
+    )
+
+
+@cache
+def _keep_cursor(dialect: str) -> Any:
+    kept = upsert_for(dialect, feed_cursors)
+    return kept.on_conflict_do_update(
+        index_elements=["side", "feed"],
+        set_={"cursor": kept.excluded.cursor, "read_at": kept.excluded.read_at},
+    )
+
+
+@cache
+def _make_due(places: int) -> Update:
+    at, side = bindparam("at", type_=cards.c.due_at.type), bindparam("for_side", type_=Text)
+    # A card that is due for another side already is due for all.
+    alone = or_(cards.c.due_at.is_(None), cards.c.due_for == side)
+    return (
+        update(cards)
+        .where(any_of(cards.c.id, "card", places))
+        .values(
+            due_at=case((cards.c.due_at < at, cards.c.due_at), else_=at),
+            due_for=case((alone, side), else_=None),
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -71,9 +148,8 @@ class Intake:
 
     def cursor(self, side: str, feed: str) -> str | None:
         with reading(self.engine) as connection:
-            return connection.execute(
-                select(feed_cursors.c.cursor).where(feed_cursors.c.side == side, feed_cursors.c.feed == feed)
-            ).scalar_one_or_none()
+            found = prepared.row(connection, _SELECT_CURSOR, {"of_side": side, "of_feed": feed})
+        return None if found is None else found["cursor"]
 
     def take_in(
         self,
@@ -116,22 +192,16 @@ class Intake:
         fresh = self._fresh(connection, side, wanted)
         if fresh:
             # In an order of their own, so that two who write the same ones do not wait for each other.
-            rows = [{"side": side, "key": key, "looks": 1, "seen_at": now} for key in sorted(fresh)]
-            add = upsert(connection, hints_seen).on_conflict_do_update(
-                index_elements=["side", "key"], set_={"looks": hints_seen.c.looks + 1, "seen_at": now}
-            )
-            connection.execute(add, rows)
+            see = _see_hint(connection.dialect.name)
+            for key in sorted(fresh):
+                prepared.change(connection, see, {"side": side, "key": key, "looks": 1, "seen_at": now})
         return [key is None or key in fresh for key in keys]
 
     def _fresh(self, connection: Connection, side: str, keys: set[str]) -> set[str]:
         """The keys of events that were not looked at often enough."""
         looks = dict.fromkeys(keys, 0)
-        for row in connection.execute(
-            select(hints_seen.c.key, hints_seen.c.looks).where(
-                hints_seen.c.side == side, hints_seen.c.key.in_(keys)
-            )
-        ):
-            looks[row.key] = row.looks
+        for row in prepared.rows_among(connection, _select_looks, "key", sorted(keys), {"of_side": side}):
+            looks[row["key"]] = row["looks"]
         return {key for key, count in looks.items() if count < LOOKS_PER_EVENT}
 
     def to_look_at(self, side: str, hints: Sequence[Hint]) -> set[int]:
@@ -173,15 +243,34 @@ class Intake:
         unchanged: Collection[int] = (),
     ) -> Taken:
         """`hint` in a transaction of the caller's; hints that tell no changes only make new cards arrive."""
+        if not hints:
+            return Taken(0, 0)
         known = self._known(connection, side, hints)
         self._keep_lines(connection, side, hints)
+        self._keep_origins(connection, hints, known)
         if tells_changes:
             news = self._news(connection, side, hints, now)
             due = {card_id for card_id, is_new in zip(known, news, strict=True) if is_new}
             write_due(connection, due.difference(unchanged), now, side)
         fresh = [hint for hint, card_id in zip(hints, known, strict=True) if card_id is None]
         arrived = sum(self._arrive(connection, side, hint, now) for hint in fresh)
+        if arrived:
+            tell(connection, ARRIVED)
         return Taken(len(known) - len(fresh), arrived)
+
+    def _keep_origins(
+        self, connection: Connection, hints: Sequence[Hint], known: Sequence[int | None]
+    ) -> None:
+        """Keep the orders of cards of which a payment told before their own order did.
+
+        Feeds tell of the same sales again and again, so most cards have theirs.
+        """
+        told: dict[int, Hint] = {}
+        for hint, card_id in zip(hints, known, strict=True):
+            if card_id is not None and hint.sold_here and hint.details.get("order"):
+                told.setdefault(card_id, hint)
+        for card_id in sorted(told.keys() - with_origin(connection, told)):
+            keep_origin(connection, card_id, self.vault.seal_details(told[card_id].details))
 
     def _keep_lines(self, connection: Connection, side: str, hints: Sequence[Hint]) -> None:
         """Keep what orders and receipts say, for whoever asks what happened to a card."""
@@ -198,6 +287,7 @@ class Intake:
                 "receipt": hint.line.receipt,
                 "store": hint.line.store,
                 "till": hint.line.till,
+                "buyer_index": self._buyer_index(hint),
             }
             for hint in hints
             if hint.line is not None
@@ -207,25 +297,28 @@ class Intake:
             rows.sort(key=lambda row: str(row["key"]))
             connection.execute(upsert(connection, receipt_lines).on_conflict_do_nothing(), rows)
 
+    def _buyer_index(self, hint: Hint) -> str | None:
+        """The keyed hash of the buyer's address, by which support finds the card."""
+        if hint.contact is None or not hint.contact.email:
+            return None
+        return self.vault.contact_index(digest_of(hint.contact.email))
+
     def save_cursor(self, side: str, feed: str, cursor: str, now: datetime) -> None:
         with writing_lazily(self.engine) as connection:
             _save_cursor(connection, side, feed, cursor, now)
 
     def _known(self, connection: Connection, side: str, hints: Sequence[Hint]) -> list[int | None]:
         """For each hint the card whose presence it names, or whose create made it; None for a new card."""
-        natives = {h.card.native_id for h in hints if h.card.native_id is not None}
+        natives = sorted({h.card.native_id for h in hints if h.card.native_id is not None})
         indexes = [None if h.card.serial is None else self.vault.index(h.card.serial) for h in hints]
-        rows = connection.execute(
-            select(presences.c.card_id, presences.c.native_id, presences.c.serial_index).where(
-                presences.c.side == side,
-                or_(
-                    presences.c.native_id.in_(natives),
-                    presences.c.serial_index.in_({i for i in indexes if i is not None}),
-                ),
-            )
-        ).all()
-        by_native = {row.native_id: row.card_id for row in rows if row.native_id is not None}
-        by_index = {row.serial_index: row.card_id for row in rows if row.serial_index is not None}
+        known_as = sorted({index for index in indexes if index is not None})
+        of = {"of_side": side}
+        rows = [
+            *prepared.rows_among(connection, _select_native, "native", natives, of),
+            *prepared.rows_among(connection, _select_indexed, "index", known_as, of),
+        ]
+        by_native = {row["native_id"]: row["card_id"] for row in rows if row["native_id"] is not None}
+        by_index = {row["serial_index"]: row["card_id"] for row in rows if row["serial_index"] is not None}
         made = self._made_by(connection, {h.created_by for h in hints if h.created_by is not None})
         return [
             by_native.get(hint.card.native_id) or by_index.get(index) or _card_made(made, hint)
@@ -255,7 +348,7 @@ class Intake:
             "last_chars": hint.last_chars,
             "created_by": hint.created_by,
             "sold_here": hint.sold_here,
-            "details": dict(hint.details),
+            "details": self.vault.seal_details(hint.details),
             "contact_sealed": self.vault.seal_contact(self._contact_of(hint)),
             "arrived_at": now,
             "due_at": now,
@@ -272,7 +365,7 @@ class Intake:
                     arrivals.c.native_id == hint.card.native_id,
                     arrivals.c.sold_here.is_(False),
                 )
-                .values(sold_here=True, details=dict(hint.details))
+                .values(sold_here=True, details=self.vault.seal_details(hint.details))
             )
         return added
 
@@ -306,7 +399,7 @@ class Intake:
             row["last_chars"],
             row["created_by"],
             row["sold_here"],
-            row["details"],
+            self.vault.open_details(row["details"]),
             row["attempts"],
             self.vault.open_contact(row["contact_sealed"]),
         )
@@ -378,6 +471,24 @@ class Intake:
             query = select(intents.c.marker).where(intents.c.marker == marker)
             return connection.execute(query).first() is not None
 
+    def endings_on(self, side: str, serials: Collection[Serial]) -> frozenset[str]:
+        """Which of the serials' last characters a card of the side has that may be one of them.
+
+        A card whose whole serial the ledger knows, met there or about to be made, is none of them if its
+        serial is another one.
+        """
+        indexes = {self.vault.index(serial) for serial in serials}
+        endings = {serial.last_chars for serial in serials}
+        found: set[str] = set()
+        with reading(self.engine) as connection:
+            for table in (presences, arrivals):
+                may_be_one = or_(table.c.serial_index.is_(None), table.c.serial_index.in_(indexes))
+                query = select(table.c.last_chars).where(
+                    table.c.side == side, table.c.last_chars.in_(endings), may_be_one
+                )
+                found.update(connection.execute(query.distinct()).scalars())
+        return frozenset(found)
+
     def create_is_open(self, side: str, last_chars: str) -> bool:
         """Whether a create that may have made a card with these last characters there is still open."""
         with reading(self.engine) as connection:
@@ -415,30 +526,34 @@ class Intake:
         with self.engine.begin() as connection:
             write_due(connection, connection.execute(waiting).scalars().all(), now, None)
 
-    def report(self, conflict: NewConflict, now: datetime) -> None:
-        """Open a conflict of a whole side, unless its cause has an open one."""
-        with self.engine.begin() as connection:
-            open_one = connection.execute(
-                select(conflicts.c.id).where(
-                    conflicts.c.card_id.is_(None),
-                    conflicts.c.cause == conflict.cause,
-                    or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == IGNORED),
-                )
-            ).first()
-            if open_one is None:
-                connection.execute(
-                    insert(conflicts).values(
-                        side=conflict.side,
-                        kind=conflict.kind.value,
-                        cause=conflict.cause,
-                        summary=conflict.summary,
-                        amount_minor=conflict.amount_minor,
-                        proposal=conflict.proposal,
-                        evidence=dict(conflict.evidence),
-                        opened_at=now,
-                        last_seen_at=now,
+    def report(self, conflict: NewConflict, now: datetime) -> bool:
+        """Open a conflict of a whole side, unless its cause has an open one; whether it was opened."""
+        try:
+            with self.engine.begin() as connection:
+                open_one = connection.execute(
+                    select(conflicts.c.id).where(
+                        conflicts.c.card_id.is_(None),
+                        conflicts.c.cause == conflict.cause,
+                        or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == IGNORED),
                     )
-                )
+                ).first()
+                if open_one is None:
+                    connection.execute(
+                        insert(conflicts).values(
+                            side=conflict.side,
+                            kind=conflict.kind.value,
+                            cause=conflict.cause,
+                            summary=conflict.summary,
+                            amount_minor=conflict.amount_minor,
+                            proposal=conflict.proposal,
+                            evidence=dict(conflict.evidence),
+                            opened_at=now,
+                            last_seen_at=now,
+                        )
+                    )
+        except IntegrityError:
+            return False  # Another process has just opened it.
+        return open_one is None
 
     def was_acknowledged(self, cause: str) -> bool:
         """Whether a person has acknowledged a conflict of a whole side with this cause."""
@@ -484,25 +599,12 @@ def write_due(
     connection: Connection, card_ids: Iterable[int | None], now: datetime, side: str | None
 ) -> None:
     """`Intake.make_due` in a transaction of the caller's."""
-    ids = {card_id for card_id in card_ids if card_id is not None}
+    ids = sorted({card_id for card_id in card_ids if card_id is not None})
     if ids:
-        at = literal(now, cards.c.due_at.type)
-        # A card that is due for another side already is due for all.
-        alone = or_(cards.c.due_at.is_(None), cards.c.due_for == side)
-        connection.execute(
-            update(cards)
-            .where(cards.c.id.in_(ids))
-            .values(
-                due_at=case((cards.c.due_at < at, cards.c.due_at), else_=at),
-                due_for=case((alone, literal(side)), else_=None),
-            )
-        )
+        prepared.change_among(connection, _make_due, "card", ids, {"at": now, "for_side": side})
+        tell(connection, DUE)
 
 
 def _save_cursor(connection: Connection, side: str, feed: str, cursor: str, now: datetime) -> None:
     values = {"side": side, "feed": feed, "cursor": cursor, "read_at": now}
-    connection.execute(
-        upsert(connection, feed_cursors, values).on_conflict_do_update(
-            index_elements=["side", "feed"], set_={"cursor": cursor, "read_at": now}
-        )
-    )
+    prepared.change(connection, _keep_cursor(connection.dialect.name), values)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, func, select
 
-from sync.ledger.database.engine import reading
-from sync.ledger.database.tables import feed_cursors, polls, presences
+from sync.ledger.database.tables import feed_cursors, polls
 
 SWEEP_FEED: Final = "sweep"
 
@@ -41,12 +40,15 @@ class SweepCursor:
 
     @staticmethod
     def load(text: str | None) -> SweepCursor:
-        """None is the beginning of the first round."""
+        """None is the beginning of the first round, and so is what is no cursor of a sweep."""
         if text is None:
             return SweepCursor()
-        after_id, *instants = json.loads(text)
-        began_at, whole_since = (None if at is None else datetime.fromisoformat(at) for at in instants)
-        return SweepCursor(after_id, began_at, whole_since)
+        try:
+            after_id, *instants = json.loads(text)
+            began_at, whole_since = (None if at is None else datetime.fromisoformat(at) for at in instants)
+            return SweepCursor(int(after_id), began_at, whole_since)
+        except (ValueError, TypeError):
+            return SweepCursor()
 
 
 @dataclass(frozen=True)
@@ -63,26 +65,21 @@ class Looks:
     adaptive: bool = False
 
 
-def looks(engine: Engine) -> Mapping[str, Looks]:
-    """By side, for every side that has cards."""
-    with reading(engine) as connection:
-        there = connection.execute(
-            select(presences.c.side, func.count()).where(presences.c.born).group_by(presences.c.side)
+def looks(connection: Connection, cards: Mapping[str, int]) -> Mapping[str, Looks]:
+    """By side, for every side that has cards; `cards` is how many."""
+    swept = {
+        row.side: SweepCursor.load(row.cursor).whole_since
+        for row in connection.execute(select(feed_cursors).where(feed_cursors.c.feed == SWEEP_FEED))
+    }
+    polled = {
+        row.side: Looks(row.cards, row.oldest, row.unanswered, adaptive=True)
+        for row in connection.execute(
+            select(
+                polls.c.side,
+                func.count().label("cards"),
+                func.min(polls.c.polled_at).label("oldest"),
+                func.count().filter(polls.c.asked_at > polls.c.polled_at).label("unanswered"),
+            ).group_by(polls.c.side)
         )
-        cards = {row[0]: row[1] for row in there}
-        swept = {
-            row.side: SweepCursor.load(row.cursor).whole_since
-            for row in connection.execute(select(feed_cursors).where(feed_cursors.c.feed == SWEEP_FEED))
-        }
-        polled = {
-            row.side: Looks(row.cards, row.oldest, row.unanswered, adaptive=True)
-            for row in connection.execute(
-                select(
-                    polls.c.side,
-                    func.count().label("cards"),
-                    func.min(polls.c.polled_at).label("oldest"),
-                    func.count().filter(polls.c.asked_at > polls.c.polled_at).label("unanswered"),
-                ).group_by(polls.c.side)
-            )
-        }
+    }
     return {side: polled.get(side) or Looks(count, swept.get(side)) for side, count in sorted(cards.items())}

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, bindparam, delete, exists, insert, select, text, update
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, text, update
 from sqlalchemy.engine import RowMapping
 
-from connectors.api.side import Absent, Observation, Seen, Unreadable
+from connectors.api.card import Absent, Observation, Seen, Unreadable
 from mappings.lifecycle import CardStatus
 from sync.crashpoints import crashpoint
 from sync.decisions.poll_order import (
@@ -31,9 +31,10 @@ from sync.decisions.poll_order import (
     polled,
     unanswered,
 )
+from sync.decisions.redemption_rates import SOLD
+from sync.ledger.database.imported import is_imported
 from sync.ledger.database.tables import (
     cards,
-    import_rows,
     poll_populations,
     polls,
     presences,
@@ -158,13 +159,13 @@ class Polls:
             .mappings()
             .one()
         )
-        return row, PollPopulation.from_json(row["population"])
+        return row, PollPopulation.from_json(row["population"], row["rates"])
 
     def _save(self, connection: Connection, population: PollPopulation, **columns: object) -> None:
         connection.execute(
             update(poll_populations)
             .where(poll_populations.c.side == self.side)
-            .values(population=population.to_json(), **columns)
+            .values(**_kept(population), **columns)
         )
 
     def _allowance(self, paid_until: datetime, now: datetime) -> tuple[datetime, int]:
@@ -203,7 +204,7 @@ class Polls:
                 presences.c.id,
                 presences.c.shadow_minor,
                 cards.c.created_at,
-                exists().where(import_rows.c.card_id == cards.c.id).label("imported"),
+                is_imported().label("imported"),
                 sides.c.first_seen_at,
             )
             .join(cards, cards.c.id == presences.c.card_id)
@@ -273,11 +274,15 @@ def leave_queue(connection: Connection, presence_id: int, now: datetime) -> None
     if row is None:
         return
     its_side = poll_populations.c.side == row["side"]
-    query = select(poll_populations.c.population).where(its_side).with_for_update()
-    population = PollPopulation.from_json(connection.execute(query).scalar_one())
+    query = select(poll_populations.c.population, poll_populations.c.rates).where(its_side).with_for_update()
+    population = PollPopulation.from_json(*connection.execute(query).one())
     if connection.execute(delete(polls).where(polls.c.presence_id == presence_id)).rowcount:
         population = population.absorb([forgotten(_history(row))], now.timestamp())
-        connection.execute(update(poll_populations).where(its_side).values(population=population.to_json()))
+        connection.execute(update(poll_populations).where(its_side).values(_kept(population)))
+
+
+def _kept(population: PollPopulation) -> dict[str, object]:
+    return {"population": population.to_json(), "rates": population.rates_to_json()}
 
 
 def _after(
@@ -308,7 +313,7 @@ def _columns(history: PollHistory, asked_at: datetime) -> dict[str, object]:
     moments = {
         name: datetime.fromtimestamp(getattr(history, name), UTC) for name in ("changed_at", "polled_at")
     }
-    return {**history._asdict(), **moments, "asked_at": asked_at}
+    return {**history._asdict(), **moments, "issued": history.kind == SOLD, "asked_at": asked_at}
 
 
 _UPDATE = (

@@ -5,17 +5,18 @@ Rows are kept only for a ledger that is behind, until the card that they are abo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, or_, select
 
-from connectors.api.side import Traced
+from connectors.api.feed import Traced
 from sync.ledger.database.engine import reading
+from sync.ledger.database.marks import read_mark, save_mark
 from sync.ledger.database.tables import cards, intents, movements, presences, traces
 from sync.ledger.database.upsert import upsert
-from sync.ledger.incoming.marks import read_mark, save_mark
 from sync.ledger.secrets.vault import Vault
 from sync.model import MovementKind, Told
 
@@ -101,15 +102,26 @@ def _of_card(card_id: int) -> Any:
 def told_of(engine: Engine, card_id: int) -> Mapping[str, Sequence[Told]]:
     """By side, what feeds told of the card, oldest first."""
     query = (
-        select(traces.c.side, traces.c.marker, traces.c.amount_minor, traces.c.reference)
+        select(traces.c.side, traces.c.marker, traces.c.amount_minor, traces.c.reference, traces.c.at)
         .where(_of_card(card_id))
-        .order_by(traces.c.at.is_not(None), traces.c.at, traces.c.id)
+        .order_by(traces.c.at.is_not(None), traces.c.at)
     )
-    found: dict[str, list[Told]] = {}
     with reading(engine) as connection:
-        for row in connection.execute(query):
-            found.setdefault(row.side, []).append(Told(row.marker, row.amount_minor, row.reference))
+        rows = connection.execute(query).all()
+    found: dict[str, list[Told]] = {}
+    # Without a time comes first, as in the query.
+    for row in sorted(rows, key=lambda row: (row.at is not None, row.at, _number(row.reference))):
+        found.setdefault(row.side, []).append(Told(row.marker, row.amount_minor, row.reference))
     return found
+
+
+def _number(reference: str | None) -> tuple[int, ...]:
+    """Tells lines of the same second apart: the numbers that a side hands out grow.
+
+    Feeds are read newest first as well as oldest first, so the order of arrival says nothing. Where a side's
+    numbers do not grow, effects may look unexplained: then a person is asked.
+    """
+    return tuple(int(digits) for digits in re.findall(r"[0-9]+", reference or ""))
 
 
 def forget_traces(connection: Connection, card_id: int) -> None:

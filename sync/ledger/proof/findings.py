@@ -15,7 +15,7 @@ OPEN = frozenset(state.value for state in IntentState if state.is_open)
 
 
 class FindingKind(StrEnum):
-    """What an audit can find. The first nine are discrepancies of the ledger itself."""
+    """What an audit can find. All but the live ones are discrepancies of the ledger itself."""
 
     #: The hub's balance is not the sum of the card's movements.
     BALANCE = "balance"
@@ -25,6 +25,10 @@ class FindingKind(StrEnum):
     SHADOW = "shadow"
     #: An intent's state is not the newest that was recorded for it.
     INTENT_STATE = "intent_state"
+    #: A presence is another card on its side than the newest row of `identities` says.
+    IDENTITY = "identity"
+    #: The rows come out, and something that the worker acts on is not as it was written all the same.
+    DIGEST = "digest"
     #: An append-only row is not as it was written.
     CHANGED = "changed"
     #: An append-only row is gone.
@@ -81,6 +85,10 @@ class CardRows:
     movements: list[Row] = field(default_factory=list)
     intents: list[Row] = field(default_factory=list)
     intent_states: list[Row] = field(default_factory=list)
+    identities: list[Row] = field(default_factory=list)
+    redemptions: list[Row] = field(default_factory=list)
+    #: Redemptions that were recorded and are not entered yet.
+    recorded: list[Row] = field(default_factory=list)
     #: Sides with an open conflict of this card.
     disputed: set[str | None] = field(default_factory=set)
     #: The id of a card whose rows the database cannot read back as what they are; the lists are empty then.

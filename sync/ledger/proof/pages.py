@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, or_, select
@@ -20,22 +21,32 @@ FIRST_ID = -(2**62)
 
 def read_pages(engine: Engine) -> Iterator[list[CardRows]]:
     """Every card with its rows, by id, a page at a time; rows without a card stand where it would be."""
-    after = FIRST_ID - 1
+    after: int | None = None
     while True:
-        with reading(engine) as connection:
-            ids = connection.execute(
-                select(tables.cards.c.id)
-                .where(tables.cards.c.id > after)
-                .order_by(tables.cards.c.id)
-                .limit(PAGE_SIZE)
-            )
-            page_ids = list(ids.scalars())
-            last = page_ids[-1] if len(page_ids) == PAGE_SIZE else None
-            page = _read_page(connection, after, last, page_ids)
+        page, after = read_page(engine, after, PAGE_SIZE)
         yield page
-        if last is None:
+        if after is None:
             return
-        after = last
+
+
+def read_page(engine: Engine, after: int | None, limit: int) -> tuple[list[CardRows], int | None]:
+    """The first cards after an id (None: of all) with their rows, and the last id; None at the end."""
+    after = FIRST_ID - 1 if after is None else after
+    with reading(engine) as connection:
+        ids = connection.execute(
+            select(tables.cards.c.id)
+            .where(tables.cards.c.id > after)
+            .order_by(tables.cards.c.id)
+            .limit(limit)
+        )
+        page_ids = list(ids.scalars())
+        last = page_ids[-1] if len(page_ids) == limit else None
+        return _read_page(connection, after, last, page_ids), last
+
+
+def read_card(connection: Connection, card_id: int) -> CardRows:
+    """One card with its rows."""
+    return _read_card(connection, card_id)
 
 
 def _read_page(
@@ -61,11 +72,12 @@ def _read_rows(connection: Connection, after: int, last: int | None) -> list[Car
     def within(column: ColumnElement[int]) -> ColumnElement[bool]:
         return column > after if last is None else (column > after) & (column <= last)
 
-    def rows_of(table: Table, card_id: Column[Any], *order: str) -> Iterator[dict[str, Any]]:
+    def rows_of(table: Table, card_id: Column[Any], *order: str) -> list[dict[str, Any]]:
         ordered = select(table).where(within(card_id)).order_by(card_id, *(table.c[name] for name in order))
-        result = connection.execute(ordered)
-        names = tuple(result.keys())
-        return (dict(zip(names, row, strict=True)) for row in result)
+        # Closed however it ends: on SQLite an open result would keep the connection from writing afterwards.
+        with closing(connection.execute(ordered)) as result:
+            names = tuple(result.keys())
+            return [dict(zip(names, row, strict=True)) for row in result]
 
     found = {card["id"]: CardRows(card) for card in rows_of(tables.cards, tables.cards.c.id)}
 
@@ -80,6 +92,10 @@ def _read_rows(connection: Connection, after: int, last: int | None) -> list[Car
         of_card(intent).intents.append(intent)
     for state in rows_of(tables.intent_states, tables.intent_states.c.card_id, "chain_seq"):
         of_card(state).intent_states.append(state)
+    for one in rows_of(tables.identities, tables.identities.c.card_id, "chain_seq"):
+        of_card(one).identities.append(one)
+    for taken in rows_of(tables.redemptions, tables.redemptions.c.card_id, "made_at", "id"):
+        (of_card(taken).redemptions if taken["entered"] else of_card(taken).recorded).append(taken)
     disputes = select(tables.conflicts.c.card_id, tables.conflicts.c.side).where(
         within(tables.conflicts.c.card_id),
         # What a person ignores is still there.

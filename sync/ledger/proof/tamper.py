@@ -7,12 +7,12 @@ one finding; then a few guesses tell what was changed in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from connectors.api.side import EffectKind
-from sync.ledger.cards.chain import MOVEMENT_FIELDS, STATE_FIELDS, canonical
+from connectors.api.effect import EffectKind
+from sync.ledger.cards.chain import IDENTITY_FIELDS, MOVEMENT_FIELDS, STATE_FIELDS, canonical
 from sync.ledger.proof.findings import CardRows, Finding, FindingKind, Row, finding
 from sync.ledger.secrets.vault import Vault
 from sync.model import IntentState, MovementKind
@@ -65,7 +65,44 @@ def _links(rows: CardRows) -> list[_Link]:
         intent = intents.get(state["marker"], nothing)
         covered = {**state, **{f"intent_{name}": intent[name] for name in nothing}}
         links.append(_Link("intent_states", STATE_FIELDS, state["chain_seq"], covered, state["chain_hash"]))
+    links += [
+        _Link("identities", IDENTITY_FIELDS, one["chain_seq"], one, one["chain_hash"])
+        for one in rows.identities
+    ]
     return sorted(links, key=lambda link: link.seq)
+
+
+@dataclass(frozen=True)
+class Rehashed:
+    """A row of a chain and the hash that it has under another key."""
+
+    table: str
+    row_id: int
+    chain_hash: str
+
+
+def rehashed(
+    rows: CardRows, card: Row, old: Vault, new: Vault, identity: Callable[[Row], Row]
+) -> tuple[list[Rehashed], str]:
+    """The hashes of a card's chain under a new key, and its head. A row that does not fit keeps its hash.
+
+    `identity` gives an identity's row as the new key has it.
+    """
+    changed: list[Rehashed] = []
+    before: tuple[str, ...] = ("",)
+    head = ""
+    position = 1
+    for seq, group in groupby(_links(rows), key=lambda link: link.seq):
+        here = list(group)
+        fitting = [one for one in here if seq == position and one.follows(before, old)]
+        link = (fitting or here)[0]
+        stored = link.stored
+        if fitting:
+            covered = identity(link.covered) if link.table == "identities" else link.covered
+            stored = new.chain(head, canonical(covered, link.fields))
+            changed.append(Rehashed(link.table, link.covered["id"], stored))
+        before, head, position = (old.head(link.stored),), new.head(stored), seq + 1
+    return changed, head if card["chain_head"] in before else card["chain_head"]
 
 
 def check_chain(rows: CardRows, card: Row, off: Off, vault: Vault) -> Iterator[Finding]:
@@ -114,7 +151,7 @@ def _check_end(
 def _missing(card: Row, first: int, last: int) -> Finding:
     rows = f"{first}" if first == last else f"{first} to {last}"
     words = f"Row {rows} of the card's chain is gone: a movement or a state of an intent."
-    where = "movements or intent_states"
+    where = "movements, intent_states or identities"
     return finding(FindingKind.MISSING, words, card, table=where, row=f"chain_seq {rows}")
 
 
@@ -197,6 +234,9 @@ def _guesses(link: _Link, rows: CardRows, off: Off) -> Iterator[tuple[str, objec
         yield from (("state", member.value) for member in IntentState)
         yield from (("intent_kind", member.value) for member in EffectKind)
         yield from (("intent_side", side) for side in sides)
+        return
+    if link.table == "identities":
+        yield from (("side", side) for side in sides)
         return
     m = link.covered
     before = next(

@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mappings.lifecycle import CardStatus
+from sync.ledger.cards.digest import digested
+from sync.ledger.cards.recorded import is_proved
+from sync.ledger.cards.rows import card_of, sums_of
 from sync.ledger.proof.findings import (
     OPEN,
     CardRows,
@@ -32,8 +35,8 @@ from sync.ledger.proof.findings import (
     orphan,
 )
 from sync.ledger.proof.tamper import Off, check_chain
-from sync.ledger.secrets.vault import Vault
-from sync.model import IntentState
+from sync.ledger.secrets.vault import Vault, VaultError
+from sync.model import Card, IntentState
 
 _TAKEN_BACK = frozenset({IntentState.REFUSED.value, IntentState.WITHDRAWN.value})
 
@@ -70,22 +73,28 @@ def check_card(
     if rows.card is None:
         yield from _orphans_of_card(rows)
         return
-    unreadable = list(_check_numbers(rows, rows.card))
-    if unreadable:
-        yield from unreadable
-        return
-    yield from _check_currency(rows, rows.card, currency_of)
+    found = list(_check_numbers(rows, rows.card)) or list(_check_rows(rows, rows.card, vault, currency_of))
+    yield from found or _check_digest(rows, rows.card, vault)
+
+
+def _check_rows(rows: CardRows, card: Row, vault: Vault, currency_of: Mapping[str, str]) -> Iterator[Finding]:
+    yield from _check_currency(rows, card, currency_of)
     expected = recompute(rows)
-    yield from _check_sums(rows, rows.card, expected)
-    yield from _check_balance_after(rows, rows.card)
-    yield from _check_references(rows, rows.card)
-    yield from _check_intent_states(rows, rows.card)
+    yield from _check_sums(rows, card, expected)
+    yield from _check_balance_after(rows, card)
+    yield from _check_references(rows, card)
+    yield from _check_intent_states(rows, card)
+    yield from _check_identities(rows, card)
+    for one in rows.recorded:
+        if not is_proved(one, vault):
+            words = "A redemption that waits to be entered is not as giftsync recorded it."
+            yield finding(FindingKind.CHANGED, words, card, table="redemptions", row=one["id"])
     off = Off(
-        rows.card["balance_minor"] - expected.balance_minor,
+        card["balance_minor"] - expected.balance_minor,
         {p["side"]: p["shadow_minor"] - expected.shadows[p["side"]] for p in rows.presences},
     )
-    yield from check_chain(rows, rows.card, off, vault)
-    yield from _check_in_step(rows, rows.card)
+    yield from check_chain(rows, card, off, vault)
+    yield from _check_in_step(rows, card)
 
 
 _NUMBERS = {
@@ -94,6 +103,7 @@ _NUMBERS = {
     "movements": ("amount_minor", "shadow_delta_minor", "balance_after_minor", "chain_seq"),
     "intents": ("amount_minor",),
     "intent_states": ("chain_seq",),
+    "identities": ("chain_seq",),
 }
 
 
@@ -105,6 +115,7 @@ def _check_numbers(rows: CardRows, card: Row) -> Iterator[Finding]:
         "movements": rows.movements,
         "intents": rows.intents,
         "intent_states": rows.intent_states,
+        "identities": rows.identities,
     }
     for table, found in tables.items():
         for row in found:
@@ -240,12 +251,89 @@ def _check_intent_states(rows: CardRows, card: Row) -> Iterator[Finding]:
         yield orphan(card["id"], "intent_states", marker, f"States of an intent {marker} that is not there.")
 
 
+def newest_identities(rows: CardRows) -> dict[str, Row]:
+    """By side: the newest row that says which card the presence is there."""
+    return {one["side"]: one for one in rows.identities}
+
+
+def _check_identities(rows: CardRows, card: Row) -> Iterator[Finding]:
+    newest = newest_identities(rows)
+    for p in rows.presences:
+        said = newest.get(p["side"])
+        names = ("native_id", "serial_index", "last_chars", "born")
+        if said is None:
+            words = f"Nothing in the card's history says which card it is on {p['side']}."
+        elif any(p[name] != said[name] for name in names):
+            words = (
+                f"On {p['side']} it is taken for ••••{p['last_chars']} ({p['native_id']}); its history says "
+                f"••••{said['last_chars']} ({said['native_id']})."
+            )
+        else:
+            continue
+        named = next((name for name in names if said is not None and p[name] != said[name]), "native_id")
+        yield finding(FindingKind.IDENTITY, words, card, side=p["side"], table="presences", row=named)
+    for side in newest.keys() - {p["side"] for p in rows.presences}:
+        yield orphan(card["id"], "identities", side, f"The card was on {side}; it has no presence there.")
+
+
+def card_as_read(rows: CardRows, vault: Vault) -> Card:
+    """The card that the rows hold. Raises ValueError, TypeError or VaultError for what cannot be read."""
+    if rows.card is None:
+        raise ValueError("the card is gone")
+    return card_of(
+        rows.card,
+        rows.presences,
+        [i for i in rows.intents if i["state"] in OPEN],
+        (),
+        [r for r in rows.redemptions if r["ends_at"] is not None],
+        sums_of(rows.intents, rows.redemptions),
+        vault,
+    )
+
+
+def is_worth_proved(rows: CardRows, vault: Vault) -> bool:
+    """Whether what the card is worth is as giftsync wrote it last, whatever was done to its older rows.
+
+    The same question as `Store.load` asks before anything is sent.
+    """
+    if rows.card is None or rows.illegible is not None:
+        return False
+    try:
+        card = card_as_read(rows, vault)
+    except (ValueError, TypeError, VaultError):
+        return False
+    if digested(card, card.chain.seq, card.chain.head, vault).chain != card.chain:
+        return False
+    chained = len(rows.movements) + len(rows.intent_states) + len(rows.identities)
+    amounts = [m["amount_minor"] for m in rows.movements]
+    if not all(isinstance(amount, int) for amount in amounts):
+        return False  # SQLite keeps words where a number belongs.
+    moved = sum(amounts)
+    return (chained + card.chain.lost, moved) == (card.chain.seq, card.balance_minor)
+
+
+def _check_digest(rows: CardRows, card: Row, vault: Vault) -> Iterator[Finding]:
+    try:
+        read = card_as_read(rows, vault)
+    except (ValueError, TypeError, VaultError):
+        words = "A row of the card holds something that giftsync never writes, and cannot be read."
+        yield finding(FindingKind.CHANGED, words, card, table="cards", row="digest")
+        return
+    if digested(read, card["chain_seq"], card["chain_head"], vault).chain.digest != card["digest"]:
+        words = (
+            "The amounts come out, and something that the worker acts on is not as it was written: a status, "
+            "a date, a hold, the currency, or what a request is to do."
+        )
+        yield finding(FindingKind.DIGEST, words, card, table="cards", row="digest")
+
+
 def _orphans_of_card(rows: CardRows) -> Iterator[Finding]:
     named = {
         "presences": [(p["card_id"], p["side"]) for p in rows.presences],
         "movements": [(m["card_id"], f"chain_seq {m['chain_seq']}") for m in rows.movements],
         "intents": [(i["card_id"], i["marker"]) for i in rows.intents],
         "intent_states": [(s["card_id"], f"chain_seq {s['chain_seq']}") for s in rows.intent_states],
+        "identities": [(i["card_id"], f"chain_seq {i['chain_seq']}") for i in rows.identities],
     }
     for table, found in named.items():
         for card_id, row in found:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,12 +13,12 @@ from sqlalchemy import Engine, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.api.errors import NotSent, SideClosed
-from connectors.kit.tokens import AccessToken
+from connectors.api.tokens import AccessToken
 from sync.crashpoints import crashpoint
 from sync.ledger.database.engine import reading
+from sync.ledger.database.private_files import locked_file
 from sync.ledger.database.tables import tokens
 from sync.ledger.database.upsert import upsert
-from sync.ledger.private_files import open_private
 from sync.ledger.secrets.vault import Vault, VaultError
 
 
@@ -54,8 +52,7 @@ class TokenStore:
         except VaultError:
             raise SideClosed(
                 "the stored access token does not open with this key",
-                "Put back the key file that belongs to the database, or have a new token: for "
-                '`auth = "install"`, run `giftsync shopify install`.',
+                "Put back the key file that belongs to the database, or let giftsync into the side anew.",
             ) from None
 
     def save(self, token: AccessToken, replaces: int | None = None) -> AccessToken | None:
@@ -104,7 +101,7 @@ class TokenStore:
                 if mine:
                     self._mutex.release()
         else:
-            with _file_lock(f"{database}.{self.side}-token", blocking) as mine:
+            with locked_file(f"{database}.{self.side}-token", blocking=blocking) as mine:
                 yield mine
 
     def close(self) -> None:
@@ -128,7 +125,7 @@ class TokenStore:
                 connection.execute(select(func.pg_advisory_unlock(key)))
 
     def _purpose(self, part: str) -> str:
-        return f"{part} token of {self.side}, {self.kind}, {self.given_to}"
+        return purpose_of(part, {"side": self.side, "kind": self.kind, "given_to": self.given_to})
 
     def _sealed(self, token: AccessToken) -> dict[str, Any]:
         refresh = token.refresh
@@ -158,16 +155,6 @@ class TokenStore:
         )
 
 
-@contextmanager
-def _file_lock(path: str, blocking: bool) -> Iterator[bool]:
-    """A lock on a file beside the database. Each use opens it anew, so it also holds between threads."""
-    descriptor = open_private(path, os.O_RDWR)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(descriptor)
+def purpose_of(part: str, row: Mapping[str, Any]) -> str:
+    """What a token of this row is sealed for; `part` is access or refresh."""
+    return f"{part} token of {row['side']}, {row['kind']}, {row['given_to']}"

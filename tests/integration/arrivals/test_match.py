@@ -8,9 +8,9 @@ from datetime import date, timedelta
 
 import pytest
 
+from connectors.api.card import Absent, CardRef, Unreadable
 from connectors.api.errors import NotSent
-from connectors.api.side import Absent, CardRef, Unreadable
-from connectors.memory import CAPABILITIES
+from connectors.memory import CAPABILITIES, MemoryFault
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.arrivals.match import Matched
@@ -123,6 +123,18 @@ def test_given_a_card_that_the_hub_knows_then_it_is_due_and_nothing_is_made(shop
 
     assert shop.row("cards")["due_at"] == shop.clock()
     assert (len(shop.rows("cards")), shop.rows("movements")) == (1, before)
+
+
+def test_given_another_number_than_the_side_shows_then_the_card_has_the_one_that_the_side_shows(
+    shop: Shop,
+) -> None:
+    ref = shop.sell(FLOW, 10_000)
+
+    match(shop, FLOW, CardRef(ref.native_id, Serial("5000600070008000")))
+
+    card = shop.work(shop.card_id(SERIAL))
+    assert card is not None
+    assert {p.serial for p in card.presences} == {Serial(SERIAL)}
 
 
 def test_given_a_card_that_one_of_our_creates_made_then_it_is_known(online: Shop) -> None:
@@ -352,3 +364,79 @@ def test_given_a_payment_that_told_of_a_card_before_its_own_order_then_the_order
     online.clock.advance(60)
     assert online.matcher.match(online.arrive(SHOPIFY, ref, details={"order": "#1"})) is Matched.MET
     assert online.rows("conflicts") == []
+
+
+class TestSideThatAssignsNumbers:
+    """A side that gives the cards it makes numbers of its own choice, of twelve digits."""
+
+    @pytest.fixture
+    def assigning(self, make_shop: MakeShop) -> Shop:
+        own = replace(
+            CAPABILITIES,
+            assigns_numbers=True,
+            serial_length_min=12,
+            serial_length_max=12,
+            credits=False,
+            lists_entries=False,
+            sets_status=frozenset(),
+            sets_expiry=False,
+        )
+        rules = SideRules(
+            assigns_numbers=True,
+            credits=False,
+            sets_status=frozenset(),
+            sets_expiry=False,
+            serial_prefix=None,
+        )
+        return make_shop(capabilities={FLOW: own, SHOPIFY: hidden()}, rules={FLOW: rules})
+
+    def own_number(self, shop: Shop) -> Serial:
+        (card,) = shop.sides[FLOW].cards.values()
+        return card.serial
+
+    def test_given_a_card_bought_online_then_it_has_the_number_that_the_side_gave_it(
+        self, assigning: Shop
+    ) -> None:
+        ref = assigning.sell(SHOPIFY, 10_000)
+        assert match(assigning, SHOPIFY, ref, last_chars="4000") is Matched.MET
+        assigning.sync()
+
+        number = self.own_number(assigning)
+        card = assigning.card(assigning.card_id(number.reveal()))
+        assert card.in_step
+        assert card.presence(FLOW).serial == number
+        assert card.presence(FLOW).last_chars == number.last_chars
+        assert assigning.rows("conflicts") == []
+        assigning.move(FLOW, -3_000, number.reveal())
+        assigning.sync()
+        assert assigning.shown() == {SHOPIFY: 7_000}
+
+    def test_given_a_lost_answer_then_the_number_is_read_back_with_the_card(self, assigning: Shop) -> None:
+        assigning.fail(FLOW, MemoryFault.ANSWER_LOST)
+        ref = assigning.sell(SHOPIFY, 10_000)
+        match(assigning, SHOPIFY, ref, last_chars="4000")
+        assigning.sync()
+
+        number = self.own_number(assigning)
+        assert assigning.card(assigning.card_id(number.reveal())).in_step
+
+    def test_given_a_number_that_it_cannot_have_then_it_gives_another_and_nobody_is_asked(
+        self, make_shop: MakeShop
+    ) -> None:
+        own = replace(CAPABILITIES, assigns_numbers=True, serial_length_min=12, serial_length_max=12)
+        shop = make_shop(capabilities={SHOPIFY: own}, rules={SHOPIFY: SideRules(assigns_numbers=True)})
+        card_id = shop.meet(FLOW, 10_000)
+        card = shop.work_until_quiet(card_id)
+
+        assert card.in_step
+        (made,) = shop.sides[SHOPIFY].cards.values()
+        assert (made.serial, made.balance_minor) == (card.presence(SHOPIFY).serial, 10_000)
+        assert shop.rows("conflicts") == []
+
+    def test_given_a_number_that_it_has_then_that_card_is_met(self, assigning: Shop) -> None:
+        assigning.sell(FLOW, 10_000, "123456789012")
+        ref = assigning.sell(SHOPIFY, 10_000, "123456789012")
+        arrival = assigning.arrive(SHOPIFY, CardRef(ref.native_id, Serial("123456789012")))
+        assert assigning.matcher.match(arrival) is Matched.MET
+        assert assigning.card(assigning.card_id("123456789012")).in_step
+        assert len(assigning.sides[FLOW].cards) == 1

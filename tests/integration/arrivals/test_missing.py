@@ -12,7 +12,8 @@ from cli.errors import OperatorError
 from cli.output import Output
 from connectors.memory import CAPABILITIES
 from mappings.serials import Serial
-from sync.arrivals.missing import MissingCards, add_missing, lacking, newly_created_on
+from sync.arrivals.missing import add_missing, newly_created_on
+from sync.ledger.cards.lacking import MissingCards, lacking
 from sync.model import LinkRules, SideRules
 from sync.worker.worker import Worker
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop, effects, hidden

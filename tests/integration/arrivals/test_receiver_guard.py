@@ -15,7 +15,7 @@ import pytest
 import requests
 import structlog
 
-from connectors.api.side import Delivery, DeliveryAnswer, InvalidSignature
+from connectors.api.webhooks import Delivery, DeliveryAnswer, InvalidSignature
 from console import guard, receiver, refusals, server
 from console.guard import CONNECTIONS_MAX, Memory, connections_max
 from console.receiver import BODY_BYTES_MAX, create_receiver
@@ -38,7 +38,7 @@ class Ear:
             raise InvalidSignature("the signature is wrong")
         return Delivery("1", "orders/paid", body.decode())
 
-    def hear(self, deliveries: Sequence[Delivery]) -> Sequence[DeliveryAnswer]:
+    def resolve(self, deliveries: Sequence[Delivery]) -> Sequence[DeliveryAnswer]:
         raise NotImplementedError
 
 

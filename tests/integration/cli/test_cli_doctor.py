@@ -38,13 +38,19 @@ def config(tmp_path: Path) -> Path:
 
 def write(config: Path, address: Address, without: tuple[str, ...] = (), **changes: Any) -> None:
     """The sandbox's settings, some of them left out or changed; `shopify__auth` is [shopify] auth."""
-    values = {path: value for path, value in sandbox_values(address, PACE).items() if path[1] not in without}
-    values |= {tuple(name.split("__")): value for name, value in changes.items()}
+    values = {path: value for path, value in sandbox_values(address, PACE).items() if path[-1] not in without}
+    for name, value in changes.items():
+        table, key = name.split("__")
+        values[(table, key) if table == "link" else ("sides", table, key)] = value
     config.write_text(render_toml(values), encoding="utf-8")
 
 
 def secrets_of(address: Address) -> tuple[str, ...]:
-    return address.shopify_token, address.api_secret, address.flow_token
+    return (
+        address.sides["shopify"]["token"],
+        address.sides["shopify"]["api_secret"],
+        address.sides["flow"]["token"],
+    )
 
 
 def finding(answer: dict[str, Any], side: str, point: str) -> dict[str, Any]:
@@ -60,7 +66,7 @@ def sold_card(address: Address, amount_minor: int = 250_00) -> str:
     answer = requests.post(
         f"{address.shopify_url}/admin/api/2026-10/graphql.json",
         json={"query": document, "variables": {"code": number}},
-        headers={"X-Shopify-Access-Token": address.shopify_token},
+        headers={"X-Shopify-Access-Token": address.sides["shopify"]["token"]},
         timeout=10,
     ).json()
     assert answer["data"]["giftCardCreate"]["userErrors"] == []
@@ -213,7 +219,7 @@ class TestProbe:
             answer = requests.post(
                 f"{address.shopify_url}/admin/api/2026-10/graphql.json",
                 json={"query": document, "variables": {"q": number}},
-                headers={"X-Shopify-Access-Token": address.shopify_token},
+                headers={"X-Shopify-Access-Token": address.sides["shopify"]["token"]},
                 timeout=10,
             ).json()
             if answer["data"]["giftCards"]["nodes"]:
@@ -230,13 +236,13 @@ class TestToken:
         answer = json.loads(out)
         assert answer["kind"] == "token"
         assert "write_gift_cards" in answer["scopes"]
-        assert address.shopify_token not in out
+        assert address.sides["shopify"]["token"] not in out
 
     def test_client_credentials(self, giftsync: Giftsync, config: Path, address: Address) -> None:
         write(config, address, shopify__auth="client_credentials")
         code, _, err = giftsync("shopify", "token")
         assert code == 3
-        assert "when it is first needed" in err
+        assert "when it first needs it" in err
         assert giftsync("sync")[0] == 0
         code, out, _ = giftsync("shopify", "token")
         assert code == 0
@@ -257,7 +263,7 @@ class TestToken:
         write(config, address, without=("client_secret",), shopify__auth=auth)
         code, _, err = giftsync("config", "check")
         assert code == 3
-        assert "[shopify] client_secret is missing" in err
+        assert "[sides.shopify] client_secret is missing" in err
         assert "client_secret_file" in err
 
 
@@ -275,7 +281,7 @@ class TestInstall:
         code, _, err = giftsync("doctor", "--side", "shopify")
         assert code == 3
         pages: list[requests.Response] = []
-        monkeypatch.setattr("cli.commands.shopify._wait", browser(pages))
+        monkeypatch.setattr("connectors.shopify.commands._wait", browser(pages))
 
         code, out, err = giftsync("shopify", "install", "--port", "0")
 
@@ -294,7 +300,11 @@ class TestInstall:
         assert giftsync("sync")[0] == 0
         shown = out + err + "".join(page.text for page in pages)
         stored = b"".join(path.read_bytes() for path in config.parent.iterdir() if path != config)
-        for pattern in ("shpat_[0-9a-f]{8}", "shprt_[0-9a-f]{8}", re.escape(address.api_secret)):
+        for pattern in (
+            "shpat_[0-9a-f]{8}",
+            "shprt_[0-9a-f]{8}",
+            re.escape(address.sides["shopify"]["api_secret"]),
+        ):
             assert not re.search(pattern, shown)
             assert not re.search(pattern.encode(), stored)
 
@@ -302,7 +312,7 @@ class TestInstall:
         self, giftsync: Giftsync, config: Path, address: Address, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write(config, address, shopify__auth="install")
-        monkeypatch.setattr("cli.commands.shopify.WAIT_SECONDS_MAX", 0.0)
+        monkeypatch.setattr("connectors.shopify.commands.WAIT_SECONDS_MAX", 0.0)
         code, _, err = giftsync("shopify", "install", "--port", "0")
         assert code == 3
         assert "nothing was installed" in err

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.demo.control import Control
 from cli.emulators import Address
 from cli.sandbox_config import Pace, sandbox_toml
+from tests.integration.answers import check_printed
 
 GIFTSYNC = (sys.executable, "-c", "from cli.main import main; main()")
 READY_SECONDS_MAX = 60
@@ -76,11 +78,12 @@ def test_it_keeps_in_step_until_it_is_told_to_stop(config: Path, address: Addres
 
     assert process.returncode == 0
     answer = json.loads(out)
+    check_printed("run", answer)
     assert answer["drained"] is True
     assert answer["status"]["in_step"] == answer["status"]["cards"] == 1
     log = (config.parent / "log").read_text()
     assert number not in log
-    assert address.flow_token not in log
+    assert address.sides["flow"]["token"] not in log
     assert "Stopping: finishing what is under way, " in log
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     actions = [line["action"] for line in lines]
@@ -98,6 +101,35 @@ def test_it_keeps_in_step_until_it_is_told_to_stop(config: Path, address: Addres
         ("shopify", "create", 10_000),
         ("shopify", "debit", -2_500),
     ]
+
+
+def test_given_a_worker_at_work_when_the_link_is_paused_then_it_reads_and_writes_nothing_until_resumed(
+    config: Path, address: Address
+) -> None:
+    flow, shopify = Control(address.flow_url, "NOK"), Control(address.shopify_url, "NOK")
+
+    def ask(*arguments: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [*GIFTSYNC, *arguments, "--json", "--config", str(config)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+
+    with running(config) as process:
+        number = flow.move("sell", 10_000)["number"]
+        wait_until(lambda: [c.balance_minor for c in shopify.cards()] == [10_000], process)
+        ask("pause", "--why", "stocktaking")
+        flow.move("redeem", 2_500, number=number)
+        # The redemption was read: its card is due, and stays so.
+        wait_until(lambda: ask("status")["due"] == 1, process)
+        assert ask("status")["stopped_by"][0].endswith(" has paused the link: stocktaking.")
+        assert [c.balance_minor for c in shopify.cards()] == [10_000]
+
+        assert ask("resume", "--why", "counted")["released"] == 1
+        wait_until(lambda: [c.balance_minor for c in shopify.cards()] == [7_500], process)
 
 
 def test_a_second_worker_on_the_same_ledger_is_refused(config: Path) -> None:

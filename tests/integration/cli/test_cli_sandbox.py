@@ -74,21 +74,17 @@ def test_each_side_starts_with_its_cards(ready: dict[str, Any]) -> None:
 
 def test_the_settings_agree_with_the_back_office(ready: dict[str, Any]) -> None:
     """`sandbox config` works without asking; what it takes for granted must be so."""
-    shopify, flow = ready["shopify"], ready["flow"]
-    values = sandbox_values(
-        Address(
-            *(shopify[key] for key in ("url", "shop", "token", "api_secret")),
-            *(flow[key] for key in ("url", "tenant", "store", "token")),
-        )
-    )
+    flow = ready["flow"]
+    values = sandbox_values(Address(ready))
     office = post(flow["url"], "backoffice")
     methods = next(one["payment_methods"] for one in office["stores"] if one["uid"] == flow["store"])
 
-    assert values["flow", "debit_product_uid"] == office["online_redemption_product"]
-    assert values["flow", "gift_card_product_uids"] == {b["name"]: b["product"] for b in office["brands"]}
-    assert values["flow", "item_number_field"] == office["item_number_key"]
-    assert values["flow", "gift_card_payment_method_uid"] == methods["GIFTCARD"]
-    assert values["flow", "external_payment_method_uid"] == methods["EXTERNAL_SHOPIFY"]
+    side = {key: value for (*_, name, key), value in values.items() if name == "flow"}
+    assert side["debit_product_uid"] == office["online_redemption_product"]
+    assert side["gift_card_product_uids"] == {b["name"]: b["product"] for b in office["brands"]}
+    assert side["item_number_field"] == office["item_number_key"]
+    assert side["gift_card_payment_method_uid"] == methods["GIFTCARD"]
+    assert side["external_payment_method_uid"] == methods["EXTERNAL_SHOPIFY"]
 
 
 def test_the_line_piped_into_config_makes_settings_that_work(ready: dict[str, Any], tmp_path: Path) -> None:
@@ -144,7 +140,7 @@ def test_a_store_that_does_not_exist_fails_the_check(ready: dict[str, Any], tmp_
     assert failed["what"] == "flow"
     assert failed["words"] == (
         f"Flow knows no store 7777 in the tenant {ready['flow']['tenant']}. "
-        "Correct `store` or `tenant` in [flow]."
+        "Correct `store` or `tenant` in the side's table."
     )
 
 

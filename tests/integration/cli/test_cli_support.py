@@ -105,7 +105,8 @@ def test_uploading_is_announced_when_it_is_switched_on(
     giftsync: Giftsync, config: Path, flow: Control, shopify: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = config.read_text(encoding="utf-8")
-    off = text.replace("# create_update_shopify_cards = true", "create_update_shopify_cards = false")
+    head, table, rest = text.partition("[sides.shopify]")
+    off = head + table + rest.replace("# create_update = true", "create_update = false", 1)
     assert off != text
     config.write_text(off, encoding="utf-8")
     number = flow.move("sell", 50_000)["number"]
@@ -128,14 +129,17 @@ def test_a_pool_number_that_giftsync_could_make_itself_is_refused(giftsync: Gift
 
     code, _, err = giftsync("pool", "add", str(path))
 
-    assert (code, "shopify_serial_prefix = 9900" in err) == (3, True)
+    assert (code, "serial_prefix = 9900 in [sides.flow]" in err) == (3, True)
 
 
 def test_a_card_that_is_not_in_step_says_where_and_how(
     giftsync: Giftsync, config: Path, flow: Control, shopify: Control
 ) -> None:
     text = config.read_text(encoding="utf-8")
-    config.write_text(text.replace('# balance = "both"', 'balance = "to_shopify"'), encoding="utf-8")
+    head, table, rest = text.partition("[sides.flow.directions]")
+    config.write_text(
+        head + table + rest.replace('# balance = "both"', 'balance = "out"', 1), encoding="utf-8"
+    )
     number = flow.move("sell", 50_000)["number"]
     giftsync("sync")
     shopify.move("checkout", 10_000, code=number)
@@ -144,4 +148,4 @@ def test_a_card_that_is_not_in_step_says_where_and_how(
 
     assert "no: 500.00 NOK on flow" in giftsync("cards", "list")[1]
     shown = giftsync("conflicts", "show", "1")[1]
-    assert "flow shows 100.00 NOK too much, and the link does not write there." in shown
+    assert "Flow shows 100.00 NOK too much, and the link does not write there." in shown

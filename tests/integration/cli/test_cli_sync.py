@@ -138,7 +138,7 @@ def test_the_ledger_is_readable_and_shows_no_serial(
     assert counted["cards"] == counted["in_step"]
     for _, out, err in (listed, shown, status):
         assert number not in out + err
-        assert address.flow_token not in out + err
+        assert address.sides["flow"]["token"] not in out + err
 
 
 def test_the_pool_is_filled_from_a_file_and_used_first(
@@ -150,7 +150,7 @@ def test_the_pool_is_filled_from_a_file_and_used_first(
 
     first, again = (answer_of(giftsync("pool", "add", str(file), "--json")) for _ in range(2))
     del first["schema"], first["exit_code"]
-    assert first == {"added": 2, "known": 0, "free": 2, "cvcs_passed_over": 0}
+    assert first == {"side": "flow", "added": 2, "known": 0, "free": 2, "cvcs_passed_over": 0}
     assert (again["added"], again["known"], again["free"]) == (0, 2, 2)
     assert "Running low" in giftsync("pool", "status")[1]
     shopify.move("purchase", 4_400, name="Kari Nordmann", email="kari@example.com")
@@ -242,7 +242,7 @@ class TestWhatCannotRun:
             (
                 'debit_product_uid = "900"',
                 "# no product",
-                "[flow] api_settlement_debits needs debit_product_uid",
+                "[sides.flow] api_settlement_debits needs debit_product_uid",
             ),
         ],
     )
@@ -259,7 +259,8 @@ class TestWhatCannotRun:
 
     @pytest.mark.parametrize("side", ["shopify", "flow"])
     def test_a_wrong_token(self, giftsync: Giftsync, config: Path, address: Address, side: str) -> None:
-        wrong = replace(address, **{f"{side}_token": "a-token-that-is-wrong"})
+        told = {**address.sides[side], "token": "a-token-that-is-wrong"}
+        wrong = replace(address, sides={**address.sides, side: told})
         config.write_text(sandbox_toml(wrong, PACE), encoding="utf-8")
 
         code, out, err = giftsync("sync")
@@ -364,8 +365,8 @@ class TestWhatCannotRun:
         assert err.startswith("error: ")
         assert words in err
         assert "Traceback" not in err
-        assert address.shopify_token not in out + err
-        assert address.flow_token not in out + err
+        assert address.sides["shopify"]["token"] not in out + err
+        assert address.sides["flow"]["token"] not in out + err
 
 
 def test_init_writes_a_private_file_once(

@@ -45,7 +45,7 @@ class Desk:
         answer = requests.post(
             f"{self.address.shopify_url}/admin/api/2026-10/graphql.json",
             json={"query": document, "variables": {"code": code, "amount": amount}},
-            headers={"X-Shopify-Access-Token": self.address.shopify_token},
+            headers={"X-Shopify-Access-Token": self.address.sides["shopify"]["token"]},
             timeout=10,
         )
         assert answer.json()["data"]["giftCardCreate"]["userErrors"] == []

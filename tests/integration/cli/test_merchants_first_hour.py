@@ -1,46 +1,15 @@
-"""What a merchant reads in the first hour with giftsync: `transcripts/merchant.txt` is played.
-
-Lines that begin with `$` are commands; what follows is their output and exit code; `#` lines tell what
-happens in the store and in the shop. What differs from run to run is named in angle brackets.
-"""
+"""What a merchant reads in the first hour with giftsync: `transcripts/merchant.txt` is played."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from cli import main
 from cli.demo.control import Control
-
-TRANSCRIPT = Path(__file__).parents[1] / "transcripts" / "merchant.txt"
-
-
-def plain(text: str, folder: Path) -> str:
-    """Without what is another one each time, and without spaces at the ends of lines."""
-    text = text.replace(str(folder), "<folder>")
-    text = re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8} [A-Z]{3,4}", "<time>", text)
-    text = re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "<date>", text)
-    text = re.sub(r"(Seconds +)[0-9.]+", r"\1<seconds>", text)
-    text = re.sub(r"less than a minute old|[0-9]+ minutes? old", "<age>", text)
-    # A rule is as long as its table is wide, which depends on the folder's name.
-    text = re.sub(r"─+", "───", text)
-    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
-
-
-def played(script: str, command: Callable[[list[str]], str], events: Mapping[str, Callable[[], None]]) -> str:
-    """The script with what its commands say now in place of what they said."""
-    lines = []
-    for line in script.splitlines():
-        if line.startswith("# "):
-            events[line[2:]]()
-            lines += [line, ""]
-        if line.startswith("$ "):
-            _, *arguments = line[2:].split()
-            lines += [line, command(arguments), ""]
-    return "\n".join(lines)
+from tests.integration.transcript import Said, plain, play
 
 
 def test_given_the_merchants_first_hour_then_every_word_is_as_it_is_written_down(
@@ -49,7 +18,6 @@ def test_given_the_merchants_first_hour_then_every_word_is_as_it_is_written_down
     config: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    logging_as_before: None,
 ) -> None:
     monkeypatch.chdir(config.parent)
     config.chmod(0o600)
@@ -69,12 +37,9 @@ def test_given_the_merchants_first_hour_then_every_word_is_as_it_is_written_down
         ),
     }
 
-    def command(arguments: list[str]) -> str:
-        code = main.run(arguments)
+    def command(arguments: Sequence[str]) -> Said:
+        code = main.run(list(arguments))
         captured = capsys.readouterr()
-        return f"{plain(captured.err + captured.out, config.parent)}\nexit {code}"
+        return Said(plain(captured.err + captured.out, config.parent), code)
 
-    told = played(TRANSCRIPT.read_text(encoding="utf-8"), command, events)
-
-    (config.parent / "told.txt").write_text(told, encoding="utf-8")
-    assert told.splitlines() == TRANSCRIPT.read_text(encoding="utf-8").splitlines()
+    play("merchant", command, events)

@@ -226,7 +226,7 @@ def test_given_a_value_that_a_person_set_is_lost_then_the_card_is_held_until_rec
     assert (code, "250" in out) == (1, True)
 
     why = ("--why", "it was settled with the customer")
-    assert giftsync("recover", "--card", str(card_id), "--accept", "shopify", "--preview")[0] == 0
+    assert giftsync("recover", "--card", str(card_id), "--accept", "shopify", "--preview", "--json")[0] == 0
     code, out, err = giftsync("recover", "--card", str(card_id), "--accept", "shopify", *why)
     assert (code, "worth" in out) == (0, True), out + err
     assert giftsync("sync")[0] == 0

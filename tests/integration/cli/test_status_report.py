@@ -11,24 +11,26 @@ from sqlalchemy import Engine
 from cli.follow_up import carried_out_by, left_words
 from cli.live.link_view import LinkView
 from cli.output import jsonable
+from cli.show import balance_words, why_not
 from cli.status_report import StatusReport, read_report, report_json, report_lines
 from config.settings import Settings
 from connectors.memory import CAPABILITIES
+from sync.decisions.resolutions import Action
 from sync.ledger import views
 from sync.ledger.database.engine import only_worker, open_engine
-from sync.ledger.running import worker_runs
+from sync.ledger.database.running import worker_runs
 from sync.ledger.secrets.vault import Vault
 from sync.model import SideRules
+from sync.support.audit import FindingKind, audit
+from sync.support.cases import places_of
+from sync.support.settle import Resolution, resolve
+from sync.support.statement import read_out, statement
 from tests.integration.shop import FLOW, SHOPIFY, Shop
-from tests.support import STARTED_AT, Clock
+from tests.support import STARTED_AT, Clock, link_settings
 
 
-def settings(**link: Any) -> Settings:
-    return Settings(
-        link={"timezone": "Europe/Oslo", **link},
-        shopify={"shop": "example.myshopify.com", "token": "shopify-report-token"},
-        flow={"tenant": "7", "store": "70", "token": "flow-report-token"},
-    )
+def settings(*, flow: dict[str, Any] | None = None, shopify: dict[str, Any] | None = None) -> Settings:
+    return link_settings(flow=flow, shopify=shopify)
 
 
 def report_of(shop: Shop, given: Settings | None = None) -> StatusReport:
@@ -41,7 +43,9 @@ def unproved(engine: Engine, vault: Vault, clock: Clock) -> Shop:
         engine,
         vault,
         clock,
-        capabilities={FLOW: replace(CAPABILITIES, creates=False)},
+        capabilities={
+            FLOW: replace(CAPABILITIES, creates=False, why_no_creates="has not been proved to take a number")
+        },
         rules={FLOW: SideRules(creates=False)},
     )
     shop.in_step(10_000)
@@ -66,7 +70,7 @@ def test_given_a_card_that_is_online_only_then_it_is_not_in_step_and_it_says_why
 def test_given_a_merchant_who_wants_it_so_then_a_card_that_is_online_only_is_in_step(
     engine: Engine, vault: Vault, clock: Clock
 ) -> None:
-    report = report_of(unproved(engine, vault, clock), settings(download_shopify_cards=False))
+    report = report_of(unproved(engine, vault, clock), settings(shopify={"download": False}))
 
     assert report.in_step == 2
     assert report.summary == "All 2 cards are in step."
@@ -83,7 +87,7 @@ def test_given_a_brand_that_is_left_out_then_its_cards_need_not_be_on_both_sides
 
     assert report_of(shop).in_step == 1
     assert "exists in the store only: the next pass makes them online" in report_of(shop).summary
-    assert report_of(shop, settings(excluded_brands=["Tilgodelapp"])).in_step == 2
+    assert report_of(shop, settings(flow={"excluded_brands": ["Tilgodelapp"]})).in_step == 2
 
 
 def test_given_an_empty_ledger_then_it_says_so(shop: Shop) -> None:
@@ -138,3 +142,115 @@ def test_what_a_stopped_command_leaves_is_counted(shop: Shop) -> None:
         "Left: 1 card to work on, 1 effect not carried out yet. `giftsync sync` goes on with it, and asks "
         "the sides what did land."
     )
+
+
+CHANGED = "UPDATE cards SET balance_minor = 90000 WHERE id = 1"
+
+
+def tampered_shop(shop: Shop) -> Shop:
+    """Two cards in step, of which somebody changed one in the database."""
+    shop.in_step(10_000)
+    shop.in_step(2_000, "5000600070008000")
+    shop.by_hand(CHANGED)
+    shop.sync()
+    return shop
+
+
+def test_given_a_card_whose_rows_were_changed_then_it_is_not_in_step_and_its_money_stands_apart(
+    shop: Shop,
+) -> None:
+    tampered_shop(shop)
+
+    report = report_of(shop)
+    told = report_json(report, settings())
+    lines = dict(report_lines(report, settings(), shop.clock()))
+    shown = LinkView(settings(), shop.engine, shop.sides, shop.clock).picture()
+
+    assert report.summary == (
+        "1 of 2 cards in step; 1 card is not verified, because its rows in the ledger were changed; "
+        "1 conflict waiting: `giftsync conflicts list`."
+    )
+    assert (told["in_step"], told["balance_minor"]) == (1, {"NOK": 2_000})
+    assert (told["unverified"], told["unverified_minor"]) == (1, {"NOK": 90_000})
+    assert lines["Money on cards"] == "20.00 NOK"
+    assert lines["Not verified"] == "1 card, whose changed rows say 900.00 NOK; not in the money on cards"
+    assert shown.totals_minor == {FLOW: 2_000, SHOPIFY: 2_000}
+    assert not shown.well
+
+
+def test_given_a_card_whose_rows_were_changed_then_lists_say_so_and_no_amount_is_read_out_to_a_customer(
+    shop: Shop,
+) -> None:
+    tampered_shop(shop)
+
+    first, second = views.list_cards(shop.engine)
+    assert (balance_words(first), balance_words(second)) == ("900.00 NOK not verified", "20.00 NOK")
+    assert [why_not(first), first.in_step, second.in_step] == [
+        "no: not verified (its rows were changed)",
+        False,
+        True,
+    ]
+    assert [card.id for card in views.list_cards(shop.engine, out_of_step=True)] == [1]
+    found = statement(shop.link, 1, places_of(shop.sides))
+    assert found is not None
+    assert "900" not in " ".join(read_out(found, shop.link.timezone))
+
+
+def test_given_a_changed_card_that_is_settled_then_it_counts_again(shop: Shop) -> None:
+    tampered_shop(shop)
+    (conflict,) = shop.rows("conflicts", kind="tampered")
+
+    resolve(shop.link, conflict["id"], Resolution(Action.REBUILD, "kari", "the disk was full"))
+    shop.sync()
+
+    report = report_of(shop)
+    assert report.summary == "All 2 cards are in step."
+    assert (report.counts.balance_minor, report.counts.unverified) == ({"NOK": 12_000}, 0)
+
+
+def test_given_a_changed_card_that_a_person_lets_alone_then_it_goes_on_counting_as_not_verified(
+    shop: Shop,
+) -> None:
+    shop.in_step(10_000)
+    shop.by_hand("UPDATE presences SET serial_sealed = NULL, serial_index = NULL WHERE card_id = 1")
+    shop.sync()
+    (conflict,) = shop.rows("conflicts", kind="tampered")
+
+    resolve(shop.link, conflict["id"], Resolution(Action.IGNORE, "kari", "made up for by hand"))
+
+    report = report_of(shop)
+    assert (report.in_step, report.counts.unverified, report.counts.balance_minor) == (0, 1, {})
+
+
+def test_given_a_card_whose_currency_was_changed_then_everything_can_still_be_shown(shop: Shop) -> None:
+    shop.worker.check_sides()
+    shop.in_step(10_000)
+    shop.by_hand("UPDATE cards SET currency = 'kroner' WHERE id = 1")
+    shop.sync()
+
+    report = report_of(shop)
+    lines = dict(report_lines(report, settings(), shop.clock()))
+    (card,) = views.list_cards(shop.engine)
+
+    assert "10000 'kroner' in minor units" in lines["Not verified"]
+    assert "not verified" in balance_words(card)
+    found = statement(shop.link, 1, places_of(shop.sides))
+    assert found is not None
+    assert found.card.currency == "NOK"
+    proof = audit(shop.engine, shop.vault, shop.clock, shop.sides)
+    assert list(proof)
+    assert (proof.totals["NOK"].unverified, proof.totals["NOK"].unverified_minor) == (1, 10_000)
+
+
+def test_given_an_old_row_that_was_changed_then_the_audit_names_it_and_counts_the_cards_money_as_verified(
+    shop: Shop,
+) -> None:
+    shop.in_step(10_000)
+    shop.by_hand("UPDATE intent_states SET reason = 'another' WHERE card_id = 1 AND chain_seq = 5")
+    shop.sync()
+
+    proof = audit(shop.engine, shop.vault, shop.clock)
+
+    assert [one.kind for one in proof] == [FindingKind.CHANGED]
+    assert proof.totals["NOK"].unverified == 0
+    assert report_of(shop).in_step == 1

@@ -8,11 +8,11 @@ import pytest
 import requests
 from sqlalchemy import Engine
 
-from connectors.api.side import CardRef
+from connectors.api.card import CardRef
 from mappings.serials import Serial
 from sandbox.flow import FlowBehaviour, FlowEmulator
 from sync.arrivals.match import Matched
-from sync.worker.service import POLL_INTERVAL_SECONDS
+from sync.worker.turns import POLL_INTERVAL_SECONDS
 from tests.contract.loopback import Loopback, serve
 from tests.flow_shop import TOKEN, FlowShop
 from tests.integration.shop import FLOW

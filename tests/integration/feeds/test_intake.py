@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from connectors.api.side import CardRef, Hint, HintPage
+from connectors.api.card import CardRef
+from connectors.api.feed import Hint, HintPage
 from mappings.serials import Serial
 from sync.ledger.incoming.intake import Taken
 from sync.model import ConflictKind, NewConflict
@@ -151,3 +152,20 @@ def test_given_a_create_under_way_then_its_last_characters_are_known(shop: Shop)
 
     shop.work(shop.card_id())
     assert not shop.intake.create_is_open(SHOPIFY, "4000")
+
+
+def test_given_a_card_that_a_payment_told_of_first_then_its_own_order_is_kept_once_it_is_told(
+    shop: Shop,
+) -> None:
+    card_id, native = shop.in_step(), shop.native(SHOPIFY)
+    take_in(shop, SHOPIFY, hint(native, details={"order": "#1009"}))
+    assert shop.rows("origins") == []
+    own = {"order": "#1007", "order_id": "gid://shopify/Order/7", "bought_at": "2026-11-22T10:00:00+00:00"}
+
+    take_in(shop, SHOPIFY, hint(native, sold_here=True, details=own))
+    take_in(shop, SHOPIFY, hint(native, sold_here=True, details={**own, "order": "#1010"}))
+
+    (origin,) = shop.rows("origins")
+    assert (origin["card_id"], origin["order_name"]) == (card_id, "#1007")
+    assert origin["order_id"] == own["order_id"]
+    assert origin["bought_at"] is not None

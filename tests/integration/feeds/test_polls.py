@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,17 +12,20 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, update
 
+from connectors.api.card import CardRef, Observation, Unreadable
 from connectors.api.errors import NotSent
-from connectors.api.side import CardRef, Observation, Unreadable
 from connectors.memory import CAPABILITIES
+from mappings.brands import Brands
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync import crashpoints
 from sync.decisions.poll_order import PollBudget, PollPopulation, ReadBy
+from sync.decisions.redemption_rates import ROUND, SOLD
 from sync.ledger.database.tables import polls as polls_table
-from sync.ledger.incoming.looks import SweepCursor, looks
+from sync.ledger.incoming.looks import Looks, SweepCursor
 from sync.ledger.incoming.polls import TAKEN_FOR, Polls, ReadRecord
-from sync.worker.service import POLL_INTERVAL_SECONDS
+from sync.ledger.totals import read_totals
+from sync.worker.turns import POLL_INTERVAL_SECONDS
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 from tests.support import Clock, Crashed
 
@@ -35,6 +38,10 @@ def shop(make_shop: Callable[..., Shop]) -> Shop:
     """Flow is read one card at a time, lists no transactions, and no feed of it tells anything."""
     one_by_one = replace(CAPABILITIES, read_batch_max=1, lists_entries=False)
     return make_shop(capabilities={FLOW: one_by_one})
+
+
+def looks(shop: Shop) -> Mapping[str, Looks]:
+    return read_totals(shop.engine, shop.clock(), (), Brands()).looks
 
 
 def stock(shop: Shop, cards: int) -> list[str]:
@@ -76,7 +83,13 @@ def row(shop: Shop, serial: str) -> dict[str, Any]:
 
 
 def population(shop: Shop) -> PollPopulation:
-    return PollPopulation.from_json(shop.row("poll_populations")["population"])
+    kept = shop.row("poll_populations")
+    return PollPopulation.from_json(kept["population"], kept["rates"])
+
+
+def found_by_polls(shop: Shop) -> float:
+    """What polling is credited with: each change stands in a coarse cell and in a fine one."""
+    return sum(found for found, _ in population(shop).cells.values()) / 2
 
 
 def test_given_a_payment_that_no_feed_tells_then_the_poll_finds_it(shop: Shop) -> None:
@@ -104,7 +117,7 @@ def test_given_what_a_poll_found_then_the_look_under_the_lease_does_not_count_it
 
     assert found > 0
     assert row(shop, serial)["changes"] == found
-    assert population(shop).found == pytest.approx(found)
+    assert found_by_polls(shop) == 1.0
 
 
 def test_given_a_hint_then_its_look_counts_and_polling_takes_no_credit(shop: Shop) -> None:
@@ -120,7 +133,7 @@ def test_given_a_hint_then_its_look_counts_and_polling_takes_no_credit(shop: Sho
     assert after["changes"] > 0
     assert after["balance_minor"] == 7_000
     assert after["changed_at"] == after["polled_at"]
-    assert population(shop).found == 0.0
+    assert found_by_polls(shop) == 0.0
 
 
 def test_given_our_own_debit_then_it_is_no_change(shop: Shop) -> None:
@@ -209,7 +222,7 @@ def test_given_wrong_estimates_crashes_and_a_mute_card_then_every_card_is_looked
     assert crashes > 3
     assert max(longest.values()) <= polls.budget.bound_seconds(40) + POLL_INTERVAL_SECONDS + lost
     assert min((shop.clock() - at).total_seconds() for at in looked_at.values()) < 60
-    assert looks(shop.engine)[FLOW].unanswered == 1
+    assert looks(shop)[FLOW].unanswered == 1
 
 
 def test_given_a_side_that_fails_in_the_middle_then_what_was_seen_before_is_kept(
@@ -306,7 +319,7 @@ def test_given_a_pass_over_all_cards_then_every_look_counts(shop: Shop) -> None:
     shop.sync()
 
     assert row(shop, serial)["polled_at"] >= shop.clock() - timedelta(minutes=10)
-    found = looks(shop.engine)
+    found = looks(shop)
     assert found[FLOW].adaptive
     assert not found[SHOPIFY].adaptive
     assert all(one.oldest_at is not None and one.cards == 1 for one in found.values())
@@ -320,6 +333,21 @@ def test_given_a_card_that_joins_long_after_the_first_contact_then_its_youth_is_
     poll(shop)
 
     assert [row(shop, serial)["issued"] for serial in SERIALS[:2]] == [False, True]
+    assert [row(shop, serial)["kind"] for serial in SERIALS[:2]] == [ROUND, SOLD]
+
+
+def test_given_cards_met_with_nothing_or_an_odd_amount_then_fewer_looks_are_promised_to_them(
+    shop: Shop,
+) -> None:
+    for balance, serial in zip((10_000, 3_141, 0), SERIALS[:3], strict=True):
+        shop.in_step(balance, serial)
+    poll(shop)
+
+    rates = [row(shop, serial)["rate"] for serial in SERIALS[:3]]
+
+    assert rates == sorted(rates, reverse=True)
+    assert rates[2] < rates[1] / 10 < rates[0] / 10
+    assert sum(cards for cards, *_ in population(shop).rates.rows.values()) == 3
 
 
 def test_given_any_number_of_cards_then_choosing_reads_two_indexes_and_no_table(shop: Shop) -> None:

@@ -13,17 +13,17 @@ import pytest
 from connectors.memory import CAPABILITIES
 from mappings.lifecycle import CardStatus
 from mappings.ranges import NumberRange
+from sync.importer import planfile
 from sync.importer.files import FileProblem, open_card_file
 from sync.importer.plan import Planner, Stopped
 from sync.importer.planfile import choose_rows, import_id_of, keep_older
 from sync.importer.progress import StopSignal
 from sync.ledger.database.engine import LedgerUnavailable
 from sync.model import FirstContact, LinkRules, SideRules
-from tests.integration.import_desk import Desk
+from tests.integration.importer.import_desk import Desk, N
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 
 #: Store numbers by what they end in.
-N = "10002000300040{:02d}"
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_given_store_cards_in_every_state_then_each_has_its_fate(desk: Desk) -> 
 
     found = [(row.action, row.reason, row.amount_minor) for row in desk.rows(plan)]
     assert found[:8] == [
-        ("create_in_shopify", "", 10_000),
+        ("create_online", "", 10_000),
         ("watch", "nothing on it", 0),
         ("watch", "suspended", 0),
         ("watch", "expired on 2020-01-01", 0),
@@ -80,7 +80,7 @@ def test_given_online_cards_then_those_with_money_come_to_the_store(desk: Desk) 
 
     assert ours
     assert dict(desk.actions(plan)) == {
-        "dd01": "create_in_pos",
+        "dd01": "create_in_store",
         "dd02": "skip",
         "dd03": "skip",
         "9999": "known",
@@ -107,8 +107,8 @@ def test_given_one_number_on_both_sides_then_equal_is_adopted_and_unequal_a_conf
         assert desk.actions(plan) == [
             ("4001", "adopt"),
             ("4002", unequal),
-            ("4003", "create_in_shopify"),
-            ("4003", "create_in_pos"),
+            ("4003", "create_online"),
+            ("4003", "create_in_store"),
         ]
 
 
@@ -124,13 +124,13 @@ def test_given_a_number_twice_then_equal_lines_keep_the_first_and_unequal_ones_n
     plan = desk.plan(one, two)
 
     assert [(row.action, row.reason) for row in desk.rows(plan)] == [
-        ("create_in_shopify", ""),
+        ("create_online", ""),
         ("reject", "the same card as on line 2 of cards.csv"),
         ("reject", "one number with different balances or statuses: line 4 of cards.csv, line 2 of more.csv"),
-        ("create_in_shopify", ""),
+        ("create_online", ""),
         ("reject", "one number with different balances or statuses: line 4 of cards.csv, line 2 of more.csv"),
     ]
-    assert plan.before[FLOW] == {"cards": 2, "minor": 600}
+    assert plan.before[FLOW] == {"cards": 2, "minor": 600, "lists": 0}
 
 
 def test_given_limits_then_cards_above_them_are_rejected(shop: Shop, tmp_path: Path) -> None:
@@ -138,13 +138,13 @@ def test_given_limits_then_cards_above_them_are_rejected(shop: Shop, tmp_path: P
     shop.sell(SHOPIFY, 10_001, "aaaabbbbccccdd01")
     file = desk.write(*(f"{N.format(n)};{n},00;ACTIVE" for n in (50, 51)), f"{N.format(1)};100,01;ACTIVE")
     plan = desk.plan(file)
-    assert [row.action for row in desk.rows(plan)] == ["create_in_shopify", "reject", "reject", "reject"]
+    assert [row.action for row in desk.rows(plan)] == ["create_online", "reject", "reject", "reject"]
 
 
 def test_given_a_number_that_giftsync_could_have_made_then_it_is_rejected_unless_the_hub_knows_it(
     shop: Shop, tmp_path: Path
 ) -> None:
-    desk = Desk(shop, tmp_path, made=NumberRange("shopify_serial_prefix", "9900"))
+    desk = Desk(shop, tmp_path, made=NumberRange("serial_prefix", "9900"))
     shop.in_step(4_000, "9900000000000002")
 
     plan = desk.plan(desk.write("9900000000000001;5,00;ACTIVE", "9900000000000002;40,00;ACTIVE"))
@@ -155,9 +155,10 @@ def test_given_a_number_that_giftsync_could_have_made_then_it_is_rejected_unless
 
 
 def test_given_short_numbers_then_the_link_may_lengthen_them(shop: Shop, tmp_path: Path) -> None:
-    desk = Desk(shop, tmp_path, lengthens=True)
+    sides = {name: replace(rules, lengthens=True) for name, rules in shop.link.rules.sides.items()}
+    desk = Desk(shop, tmp_path, rules=replace(shop.link.rules, sides=sides))
     file = desk.write("12345;5,00;ACTIVE", "giftsync12;5,00;ACTIVE")
-    assert desk.actions(desk.plan(file)) == [("2345", "create_in_shopify"), ("nc12", "create_in_shopify")]
+    assert desk.actions(desk.plan(file)) == [("2345", "create_online"), ("nc12", "create_online")]
 
 
 def test_given_a_link_that_writes_nowhere_then_nothing_is_to_be_created(shop: Shop, tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ def test_given_that_the_store_is_asked_then_it_is_believed_instead_of_the_file(d
     plan = desk.plan(file, ask_pos=True)
 
     assert [(row.action, row.reason, row.pos_minor) for row in desk.rows(plan)] == [
-        ("create_in_shopify", "", 700),
+        ("create_online", "", 700),
         ("watch", "nothing on it", 0),
         ("reject", "flow has no such card", 500),
     ]
@@ -239,6 +240,48 @@ def test_given_a_plan_that_a_spreadsheet_saved_then_its_lines_mean_the_same(desk
         choose_rows(desk.path, desk.imports, plan)
 
 
+@pytest.mark.parametrize("store", ["Kari, Ola", 'the "old" one', "first\nsecond", "=1+1", "Sølv"])
+def test_given_a_text_that_needs_quotes_then_the_plan_file_has_it_whole(desk: Desk, store: str) -> None:
+    quoted = store.replace('"', '""')
+    path = desk.write(
+        f'{N.format(1)};5,00;ACTIVE;"{quoted}"',
+        f"{N.format(2)};6,00;ACTIVE;Oslo",
+        head="number;balance;status;store",
+    )
+
+    plan = desk.plan(path)
+
+    with desk.path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["store"] for row in rows] == [f"'{store}" if store[0] == "=" else store, "Oslo"]
+    assert desk.path.read_bytes().endswith(b"\r\n")
+    assert choose_rows(desk.path, desk.imports, plan) == 2
+
+
+def test_given_a_plan_file_as_it_was_written_then_its_hash_alone_chooses_what_does_something(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = desk.plan(
+        desk.write(*(f"{N.format(n)};{n}5,00;ACTIVE" for n in (0, 1)), f"{N.format(2)};0;CLOSED")
+    )
+    whole = desk.path.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a line was compared")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(planfile, "_means_the_same", fail)
+        assert choose_rows(desk.path, desk.imports, plan) == 2
+        desk.path.write_bytes(whole.replace(b"\r\n", b"\n"))
+        with pytest.raises(AssertionError, match="a line was compared"):
+            choose_rows(desk.path, desk.imports, plan)
+    assert [row["chosen"] for row in desk.shop.rows("import_rows")] == [True, True, False]
+    assert choose_rows(desk.path, desk.imports, plan) == 2
+
+    desk.imports.discard(plan)
+    assert [row["name"] for row in desk.shop.rows("marks") if row["name"].startswith("plan_file")] == []
+
+
 def test_given_a_plan_then_lines_may_be_taken_out_but_not_changed(desk: Desk) -> None:
     file = desk.write(*(f"{N.format(n)};5,00;ACTIVE" for n in (1, 2, 3)))
     plan = desk.plan(file)
@@ -249,7 +292,7 @@ def test_given_a_plan_then_lines_may_be_taken_out_but_not_changed(desk: Desk) ->
     assert [row["chosen"] for row in desk.shop.rows("import_rows")] == [True, False, True]
     assert import_id_of(desk.path) == plan.id
 
-    for old, new in (("5.00", "50.00"), ("create_in_shopify", "adopt"), (f"{plan.id},1,", f"{plan.id},9,")):
+    for old, new in (("5.00", "50.00"), ("create_online", "adopt"), (f"{plan.id},1,", f"{plan.id},9,")):
         desk.path.write_text(original.replace(old, new, 1))
         with pytest.raises(FileProblem, match="lines 2 are not as they were planned"):
             choose_rows(desk.path, desk.imports, plan)
@@ -260,8 +303,8 @@ def test_given_a_plan_then_lines_may_be_taken_out_but_not_changed(desk: Desk) ->
     [
         ("", "no plan of giftsync"),
         ("a,b\n1,2\n", "no column plan"),
-        ("plan,row,ref,action,pos_balance,shopify_balance,to_create\nx\n", "damaged"),
-        ("plan,row,ref,action,pos_balance,shopify_balance,to_create\n", "no lines"),
+        ("plan,row,ref,action,pos_balance,online_balance,to_create\nx\n", "damaged"),
+        ("plan,row,ref,action,pos_balance,online_balance,to_create\n", "no lines"),
     ],
 )
 def test_given_a_file_that_is_no_plan_then_it_says_so(desk: Desk, text: str, reason: str) -> None:
@@ -274,7 +317,7 @@ def test_given_ctrl_c_while_planning_then_nothing_is_left_to_apply(desk: Desk) -
     halt = StopSignal()
     halt.stop.set()
     file = desk.write(f"{N.format(1)};5,00;ACTIVE")
-    planner = Planner(desk.shop.link, desk.imports, desk.ground, stop=halt.stop)
+    planner = Planner(desk.shop.link, desk.imports, desk.context, stop=halt.stop)
     with pytest.raises(Stopped):
         planner.plan([open_card_file(file, None)], None)
     assert desk.shop.row("imports")["state"] == "planning"

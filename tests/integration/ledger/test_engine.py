@@ -105,6 +105,21 @@ def test_given_a_damaged_file_then_it_is_said_in_words(tmp_path: Path) -> None:
     engine.dispose()
 
 
+def test_given_a_file_that_was_cut_off_then_it_is_said_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    engine = open_engine(f"sqlite:///{path}")
+    migrations.upgrade(engine)
+    checkpoint(engine)
+    engine.dispose()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    engine = open_engine(f"sqlite:///{path}")
+
+    with pytest.raises(LedgerUnavailable, match=r"ledger\.db is damaged.*put the newest backup.*recover"):
+        check_engine(engine)
+
+    engine.dispose()
+
+
 def test_given_no_server_then_it_is_said_in_words(tmp_path: Path) -> None:
     engine = open_engine(f"postgresql://postgres@/ledger?host={tmp_path}")
 

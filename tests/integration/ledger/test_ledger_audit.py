@@ -15,6 +15,7 @@ from sync.support.audit import Audit, FindingKind, SideTotals, Totals, audit
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop
 
 OTHER = "5000600070008000"
+CHAINED = "movements, intent_states or identities"
 
 
 def run(shop: Shop, *, live: bool = False) -> tuple[list[Finding], Audit]:
@@ -159,7 +160,7 @@ def test_given_the_newest_movement_is_deleted_then_it_is_missed(worked: Shop) ->
 
     assert (
         FindingKind.MISSING,
-        "movements or intent_states",
+        CHAINED,
         f"chain_seq {row['chain_seq']}",
     ) in named(findings)
     assert (FindingKind.BALANCE, "cards", "balance_minor") in named(findings)
@@ -291,9 +292,12 @@ def test_given_two_rows_that_changed_places_then_both_are_named(worked: Shop) ->
         ("UPDATE movements SET chain_hash = 'x' WHERE chain_seq = 1", "changed", "movements", "1"),
         ("UPDATE movements SET side = 'shopify' WHERE chain_seq = 1", "changed", "movements", "1"),
         ("UPDATE intent_states SET reason = 'x' WHERE chain_seq = 2", "changed", "intent_states", "2"),
-        ("UPDATE intent_states SET state = 'refused' WHERE chain_seq = 3", "changed", "intent_states", "3"),
-        ("DELETE FROM movements WHERE chain_seq = 1", "missing", "movements or intent_states", "1"),
-        ("DELETE FROM intent_states WHERE chain_seq = 3", "missing", "movements or intent_states", "3"),
+        ("UPDATE intent_states SET state = 'refused' WHERE chain_seq = 5", "changed", "intent_states", "5"),
+        ("UPDATE identities SET native_id = 'flow-2' WHERE chain_seq = 3", "changed", "identities", "3"),
+        ("UPDATE identities SET last_chars = '1' WHERE chain_seq = 7", "changed", "identities", "7"),
+        ("DELETE FROM identities WHERE chain_seq = 4", "missing", CHAINED, "4"),
+        ("DELETE FROM movements WHERE chain_seq = 1", "missing", CHAINED, "1"),
+        ("DELETE FROM intent_states WHERE chain_seq = 5", "missing", CHAINED, "5"),
     ],
 )  # fmt: skip
 def test_given_any_row_is_touched_then_it_is_named(
@@ -311,12 +315,12 @@ def test_given_any_row_is_touched_then_it_is_named(
 
 def test_given_the_last_hash_is_changed_then_only_that_is_named(shop: Shop) -> None:
     shop.in_step(10_000)
-    shop.by_hand("UPDATE intent_states SET chain_hash = 'x' WHERE chain_seq = 4")
+    shop.by_hand("UPDATE identities SET chain_hash = 'x' WHERE chain_seq = 7")
 
     findings, _ = run(shop)
 
     assert [f.summary for f in findings] == [
-        "The chain_hash of row 4 is not the one that was written; its content is."
+        "The chain_hash of row 7 is not the one that was written; its content is."
     ]
 
 
@@ -326,13 +330,15 @@ def test_given_every_row_of_a_card_is_gone_then_the_opening_is_missed(shop: Shop
         "DELETE FROM intent_states",
         "DELETE FROM intents",
         "DELETE FROM movements",
+        "DELETE FROM identities",
         "UPDATE cards SET balance_minor = 0, chain_seq = 0, chain_head = ''",
         "UPDATE presences SET shadow_minor = 0",
     )
 
     findings, _ = run(shop)
 
-    assert named(findings) == {(FindingKind.MISSING, "movements or intent_states", "chain_seq 1")}
+    nameless = {(FindingKind.IDENTITY, "presences", "native_id")}
+    assert named(findings) == {(FindingKind.MISSING, CHAINED, "chain_seq 1")} | nameless
 
 
 def test_given_rows_without_their_card_then_they_are_named(worked: Shop) -> None:
@@ -342,7 +348,8 @@ def test_given_rows_without_their_card_then_they_are_named(worked: Shop) -> None
     findings, _ = run(worked)
 
     assert {f.kind for f in findings} == {FindingKind.ORPHAN}
-    assert {f.table for f in findings} == {"presences", "movements", "intents", "intent_states"}
+    tables = {"presences", "movements", "intents", "intent_states", "identities"}
+    assert {f.table for f in findings} == tables
     assert {f.card_id for f in findings} == {card_id}
 
 
@@ -355,6 +362,7 @@ def test_given_a_presence_is_deleted_then_what_was_on_it_is_named(worked: Shop) 
     assert {(f.kind, f.table) for f in findings} == {
         (FindingKind.ORPHAN, "movements"),
         (FindingKind.ORPHAN, "intents"),
+        (FindingKind.ORPHAN, "identities"),
     }
 
 

@@ -14,17 +14,19 @@ from hypothesis import strategies as st
 from rich.console import Console
 from sqlalchemy import Engine
 
-from cli.show import movements_table, presences_table
-from connectors.api.side import CardRef
+from cli.output import Output
+from cli.statement import show_statement
+from connectors.api.card import CardRef
 from connectors.memory import CAPABILITIES, MemoryFault
 from sync.decisions import resolutions
-from sync.ledger import views
 from sync.ledger.database.engine import open_engine
 from sync.ledger.secrets.vault import Vault
-from sync.model import SideRules
+from sync.model import Card, Decision, SideRules
 from sync.reconcile.work import Work
 from sync.support.audit import audit
+from sync.support.finding import find
 from sync.support.settle import Action, NotResolved, Resolution, Resolved, resolve
+from sync.support.statement import statement
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 from tests.support import Clock, Crashed
 
@@ -129,19 +131,17 @@ def test_given_a_merge_then_each_card_names_the_other_and_nothing_is_rewritten(s
 def test_given_a_merge_then_people_see_where_each_card_went(shop: Shop) -> None:
     two_cards(shop)
     link(shop)
-    console = Console(file=StringIO(), width=200)
+    output = Output(out=Console(file=StringIO(), width=200))
 
     for card_id in (KEPT, ENDED):
-        card = next(views.list_cards(shop.engine, card_id=card_id))
-        console.print(
-            presences_table(card),
-            movements_table(views.list_movements(shop.engine, card_id), "NOK", shop.link.timezone),
-        )
+        found = statement(shop.link, card_id, {})
+        assert found is not None
+        show_statement(found, shop.link.timezone, output)
 
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "adopted, merged from card 2" in shown
-    assert "resolution, merged into card 1" in shown
-    assert ("not there" in shown, "to be created" in shown) == (True, False)
+    shown = output.out.file.getvalue()  # type: ignore[attr-defined]
+    assert "found to be the same card as card 2, which has ended" in shown
+    assert "-100.00 NOK, balance 0.00 NOK: found to be the same card as card 1, which goes on" in shown
+    assert ("not there" in shown, "not there yet" in shown) == (True, False)
 
 
 def test_given_the_merge_then_a_second_run_writes_nothing_and_meets_no_card(shop: Shop) -> None:
@@ -180,6 +180,8 @@ def test_given_the_order_that_it_was_bought_with_then_that_leads_to_the_card_tha
     link(shop)
 
     assert [(row["card_id"], row["order_name"]) for row in shop.rows("origins")] == [(KEPT, "#1007")]
+    assert {row["card_id"] for row in shop.rows("origin_names")} == {KEPT}
+    assert [hit.card.id for hit in find(shop.link, "Nordmann Kari").hits] == [KEPT]
 
 
 def test_given_what_giftsync_wrote_for_the_other_card_then_nobody_takes_it_for_a_copied_mark(
@@ -206,8 +208,15 @@ def test_given_what_giftsync_wrote_for_the_other_card_then_nobody_takes_it_for_a
 # --- When it is refused -------------------------------------------------------------------------------------
 
 
+def put(shop: Shop, card_id: int, change: Callable[[Card], Card]) -> None:
+    """The worker's last commit left the card so."""
+    lease, card = shop.claim(card_id), shop.card(card_id)
+    shop.store.commit(lease, card, Decision(change(card)), shop.clock())
+    shop.store.release(lease, None)
+
+
 def waits_for_a_person(shop: Shop) -> None:
-    shop.by_hand("UPDATE cards SET held = TRUE WHERE id = 1")
+    put(shop, KEPT, lambda card: replace(card, held=True))
 
 
 def moved_just_now(shop: Shop) -> None:
@@ -219,7 +228,11 @@ def taken_by_the_worker(shop: Shop) -> None:
 
 
 def waits_for_a_look(shop: Shop) -> None:
-    shop.by_hand("UPDATE presences SET stale = TRUE WHERE card_id = 2")
+    put(
+        shop,
+        ENDED,
+        lambda card: replace(card, presences=tuple(replace(p, stale=True) for p in card.presences)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -355,6 +368,8 @@ def test_given_any_history_then_one_card_is_left_whose_balance_is_what_both_side
             shop.store.free_all(shop.clock())
             link(shop)
         for question in shop.rows("conflicts", kind="first_contact"):
+            # More than a side shows was never on the card, and is refused.
+            worth = min(worth, max(both_shown(shop).values()))
             said = Resolution(Action.VALUE, "kari", "I looked", value_minor=worth)
             resolve(shop.link, question["id"], said)
         agreed = shop.card(KEPT).balance_minor

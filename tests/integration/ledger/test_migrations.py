@@ -77,7 +77,7 @@ def test_given_a_ledger_with_cards_then_upgrading_again_keeps_them(shop: Shop) -
 def test_given_a_database_of_a_newer_release_then_it_is_refused_and_left_as_it_is(empty: Engine) -> None:
     migrations.upgrade(empty)
     with empty.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999', beside = '9998'"))
 
     with pytest.raises(LedgerUnavailable, match="made by a newer giftsync; upgrade giftsync"):
         migrations.upgrade(empty)

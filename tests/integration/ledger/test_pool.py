@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from structlog.testing import capture_logs
 
-from connectors.api.side import Seen
+from connectors.api.card import Seen
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.decisions import protocol
@@ -72,7 +72,7 @@ def test_given_many_threads_that_want_the_same_number_then_one_gets_it(shop: Sho
         decision = protocol.meet({SHOPIFY: seen}, (), shop.link.rules, shop.clock().date())
         start.wait()
         try:
-            return shop.store.create(decision, shop.clock(), pool_number_id=number.id)
+            return shop.store.create(decision, shop.clock(), pool_number_ids=[number.id])
         except AlreadyThere:
             return None
 

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
-from connectors.api.side import EffectKind, Seen
+from connectors.api.card import Seen
+from connectors.api.effect import EffectKind
 from connectors.memory import MemoryFault
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -103,7 +104,7 @@ def test_given_a_worker_whose_card_was_taken_then_nothing_of_it_counts(shop: Sho
     with pytest.raises(LeaseLost):
         shop.store.renew(stale, shop.clock(), LEASE_SECONDS)
     with pytest.raises(LeaseLost):
-        shop.store.save_progress(stale, marker, {"order": "1"})
+        shop.store.save_progress(stale, card, marker, {"order": "1"})
     shop.store.release(stale, shop.clock())
 
     assert shop.everything() == before
@@ -260,8 +261,8 @@ def test_given_progress_of_an_effect_then_it_is_added_to_what_is_known(shop: Sho
     lease = shop.claim(card_id)
     marker = shop.card(card_id).open_intents[0].marker
 
-    shop.store.save_progress(lease, marker, {"order": "1", "line": "2"})
-    shop.store.save_progress(lease, marker, {"line": "3"})
+    card = shop.store.save_progress(lease, shop.card(card_id), marker, {"order": "1", "line": "2"})
+    assert shop.store.save_progress(lease, card, marker, {"line": "3"}) == shop.card(card_id)
 
     assert dict(shop.card(card_id).open_intents[0].progress) == {"order": "1", "line": "3"}
 
@@ -282,7 +283,7 @@ def test_given_markers_then_each_is_random_and_can_be_found_again() -> None:
 
 
 def shop_ref(shop: Shop, side: str) -> Any:
-    from connectors.api.side import CardRef
+    from connectors.api.card import CardRef
 
     return CardRef(shop.native(side), Serial(SERIAL))
 
@@ -333,7 +334,7 @@ def test_given_a_crash_while_a_card_is_made_then_arrival_and_pool_number_are_sti
             first_contact(shop, SHOPIFY, SERIAL, "shopify-1"),
             shop.clock(),
             arrival_id=arrival.id,
-            pool_number_id=number.id,
+            pool_number_ids=[number.id],
         )
 
     assert shop.rows("cards") == []
@@ -349,7 +350,7 @@ def test_given_a_pool_number_that_was_taken_meanwhile_then_no_card_is_made(shop:
 
     with pytest.raises(AlreadyThere, match="the pool number was allotted to another card"):
         shop.store.create(
-            first_contact(shop, SHOPIFY, SERIAL, "shopify-1"), shop.clock(), pool_number_id=number.id
+            first_contact(shop, SHOPIFY, SERIAL, "shopify-1"), shop.clock(), pool_number_ids=[number.id]
         )
 
     assert shop.rows("cards") == []
@@ -509,7 +510,7 @@ def test_given_each_step_of_an_intent_then_only_what_a_call_rests_on_survives_a_
 
     assert not must_survive(planned)
     assert must_survive(protocol.sent(card, intent))
-    assert not must_survive(protocol.land(card, SHOPIFY, intent, 1, "x"))
+    assert not must_survive(protocol.land(card, intent, 1, "x"))
     said = NewResolution(1, "acknowledge", "kari", "seen")
     assert must_survive(replace(Decision(card), resolution=said))
 
@@ -537,3 +538,33 @@ def test_given_the_machine_lost_its_power_after_a_call_then_the_outcome_is_read_
 
     assert effects(shop.sides[SHOPIFY]).count(("debit", 1_000)) == 1
     assert shop.shown() == {FLOW: 9_000, SHOPIFY: 9_000}
+
+
+# --- Several cards at once ----------------------------------------------------------------------------------
+
+
+def test_given_several_cards_then_they_are_read_together_as_they_are_one_by_one(shop: Shop) -> None:
+    quiet, waiting, edited, illegible = (
+        shop.in_step(10_000, serial)
+        for serial in ("1000200030004001", "1000200030004002", "1000200030004003", "1000200030004004")
+    )
+    shop.move(FLOW, -1_000, "1000200030004002")
+    shop.fail(SHOPIFY, MemoryFault.NOT_SENT)
+    shop.work(waiting)
+    with shop.engine.begin() as connection:
+        connection.execute(
+            update(tables.cards).where(tables.cards.c.id == edited).values(balance_minor=99_999)
+        )
+    ids = [quiet, waiting, edited, illegible, 4_711]
+
+    found = shop.store.load_each(ids)
+
+    assert list(found) == [quiet, waiting, illegible]
+    assert all(found[one] == shop.store.load(one) for one in found)
+    assert found[waiting].open_intents
+
+    with shop.engine.begin() as connection:
+        of_it = tables.presences.c.card_id == illegible
+        connection.execute(update(tables.presences).where(of_it).values(serial_sealed=b"no seal"))
+
+    assert list(shop.store.load_each(ids)) == [quiet, waiting]

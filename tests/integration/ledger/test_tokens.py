@@ -19,10 +19,11 @@ import requests
 from sqlalchemy import Engine, select
 
 from connectors.api.errors import NotSent, SideClosed
+from connectors.api.tokens import AccessToken
 from connectors.kit.http import HttpClient
-from connectors.kit.tokens import AccessToken
+from connectors.kit.renewal import RenewedToken
 from connectors.shopify import ShopifySide
-from connectors.shopify.auth import RenewedToken, client_credentials, installation
+from connectors.shopify.auth import client_credentials, installation
 from connectors.shopify.install import Installation
 from connectors.shopify.oauth import TokenDesk
 from sandbox.shopify import ShopifyEmulator

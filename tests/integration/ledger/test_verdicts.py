@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from connectors.api.doctor import Finding, Verdict
 from sync.ledger.database.engine import open_engine
-from sync.ledger.verdicts import ProbeJournal, Verdicts
+from sync.ledger.sides.verdicts import ProbeJournal, Verdicts
 from tests.support import Clock
 
 

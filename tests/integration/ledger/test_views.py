@@ -7,8 +7,11 @@ from datetime import timedelta
 import pytest
 
 from connectors.memory import MemoryFault
+from mappings.brands import Brands
 from mappings.serials import Serial
 from sync.ledger import views
+from sync.ledger.cards.lacking import MissingCards
+from sync.ledger.totals import read_totals
 from sync.model import ConflictKind, NewConflict
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop
 
@@ -77,7 +80,7 @@ def test_given_more_rows_than_a_page_then_every_one_is_listed_once(
 ) -> None:
     monkeypatch.setattr(views, "PAGE_SIZE", 2)
 
-    assert [row.id for row in views.list_cards(busy.engine)] == [1, 2, 3]
+    assert [row.id for row in views.list_cards(busy.engine, page_size=2)] == [1, 2, 3]
     for n in range(3):
         words = NewConflict(ConflictKind.POOL_EMPTY, f"cause {n}", "Words.")
         busy.intake.report(words, busy.clock())
@@ -131,3 +134,37 @@ def test_given_presences_then_a_sweep_gets_those_that_exist_after_an_id(busy: Sh
 
     assert (first.card_id, first.serial, first.shadow_minor) == (1, Serial(SERIAL), 10_000)
     assert [p.card_id for p in views.presences_after(busy.engine, busy.vault, FLOW, second.id, 9)] == [3]
+
+
+def test_given_cards_in_every_state_then_the_totals_are_those_of_a_look_at_each_card(busy: Shop) -> None:
+    busy.sell(SHOPIFY, 3_000, "6000600060006000")
+    # Two balances, so it is held.
+    busy.arrive(FLOW, busy.sell(FLOW, 4_000, "6000600060006000"))
+    busy.in_step(7_000, "4000400040004000")
+    busy.by_hand("UPDATE cards SET balance_minor = 90000 WHERE id = 1")
+    busy.sync()
+    cards = list(views.list_cards(busy.engine))
+
+    totals = read_totals(busy.engine, busy.clock(), (FLOW, SHOPIFY), Brands())
+
+    assert totals.counts.cards == len(cards)
+    assert totals.counts.out_of_step == tuple(card.id for card in cards if not card.in_step)
+    assert totals.counts.in_step == sum(card.in_step for card in cards)
+    assert 1 < totals.counts.in_step < len(cards) - 1
+    verified = [card for card in cards if card.verified]
+    assert totals.counts.balance_minor == {"NOK": sum(card.balance_minor for card in verified)}
+    assert (totals.counts.unverified, totals.counts.unverified_minor) == (1, {"NOK": 90_000})
+    assert totals.in_step == totals.counts.in_step
+
+
+def test_given_a_card_that_one_side_lacks_then_it_is_in_step_but_not_everywhere(shop: Shop) -> None:
+    shop.in_step(10_000)
+    shop.in_step(6_000, OTHER)
+    shop.by_hand("DELETE FROM presences WHERE card_id = 2 AND side = 'shopify'")
+
+    totals = read_totals(shop.engine, shop.clock(), (FLOW, SHOPIFY), Brands())
+
+    assert (totals.counts.in_step, totals.in_step) == (2, 1)
+    assert totals.one_sided == {FLOW: MissingCards(0, 0), SHOPIFY: MissingCards(1, 6_000)}
+    assert totals.counts.out_of_step == ()
+    assert totals.shown_minor == {FLOW: 16_000, SHOPIFY: 10_000}

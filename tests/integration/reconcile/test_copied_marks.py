@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.api.side import CardRef
+from connectors.api.card import CardRef
 from connectors.memory import MemoryCard
 from mappings.serials import Serial
 from sync.arrivals.match import Matched

@@ -10,7 +10,7 @@ import pytest
 import requests
 from sqlalchemy import Engine
 
-from connectors.api.side import CardRef
+from connectors.api.card import CardRef
 from mappings.brands import Brands
 from mappings.serials import Serial
 from sandbox.flow import FlowEmulator

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from connectors.api.side import Delivery, Effect, EffectKind
+from connectors.api.effect import Effect, EffectKind
+from connectors.api.webhooks import Delivery
 from connectors.memory import MemoryFault
+from connectors.shopify.privacy import PrivacyTopics
 from mappings.contact import Contact
 from sync import crashpoints
 from sync.arrivals.missing import add_missing
-from sync.ledger.incoming.marks import switched_on_since
+from sync.ledger.database.marks import switched_on_since
+from sync.ledger.support.buyers import Buyers
 from sync.model import SideRules
 from sync.support.privacy import Privacy
 from sync.support.settle import Action, Resolution, Resolved, resolve
@@ -200,6 +203,13 @@ def test_given_cards_are_uploaded_that_exist_already_then_nobody_is_told(make_sh
     assert (shop.shown(), told(shop)) == ({FLOW: 10_000, SHOPIFY: 10_000}, 0)
 
 
+def answered(shop: Shop, folder: Path, delivery: Delivery) -> bool:
+    asked = PrivacyTopics().privacy_request(delivery)
+    assert asked is not None
+    privacy = Privacy(Buyers(shop.engine, shop.vault), shop.sides, shop.clock, folder)
+    return privacy.answer(SHOPIFY, delivery, asked)
+
+
 @pytest.mark.parametrize("topic", ["customers/redact", "shop/redact"])
 def test_given_the_buyer_is_to_be_erased_while_a_message_waits_then_they_are_not_reached(
     shop: Shop, tmp_path: Path, topic: str
@@ -210,8 +220,7 @@ def test_given_the_buyer_is_to_be_erased_while_a_message_waits_then_they_are_not
     digests = ",".join(f'"{one}"' for one in BUYER.digests())
     subject = f'{{"orders": [], "contacts": [{digests}]}}' if topic == "customers/redact" else ""
 
-    privacy = Privacy(shop.engine, shop.vault, shop.clock, tmp_path)
-    assert privacy.answer(SHOPIFY, Delivery("one", topic, subject))
+    assert answered(shop, tmp_path, Delivery("one", topic, subject))
 
     assert kept(shop) == 0
     assert shop.row("privacy_requests")["cards"] == 1
@@ -228,8 +237,7 @@ def test_given_the_buyer_asks_what_is_known_while_a_message_waits_then_they_are_
     shop.sync()
     subject = json.dumps({"orders": [], "contacts": sorted(BUYER.digests())})
 
-    privacy = Privacy(shop.engine, shop.vault, shop.clock, tmp_path)
-    privacy.answer(SHOPIFY, Delivery("one", "customers/data_request", subject))
+    answered(shop, tmp_path, Delivery("one", "customers/data_request", subject))
 
     (export,) = tmp_path.glob("*.json")
     told = {"card": f"••••{SERIAL[-4:]}", "email": BUYER.email, "phone": BUYER.phone}
@@ -242,8 +250,8 @@ def test_given_a_request_about_somebody_else_then_the_buyer_stays_known(shop: Sh
     shop.sync()
     other = next(iter(Contact("ola@example.com").digests()))
 
-    privacy = Privacy(shop.engine, shop.vault, shop.clock, tmp_path)
-    privacy.answer(SHOPIFY, Delivery("one", "customers/redact", f'{{"orders": [], "contacts": ["{other}"]}}'))
+    subject = f'{{"orders": [], "contacts": ["{other}"]}}'
+    answered(shop, tmp_path, Delivery("one", "customers/redact", subject))
 
     assert kept(shop) == 1
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,9 +36,13 @@ class Link:
         code, out, err = self.giftsync("sync", "--yes")
         assert code in (0, 1, 2), out + err
 
+    def conflicts(self) -> list[dict[str, Any]]:
+        """Those that wait, as the list shows them."""
+        found: list[dict[str, Any]] = json.loads(self.giftsync("conflicts", "list", "--json")[1])["conflicts"]
+        return found
+
     def kinds(self) -> set[str]:
-        conflicts = json.loads(self.giftsync("conflicts", "list", "--json")[1])["conflicts"]
-        return {one["kind"] for one in conflicts}
+        return {one["kind"] for one in self.conflicts()}
 
     def setting(self, section: str, line: str) -> None:
         """Put a line into a section of the settings, instead of one with the same key."""
@@ -139,14 +146,14 @@ def not_writable(link: Link) -> None:
 
 
 def notification(link: Link) -> None:
-    link.setting("link", "send_notifications = true")
+    link.setting("sides.shopify", "send_notifications = true")
     link.sync()
     strike(link.shopify, "drop_response", "giftCardSendNotificationToCustomer")
     link.flow.call("sell", amount="100", email="kari@example.com")
 
 
 def pool_empty(link: Link) -> None:
-    link.setting("link", 'shopify_serial_prefix = ""')
+    link.setting("sides.flow", 'serial_prefix = ""')
     link.shopify.call("purchase", amount="100", name="Kari Nordmann", email="kari@example.com")
 
 
@@ -185,6 +192,21 @@ def second_ledger(link: Link) -> None:
     assert main.run(at_the_copy) == 0
 
 
+def tampered(link: Link) -> None:
+    number = link.sold()
+    ledger = sqlite3.connect(link.config.parent / "giftsync.db")
+    with contextlib.closing(ledger), ledger:
+        ledger.execute("UPDATE cards SET balance_minor = balance_minor + 10000")
+    link.flow.call("redeem", number=number, amount="100")
+
+
+def history_changed(link: Link) -> None:
+    link.sold()
+    ledger = sqlite3.connect(link.config.parent / "giftsync.db")
+    with contextlib.closing(ledger), ledger:
+        ledger.execute("UPDATE intent_states SET reason = 'another' WHERE chain_seq = 2")
+
+
 RECIPES: dict[str, Callable[[Link], None]] = {
     recipe.__name__: recipe
     for recipe in (
@@ -206,6 +228,8 @@ RECIPES: dict[str, Callable[[Link], None]] = {
         brake,
         ledger_behind,
         second_ledger,
+        tampered,
+        history_changed,
     )
 }
 
@@ -222,6 +246,7 @@ def test_given_the_kinds_of_conflict_then_each_has_a_recipe_here_and_on_the_page
     assert set(_rows()) == kinds
 
 
+@pytest.mark.slow  # The three commands below settle what each recipe provokes.
 @pytest.mark.parametrize("kind", RECIPES)
 def test_given_the_recipe_when_giftsync_runs_then_that_conflict_waits(link: Link, kind: str) -> None:
     RECIPES[kind](link)
@@ -230,3 +255,34 @@ def test_given_the_recipe_when_giftsync_runs_then_that_conflict_waits(link: Link
         if kind in link.kinds():
             return
     raise AssertionError(f"{link.kinds()}, not {kind}")
+
+
+#: What each kind needs, with what the list of conflicts alone says: `conflicts list`, and these.
+COMMANDS = (("conflicts", "resolve"), ("sync",))
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_given_a_conflict_of_the_kind_then_three_commands_settle_it_and_the_list_says_which(
+    link: Link, kind: str
+) -> None:
+    RECIPES[kind](link)
+    for _ in range(4):
+        link.sync()
+        if kind in link.kinds():
+            break
+    (listed, *_) = (c for c in link.conflicts() if c["kind"] == kind)
+    shown = json.loads(link.giftsync("conflicts", "show", str(listed["id"]), "--json")[1])
+    option = next(one for one in shown["advice"]["options"] if one["needs"] != "card")
+    said = [option["action"]]
+    said += ["--side", option["side"]] if option["side"] else []
+    said += ["--amount", "100.00"] if option["needs"] == "amount" else []
+
+    # Command one was the list, which says what to do next.
+    assert listed["next_step"]
+    resolve, sync = COMMANDS
+    code, out, err = link.giftsync(*resolve, str(listed["id"]), *said, "--why", "a person looked")
+    assert code == 0, out + err
+    code, out, err = link.giftsync(*sync, "--yes")
+
+    assert code in (0, 1, 2), out + err
+    assert listed["id"] not in {c["id"] for c in link.conflicts()}

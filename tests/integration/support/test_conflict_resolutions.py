@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from connectors.api.side import CardRef
+from connectors.api.card import CardRef
 from connectors.memory import MemoryCard, MemoryFault
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -17,22 +17,10 @@ from sync.model import Closing, ConflictKind, SideRules
 from sync.reconcile.brakes import Brake, BrakeLimits
 from sync.support.settle import NotResolved, Resolution, Resolved, resolve
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop
+from tests.integration.support.test_conflict_stories import first_contact, overdraft
 from tests.support import Crashed
 
 OTHER = Serial("5000600070008000")
-
-
-def first_contact(shop: Shop) -> None:
-    shop.sell(FLOW, 10_000)
-    shop.sell(SHOPIFY, 8_000)
-    shop.sync()
-
-
-def overdraft(shop: Shop) -> None:
-    shop.in_step(10_000)
-    shop.move(FLOW, -8_000)
-    shop.move(SHOPIFY, -5_000)
-    shop.sync()
 
 
 def not_writable(shop: Shop) -> None:
@@ -263,7 +251,7 @@ def test_a_decision_that_is_carried_out_stands_and_the_second_person_reads_it(sh
     before = essence(shop)
 
     words = (
-        r'settled by kari at 2026-11-23 13:\d\d: value 95.00 NOK, because "I looked". That was carried out'
+        r'settled by kari at 2026-11-23 13:\d\d CET: value 95.00 NOK, because "I looked". That was carried'
     )
     with pytest.raises(NotResolved, match=words):
         resolve(shop.link, 1, worth(9_000))

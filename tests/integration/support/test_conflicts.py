@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from connectors.api.effect import CannotTell
 from connectors.api.errors import NotSent
-from connectors.api.side import CannotTell
 from connectors.memory import MemoryFault
 from mappings.lifecycle import CardStatus
 from sync.decisions.resolutions import Action

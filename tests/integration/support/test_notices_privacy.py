@@ -6,37 +6,41 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import smtplib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
-from connectors.api.side import Delivery
+from connectors.api.errors import SideClosed, Throttled
+from connectors.api.webhooks import Delivery
+from connectors.shopify.privacy import KINDS, PrivacyTopics
 from connectors.shopify.webhooks import read_delivery
 from mappings.contact import Contact
 from mappings.serials import Serial
+from sync.ledger.database.marks import read_mark
+from sync.ledger.database.tables import arrivals
 from sync.ledger.incoming.deliveries import Inbox
-from sync.ledger.incoming.marks import read_mark
+from sync.ledger.support.buyers import Buyers
+from sync.ledger.support.privacy_requests import answers
 from sync.model import ConflictKind, NewConflict
+from sync.support.finding import find
 from sync.support.notices import CURSOR, LISTED_MAX, Notices
 from sync.support.privacy import (
-    CUSTOMER_REDACT,
-    DATA_REQUEST,
-    SHOP_REDACT,
     Privacy,
-    answers,
-    contacts_of,
-    orders_of,
 )
 from sync.support.senders import MailSender, NotDelivered, Notice, WebhookSender
 from sync.support.settle import Action, Resolution, resolve
 from tests.faulty_server import faulty_server, whole
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop, hidden
+from tests.support import Crashed
 
 POOLED = "9900000000000001"
+DATA_REQUEST, CUSTOMER_REDACT, SHOP_REDACT = KINDS
 KARI = {"order": "#1007", "order_id": "gid://shopify/Order/7", "shipping_name": "Kari Nordmann"}
 OLA = {"order": "#1008", "order_id": "gid://shopify/Order/8", "shipping_name": "Ola Nordmann"}
 
@@ -204,18 +208,37 @@ def request(topic: str, *orders: int, key: str = "k1") -> Delivery:
 
 
 def everything_said(shop: Shop) -> str:
+    """Everything in the ledger, what is sealed opened; as it lies there it names nobody."""
     names = ("presences", "intents", "origins", "arrivals", "movements", "conflicts", "privacy_requests")
-    return json.dumps([shop.rows(name) for name in names], default=str)
+    rows = {name: shop.rows(name) for name in names}
+    assert not {"Kari", "Ola", "Eva", "Nordmann"} & set(re.findall(r"\w+", json.dumps(rows, default=str)))
+    for row in (*rows["presences"], *rows["intents"]):
+        row["note"] = shop.vault.open_words(row["note"])
+    for row in rows["origins"]:
+        row["holder"] = shop.vault.open_words(row["holder"])
+    for row in rows["arrivals"]:
+        row["details"] = shop.vault.open_details(row["details"])
+    return json.dumps(rows, default=str)
+
+
+def answered(shop: Shop, folder: Path, delivery: Delivery) -> bool:
+    return asked_of(privacy_of(shop, folder), delivery)
+
+
+def asked_of(privacy: Privacy, delivery: Delivery) -> bool:
+    asked = PrivacyTopics().privacy_request(delivery)
+    assert asked is not None
+    return privacy.answer(SHOPIFY, delivery, asked)
 
 
 def privacy_of(shop: Shop, folder: Path) -> Privacy:
-    return Privacy(shop.engine, shop.vault, shop.clock, folder)
+    return Privacy(Buyers(shop.engine, shop.vault), shop.sides, shop.clock, folder)
 
 
 def test_what_is_known_of_a_buyer_is_written_to_a_file_of_its_owner(online: Shop, tmp_path: Path) -> None:
     folder = tmp_path / "privacy"
 
-    assert privacy_of(online, folder).answer(SHOPIFY, request(DATA_REQUEST, 7))
+    assert answered(online, folder, request(DATA_REQUEST, 7))
 
     (path,) = folder.iterdir()
     told = json.loads(path.read_text())
@@ -228,8 +251,12 @@ def test_what_is_known_of_a_buyer_is_written_to_a_file_of_its_owner(online: Shop
 
 def test_a_buyer_is_erased_everywhere_and_the_balance_stays(online: Shop, tmp_path: Path) -> None:
     assert "Kari" in everything_said(online)
+    assert [hit.card.id for hit in find(online.link, "kari nordmann").hits] == [1]
 
-    assert privacy_of(online, tmp_path).answer(SHOPIFY, request(CUSTOMER_REDACT, 7))
+    assert answered(online, tmp_path, request(CUSTOMER_REDACT, 7))
+
+    assert find(online.link, "kari nordmann").hits == ()
+    assert online.rows("origin_names") == []
 
     said = everything_said(online)
     assert "Kari" not in said
@@ -243,7 +270,7 @@ def test_a_buyer_is_erased_everywhere_and_the_balance_stays(online: Shop, tmp_pa
 
 
 def test_a_buyer_whose_card_waits_is_erased_too(online: Shop, tmp_path: Path) -> None:
-    privacy_of(online, tmp_path).answer(SHOPIFY, request(CUSTOMER_REDACT, 8))
+    answered(online, tmp_path, request(CUSTOMER_REDACT, 8))
 
     said = everything_said(online)
     assert "Ola" not in said
@@ -251,7 +278,7 @@ def test_a_buyer_whose_card_waits_is_erased_too(online: Shop, tmp_path: Path) ->
 
 
 def test_a_shop_that_leaves_takes_all_names_with_it_and_no_balance(online: Shop, tmp_path: Path) -> None:
-    privacy_of(online, tmp_path).answer(SHOPIFY, request(SHOP_REDACT))
+    answered(online, tmp_path, request(SHOP_REDACT))
 
     assert "Nordmann" not in everything_said(online)
     assert online.card(1).balance_minor == 50_000
@@ -259,25 +286,105 @@ def test_a_shop_that_leaves_takes_all_names_with_it_and_no_balance(online: Shop,
 
 def test_a_request_given_twice_is_answered_once(online: Shop, tmp_path: Path) -> None:
     for _ in range(2):
-        assert privacy_of(online, tmp_path).answer(SHOPIFY, request(CUSTOMER_REDACT, 7))
+        assert answered(online, tmp_path, request(CUSTOMER_REDACT, 7))
 
     assert len(answers(online.engine)) == 1
+
+
+def newcomer(shop: Shop) -> None:
+    """A buyer who came after everything so far."""
+    shop.clock.advance(1)
+    ref = shop.sell(SHOPIFY, 30_000, "abcd1234efgh7777")
+    details = {"order": "#1009", "order_id": "gid://shopify/Order/9", "shipping_name": "Eva Nordmann"}
+    shop.arrive(SHOPIFY, ref, last_chars="7777", details=details)
+
+
+def test_a_shop_s_request_that_somebody_sends_again_under_a_new_id_erases_no_newer_name(
+    online: Shop, tmp_path: Path
+) -> None:
+    privacy = privacy_of(online, tmp_path)
+    assert asked_of(privacy, request(SHOP_REDACT, key="genuine"))
+    newcomer(online)
+
+    assert asked_of(privacy, request(SHOP_REDACT, key="genuine"))
+    assert asked_of(privacy, request(SHOP_REDACT, key="made-up"))
+
+    said = everything_said(online)
+    assert ("Eva Nordmann" in said, "Kari" in said, "Ola" in said) == (True, False, False)
+    first, again = answers(online.engine)
+    assert (first.cards, again.cards) == (2, 0)
+    assert "may be a copy" in again.outcome
+
+
+def test_a_name_that_a_crash_left_is_erased_when_the_request_comes_again(
+    online: Shop, tmp_path: Path, crash_at: Callable[..., None]
+) -> None:
+    privacy = privacy_of(online, tmp_path)
+    crash_at("privacy.inside")
+    with pytest.raises(Crashed):
+        asked_of(privacy, request(SHOP_REDACT))
+    assert "Kari" in everything_said(online)
+
+    assert asked_of(privacy, request(SHOP_REDACT))
+    assert "Nordmann" not in everything_said(online)
+
+
+def test_a_shop_that_has_shut_giftsync_out_takes_the_newer_names_with_it_too(
+    online: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    privacy = privacy_of(online, tmp_path)
+    assert asked_of(privacy, request(SHOP_REDACT, key="first"))
+    newcomer(online)
+
+    answer = [Throttled("busy", 1.0), SideClosed("the app was uninstalled", "Install it again.")]
+
+    def identify() -> None:
+        raise answer.pop(0)
+
+    monkeypatch.setattr(online.sides[SHOPIFY], "identify", identify)
+    assert not asked_of(privacy, request(SHOP_REDACT, key="second")), "it waits until the shop answers"
+    assert "Eva Nordmann" in everything_said(online)
+    assert asked_of(privacy, request(SHOP_REDACT, key="second"))
+    assert "Nordmann" not in everything_said(online)
+
+
+def test_a_buyer_s_request_that_is_sent_again_leaves_how_they_are_reached_for_a_newer_card(
+    online: Shop, tmp_path: Path
+) -> None:
+    contact = Contact("kari@example.com")
+    asked = json.dumps({"orders": [7], "contacts": sorted(contact.digests())})
+    privacy = privacy_of(online, tmp_path)
+    assert asked_of(privacy, Delivery("genuine", CUSTOMER_REDACT, asked))
+    newcomer(online)
+    with online.engine.begin() as connection:
+        newest = arrivals.c.last_chars == "7777"
+        sealed = online.vault.seal_contact(contact)
+        connection.execute(update(arrivals).where(newest).values(contact_sealed=sealed))
+
+    assert asked_of(privacy, Delivery("made-up", CUSTOMER_REDACT, asked))
+    kept = [row["contact_sealed"] for row in online.rows("arrivals") if row["last_chars"] == "7777"]
+    assert kept == [sealed]
+    other = json.dumps({"orders": [7, 9], "contacts": sorted(contact.digests())})
+    assert asked_of(privacy, Delivery("new", CUSTOMER_REDACT, other))
+    assert "Eva" not in everything_said(online)
 
 
 def test_a_folder_that_cannot_be_written_keeps_the_request_waiting(online: Shop, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    assert not privacy_of(online, tmp_path / "file" / "privacy").answer(SHOPIFY, request(DATA_REQUEST, 7))
+    assert not answered(online, tmp_path / "file" / "privacy", request(DATA_REQUEST, 7))
     assert answers(online.engine) == []
 
 
 def test_the_worker_answers_a_stored_delivery(online: Shop, tmp_path: Path) -> None:
     online.worker.privacy = privacy_of(online, tmp_path)
+    side = online.sides[SHOPIFY]
+    side.abilities = replace(side.abilities, privacy=PrivacyTopics())
     box = Inbox(online.intake)
     box.store(SHOPIFY, [request(CUSTOMER_REDACT, 7)], online.clock())
 
     report = online.sync()
-    assert online.worker.hear(report, SHOPIFY).heard == 1
+    assert online.worker.process_deliveries(report, SHOPIFY).processed == 1
     assert box.due(SHOPIFY, online.clock() + timedelta(days=1), 10) == []
     assert "Kari" not in everything_said(online)
 
@@ -313,10 +420,12 @@ def test_of_a_delivery_only_the_orders_and_digests_of_the_contact_are_kept(
     delivery = read_delivery("example.myshopify.com", ["secret"], headers, raw)
 
     assert delivery is not None
-    assert orders_of(delivery) == [f"gid://shopify/Order/{n}" for n in orders]
+    kept = PrivacyTopics().privacy_request(delivery)
+    assert kept is not None
+    assert kept.orders == [f"gid://shopify/Order/{n}" for n in orders]
     assert "kari" not in delivery.subject
     asked = Contact("kari@example.com").digests() if topic == DATA_REQUEST else frozenset()
-    assert contacts_of(delivery) == asked
+    assert kept.contacts == asked
 
 
 def test_settling_by_hand_is_not_told_as_closed_by_itself(shop: Shop, inbox: Received) -> None:

@@ -34,6 +34,7 @@ from sync.ledger.database.migrations import upgrade
 from sync.ledger.database.tables import runs
 from sync.model import Card
 from sync.worker.service import Loop
+from sync.worker.turns import Kind, Turn
 from tests.integration.shop import FLOW, LEASE_SECONDS, Shop
 from tests.support import Giftsync
 
@@ -154,7 +155,7 @@ def test_given_a_card_whose_work_met_a_full_disk_then_it_is_free_once_there_is_r
 
     loop._done(failed)
     assert shop.store.claim_due("w", shop.clock(), LEASE_SECONDS, 1) == []
-    loop._go_on()
+    loop._take(Turn(Kind.GO_ON))
     shop.clock.advance(1)
 
     claimed = shop.store.claim_due("w", shop.clock(), LEASE_SECONDS, 1)
@@ -166,12 +167,12 @@ def test_given_a_full_disk_at_the_start_then_run_waits_for_room(
 ) -> None:
     real, left = sync_command._run, [2]
 
-    def run(settings: Any, stop: threading.Event, output: Any, *, yes: bool, log_only: bool) -> int:
+    def run(settings: Any, stop: threading.Event, *rest: Any, **how: bool) -> int:
         left[0] -= 1
         if left[0] >= 0:
             raise LedgerFull("there is no room for the ledger on the disk of /data: 0.0 KiB are free")
         stop.set()
-        return real(settings, stop, output, yes=yes, log_only=log_only)
+        return real(settings, stop, *rest, **how)
 
     monkeypatch.setattr(sync_command, "_run", run)
     monkeypatch.setattr(sync_command, "ROOM_SECONDS", 0.0)

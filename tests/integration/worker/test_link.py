@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.api.side import CardRef
+from connectors.api.card import CardRef
 from connectors.memory import MemoryCard
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -89,7 +89,7 @@ def test_given_it_was_never_there_and_holds_another_amount_then_nothing_moves_an
     shop.sync()
     put(shop, 4_000)
 
-    assert "One serial, two balances" in link(shop, CardRef("new"), preview=True)[0]
+    assert "One number, two balances" in link(shop, CardRef("new"), preview=True)[0]
     assert waiting(shop) == ["serial"]
     link(shop, CardRef("new"))
     shop.sync()

@@ -5,22 +5,23 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
+from sync.ledger.conflicts.stops import stopped_by
 from sync.ledger.database.engine import LedgerGone, LedgerUnavailable, open_engine
 from sync.ledger.database.generation import Generation
 from sync.ledger.database.replica import replicate
 from sync.ledger.secrets.vault import Vault
-from sync.reconcile.brakes import stopped_by
 from sync.support.settle import Action, Resolution, resolve
 from sync.worker.passes import WorkerOptions
+from sync.worker.service import Service
 from tests.integration.shop import FLOW, SHOPIFY, Shop
-from tests.support import Clock
+from tests.support import STARTED_AT, Clock
 
 SECONDS = 20.0
 
@@ -60,7 +61,7 @@ def test_given_two_workers_with_a_ledger_each_then_one_stops_and_the_one_that_go
     other = second()
     stop = threading.Event()
     workers = [replace_options(one) for one in (shop, other)]
-    threads = [threading.Thread(target=worker.run, args=(stop,), daemon=True) for worker in workers]
+    threads = [threading.Thread(target=Service(worker).run, args=(stop,), daemon=True) for worker in workers]
     for thread in threads:
         thread.start()
     until(lambda: all(worker._cursors is None for worker in workers))
@@ -129,7 +130,9 @@ def test_given_a_second_ledgers_debit_then_the_link_stops_before_anything_is_sen
 
 @pytest.fixture
 def in_file(vault: Vault, clock: Clock, tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(replicate(open_empty(), tmp_path / "giftsync.db"), vault, clock)
+    empty = open_empty()
+    shop = Shop(replicate(empty, tmp_path / "giftsync.db"), vault, clock)
+    empty.dispose()
     yield shop
     shop.engine.dispose()
 
@@ -156,7 +159,7 @@ def test_given_the_file_is_taken_away_under_a_worker_then_it_ends_with_an_error_
 
     def run() -> None:
         try:
-            in_file.worker.run(threading.Event())
+            Service(in_file.worker).run(threading.Event())
         except LedgerUnavailable as error:
             failed.append(error)
 
@@ -209,6 +212,41 @@ def test_given_a_ledger_that_is_not_the_newest_then_it_is_behind_at_the_start(
     assert why in (generation.begin(clock()) or "")
     assert in_file.card(card_id).behind
     assert generation.begin(clock()) is None
+
+
+class BesideAnother(Generation):
+    """Another worker on the machine raises the generation whenever this one looks at the file."""
+
+    def _read(self) -> Mapping[str, object]:
+        Generation(self.engine, self.file).advance(STARTED_AT)
+        return super()._read()
+
+
+@pytest.mark.postgres
+def test_given_another_worker_on_the_machine_then_neither_takes_the_ledger_for_an_older_one(
+    shop: Shop, tmp_path: Path
+) -> None:
+    file = tmp_path / "giftsync.generation"
+    Generation(shop.engine, file).begin(STARTED_AT)
+    mine = BesideAnother(shop.engine, file)
+
+    assert mine.doubt() is None
+    assert mine.begin(STARTED_AT) is None
+    mine.advance(STARTED_AT)
+    assert Generation(shop.engine, file).begin(STARTED_AT) is None
+
+
+@pytest.mark.postgres
+def test_given_a_new_machine_of_a_fleet_then_the_ledger_is_not_behind_for_that(
+    shop: Shop, tmp_path: Path
+) -> None:
+    Generation(shop.engine, tmp_path / "first").begin(STARTED_AT)
+    second = Generation(shop.engine, tmp_path / "second", on_many_machines=True)
+
+    assert second.begin(STARTED_AT) is None
+    assert second.begin(STARTED_AT) is None
+    shop.by_hand("UPDATE marks SET value = '1' WHERE name = 'generation'")
+    assert "put back" in (second.begin(STARTED_AT) or "")
 
 
 def test_given_the_generation_file_is_gone_then_the_ledger_is_behind(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.api.side import CardRef, Observation, Unreadable
+from connectors.api.card import CardRef, Observation, Unreadable
 from connectors.memory import MemorySide
 from mappings.serials import Serial
 from sync.decisions import protocol

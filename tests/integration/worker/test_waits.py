@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from connectors.memory import MemoryFault
 from sync.ledger.cards.waits import WAIT_MAX, bring_near
-from sync.ledger.database.tables import arrivals, cards, intents, polls
+from sync.ledger.database.tables import arrivals, cards, polls
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 
 DAY = timedelta(days=1)
@@ -27,7 +27,7 @@ def test_given_a_clock_that_was_a_day_ahead_then_everything_is_due_at_the_next_s
         connection.execute(update(arrivals).values(due_at=future))
         connection.execute(update(polls).values(asked_at=future, polled_at=future))
 
-    assert bring_near(shop.engine, shop.clock(), 60.0) >= 2
+    assert bring_near(shop.store, shop.clock(), 60.0) >= 2
 
     assert [lease.card_id for lease in shop.store.claim_due("w", shop.clock(), 60.0, 5)] == [card_id]
     assert len(shop.intake.due_arrivals(shop.clock(), 5)) == 1
@@ -43,7 +43,7 @@ def test_given_a_lease_of_the_future_then_the_card_is_free_and_the_old_worker_co
     lease = shop.store.claim(card_id, "ahead", shop.clock() + DAY, 60.0)
     assert lease is not None
 
-    bring_near(shop.engine, shop.clock(), 60.0)
+    bring_near(shop.store, shop.clock(), 60.0)
 
     mine = shop.store.claim(card_id, "mine", shop.clock(), 60.0)
     assert mine is not None
@@ -55,20 +55,19 @@ def test_given_waits_as_giftsync_makes_them_then_none_is_touched(shop: Shop) -> 
     with shop.engine.begin() as connection:
         connection.execute(update(cards).values(due_at=shop.clock() + WAIT_MAX))
 
-    assert bring_near(shop.engine, shop.clock(), 60.0) == 0
+    assert bring_near(shop.store, shop.clock(), 60.0) == 0
 
 
 def test_given_a_quiet_period_of_the_future_then_it_begins_anew(shop: Shop) -> None:
     card_id = shop.in_step(10_000)
     shop.move(FLOW, -1_000)
     shop.fail(SHOPIFY, MemoryFault.ANSWER_LOST)
+    now = shop.clock()
+    shop.clock.advance(DAY.total_seconds())
     shop.work(card_id)
-    with shop.engine.begin() as connection:
-        connection.execute(
-            update(intents).where(intents.c.state == "in_doubt").values(not_before=ahead(shop))
-        )
 
-    bring_near(shop.engine, shop.clock(), 60.0)
+    assert bring_near(shop.store, now, 60.0) >= 1
 
     (found,) = shop.rows("intents", state="in_doubt")
-    assert timedelta(seconds=59) < found["not_before"] - shop.clock() <= timedelta(seconds=60)
+    assert found["not_before"] - now == timedelta(seconds=60)
+    assert shop.card(card_id).open_intents[0].not_before == found["not_before"]

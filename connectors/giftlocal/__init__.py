@@ -1,0 +1,1 @@
+"""Gift Local as a side (docs/reference/apis/giftlocal.md)."""

@@ -1,0 +1,1 @@
+"""A tester of shops by the contract: rule by rule, in words."""

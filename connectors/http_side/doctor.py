@@ -1,0 +1,134 @@
+"""What reading tells about a shop by the contract, and a probe of its idempotency keys on a test card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+from connectors.api.card import CardRef, Seen
+from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext, Verdict
+from connectors.api.errors import SideError
+from connectors.api.side import Side
+from connectors.http_side.model import FEATURES, Shop
+from connectors.kit.examining import error_finding, no_access
+from connectors.kit.repetition import RepetitionProbe
+from mappings.serials import mask
+
+POINT: Final = "key_applies_once"
+_CLAIM: Final = "a request that comes again under the same Idempotency-Key moves no money again"
+
+
+class ExaminedShop(Side, Protocol):
+    """The side as its doctor needs it."""
+
+    #: What the settings say that the shop can do.
+    features: frozenset[str]
+
+    def shop(self) -> Shop: ...
+
+
+class ShopDoctor:
+    """Examines one shop."""
+
+    def __init__(self, side: ExaminedShop, pause: Callable[[float], None]) -> None:
+        self._side = side
+        self._repetition = RepetitionProbe(side, POINT, _CLAIM, "The shop", pause)
+
+    def examine(self, wanted: Expectations) -> ExaminationReport:
+        try:
+            identity, shop = self._side.identify(), self._side.shop()
+        except SideError as error:
+            return no_access(
+                error,
+                "Check the network and `url`; `giftsync contract check URL` says what the shop answers.",
+            )
+        findings = [
+            Finding("access", Verdict.OK, f"The shop answers by version {shop.contract} of the contract.")
+        ]
+        if wanted.currency not in (None, identity.currency):
+            sentence = f"The shop's cards are in {identity.currency}, and the link is in {wanted.currency}."
+            findings.append(
+                Finding("currency", Verdict.MISSING, sentence, "Join the shop to a link in its currency.")
+            )
+        if wanted.timezone != identity.timezone:
+            sentence = f"The shop is in {identity.timezone}, and the link in {wanted.timezone}."
+            findings.append(
+                Finding(
+                    "timezone", Verdict.WARNING, f"{sentence} A card's last day ends at another moment here."
+                )
+            )
+        findings += [self._features(shop), self._numbers(shop), self._webhooks(shop, wanted)]
+        if wanted.card is not None:
+            findings.append(self._card(CardRef(serial=wanted.card), wanted.card.last_chars))
+        findings.append(self._repetition.standing(wanted))
+        return ExaminationReport(findings, identity)
+
+    def probe(self, context: ProbeContext) -> Iterator[Finding]:
+        return self._repetition.run(context)
+
+    def _features(self, shop: Shop) -> Finding:
+        wanted = self._side.features - {"webhooks"}
+        lacking, unused = sorted(wanted - shop.features), sorted(shop.features & set(FEATURES) - wanted)
+        unused = [one for one in unused if one != "webhooks"]
+        if lacking:
+            return Finding(
+                "features",
+                Verdict.MISSING,
+                f"The settings count on {', '.join(lacking)}, which the shop does not have.",
+                "Set `features` to what the shop has, or have its developers add it.",
+            )
+        if unused:
+            return Finding(
+                "features",
+                Verdict.WARNING,
+                f"The shop also has {', '.join(unused)}, which the settings leave out.",
+                "Add it to `features` if giftsync shall use it.",
+            )
+        return Finding("features", Verdict.OK, f"The shop has {', '.join(sorted(wanted)) or 'reading only'}.")
+
+    def _numbers(self, shop: Shop) -> Finding:
+        can = self._side.capabilities
+        mine = (can.serial_length_min, can.serial_length_max, can.serial_digits_only)
+        theirs = (shop.length_min, shop.length_max, shop.digits_only)
+        words = f"{theirs[0]} to {theirs[1]} {'digits' if theirs[2] else 'letters and digits'}"
+        if mine == theirs:
+            return Finding("numbers", Verdict.OK, f"A card's number has {words}.")
+        return Finding(
+            "numbers",
+            Verdict.WARNING,
+            f"A card's number has {words} in the shop, and the settings say otherwise.",
+            "Set `number_length_min`, `number_length_max` and `number_digits_only`.",
+        )
+
+    def _webhooks(self, shop: Shop, wanted: Expectations) -> Finding:
+        listens = self._side.abilities.listener is not None
+        if not listens:
+            sentence = "No webhooks are taken: changes are seen when they are read next."
+            remedy = "Set `webhook_secret`, and give it to the shop." if "webhooks" in shop.features else ""
+            return Finding("webhooks", Verdict.OK, sentence, remedy)
+        if "webhooks" not in shop.features:
+            return Finding(
+                "webhooks",
+                Verdict.WARNING,
+                "There is a `webhook_secret`, and the shop sends no webhooks.",
+                "Have its developers send them, or leave the secret out.",
+            )
+        if wanted.webhook_url is None:
+            return Finding(
+                "webhooks",
+                Verdict.WARNING,
+                "giftsync has no public address, so the shop cannot send webhooks.",
+                "Set `public_url` in the table `[console]`.",
+            )
+        return Finding("webhooks", Verdict.OK, f"The shop is to send webhooks to {wanted.webhook_url}.")
+
+    def _card(self, ref: CardRef, last_chars: str) -> Finding:
+        try:
+            (shown,) = self._side.observe([ref], entries=True)
+        except SideError as error:
+            return error_finding("card", Verdict.UNKNOWN, error)
+        name = mask(last_chars)
+        if isinstance(shown, Seen):
+            return Finding("card", Verdict.OK, f"The card {name} is read, and its movements add up.")
+        reason = getattr(shown, "reason", "the shop has no such card")
+        return Finding("card", Verdict.WARNING, f"The card {name}: {reason}.", "Try another card.")

@@ -1,0 +1,28 @@
+"""What the doctors of sides find in the same way."""
+
+from __future__ import annotations
+
+from connectors.api.card import CardRef, Seen
+from connectors.api.doctor import ExaminationReport, Finding, Verdict
+from connectors.api.errors import InDoubt, SideClosed
+from connectors.api.side import Side
+
+
+def error_finding(point: str, verdict: Verdict, error: Exception, remedy: str = "") -> Finding:
+    """A finding in the words of an error."""
+    text = str(error)
+    return Finding(point, verdict, f"{text[:1].upper()}{text[1:]}.", remedy)
+
+
+def no_access(error: Exception, remedy: str) -> ExaminationReport:
+    """The side could not be asked; `remedy` is for what the side itself did not say how to mend."""
+    remedy = error.remedy if isinstance(error, SideClosed) else remedy
+    return ExaminationReport([error_finding("access", Verdict.MISSING, error, remedy)])
+
+
+def read_test_card(side: Side, card: CardRef, *, entries: bool = False) -> Seen:
+    """What the probe's card holds. Raises InDoubt for one that is not shown so that it can be believed."""
+    (shown,) = side.observe([card], entries=entries)
+    if isinstance(shown, Seen):
+        return shown
+    raise InDoubt(f"the test card cannot be read: {getattr(shown, 'reason', 'it is not there')}")

@@ -1,0 +1,119 @@
+"""A probe for systems that take an idempotency key: does a request that comes again move money again?
+
+It takes one unit of the currency from a test card, sends the same request again, and puts the card back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from connectors.api.card import CardRef, Seen
+from connectors.api.doctor import Expectations, Finding, ProbeContext, Verdict
+from connectors.api.effect import Effect, EffectKind, no_save
+from connectors.api.errors import SideError
+from connectors.api.side import Side
+from connectors.kit.examining import read_test_card
+from connectors.kit.probing import Trial, not_probed, put_back_earlier
+from mappings.lifecycle import CardStatus
+from mappings.money import currency_exponent
+from mappings.serials import mask
+
+
+@dataclass(frozen=True)
+class RepetitionProbe:
+    """The probe of one side."""
+
+    side: Side
+    #: The finding's stable name, such as `client_id_applies_once`.
+    point: str
+    #: What is proved, after "that": `a request that … moves no money again`.
+    claim: str
+    #: As people call the side.
+    system: str
+    pause: Callable[[float], None]
+
+    def standing(self, wanted: Expectations) -> Finding:
+        """What is known of the point without trying it."""
+        known = wanted.known.get(self.point)
+        if self.side.capabilities.applies_marker_once:
+            return Finding(self.point, Verdict.OK, f"On: {self.claim}.")
+        if known is not None and known.verdict is Verdict.WARNING:
+            return Finding(self.point, Verdict.WARNING, f"The probe showed otherwise: {known.sentence}")
+        return Finding(
+            self.point,
+            Verdict.WARNING,
+            f"Off: nobody has shown that {self.claim}. Until then giftsync waits before it repeats one.",
+            "`giftsync doctor --probe --card NUMBER` tries it on a test card.",
+        )
+
+    def run(self, context: ProbeContext) -> Iterator[Finding]:
+        """Try it, and put the card back as it was, whatever happens."""
+        shown = self.side.lookup(context.card)
+        name = f"the card {mask(context.card.last_chars)}"
+        if not isinstance(shown, Seen):
+            yield not_probed(
+                f"{self.system} shows no such card as {name}.", "Name a card by its whole number."
+            )
+            return
+        card = CardRef(shown.native_id, context.card)
+        notes = context.journal.load()
+        if notes is not None:
+            hindrance = put_back_earlier(notes, card, context, self.pause, self.side, self._end)
+            if hindrance is not None:
+                yield hindrance
+                return
+            try:
+                shown = self._read(card)
+            except SideError as error:
+                yield not_probed(f"{error}.", "Try again later.")
+                return
+        unit_minor = 10 ** currency_exponent(shown.currency)
+        if shown.status is not CardStatus.ACTIVE or shown.balance_minor < 2 * unit_minor:
+            yield not_probed(f"{name} is not active or too low.", "Name an active card with 2.00 on it.")
+            return
+        trial = Trial(card, shown.last_chars, shown.currency, shown.balance_minor, context, self.pause)
+        trial.note()
+        try:
+            yield self._repeat(trial, unit_minor)
+        finally:
+            ending = self._end(trial)
+        yield ending
+
+    def _repeat(self, trial: Trial, unit_minor: int) -> Finding:
+        """Take money, and take it again under the same marker."""
+        move = trial.move(self.side, EffectKind.DEBIT, unit_minor)
+        if not move.landed:
+            return Finding(self.point, Verdict.WARNING, f"A redemption was not carried out. {move.reason}.")
+        effect = Effect(move.marker, EffectKind.DEBIT, trial.card, trial.currency, amount_minor=unit_minor)
+        try:
+            self.side.apply(effect, no_save)
+        except SideError as error:
+            refused = f" The repetition was answered: {error}."
+        else:
+            refused = ""
+        try:
+            shown = self._read(trial.card)
+        except SideError as error:
+            return Finding(self.point, Verdict.UNKNOWN, f"It was sent twice, and then {error}.", "Try again.")
+        landings = sum(one.marker == move.marker for one in shown.entries or ())
+        evidence: dict[str, str | int | bool | None] = {"marker": move.marker, "landings": landings}
+        for _ in range(landings - 1):
+            # What landed again is to be put back as well.
+            trial.moves.append(move)
+        trial.note()
+        if landings == 1:
+            return Finding(self.point, Verdict.OK, f"Proved: {self.claim}.{refused}", evidence=evidence)
+        return Finding(self.point, Verdict.WARNING, f"Not so: that {self.claim}.", "", evidence)
+
+    def _end(self, trial: Trial) -> Finding:
+        """Put the card back as it was, and say how it is."""
+        try:
+            hands = {kind: [self.side] for kind in (EffectKind.CREDIT, EffectKind.DEBIT)}
+            trial.put_back(hands, self._read(trial.card).balance_minor)
+            return trial.ending(self._read(trial.card).balance_minor)
+        except SideError as error:
+            return trial.unread(error)
+
+    def _read(self, card: CardRef) -> Seen:
+        return read_test_card(self.side, card, entries=True)

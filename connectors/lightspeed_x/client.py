@@ -1,0 +1,136 @@
+"""Calls to one X-Series retailer: each answer is believed whole, or is one of the errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+import requests
+
+from connectors.api.capabilities import Usage
+from connectors.api.errors import InDoubt, SideClosed, Throttled
+from connectors.kit.http import HttpClient, object_in, retried, retry_after_seconds
+from connectors.kit.renewal import TokenSource, with_token
+
+VERSION: Final = "2026-07"
+#: What is not urgent leaves this part of the retailer's limit to payments, and waits so long for more.
+KEPT_PART: Final = 4
+KEPT_WAIT_SECONDS: Final = 30.0
+
+
+class Rejected(Exception):
+    """The retailer said no (400, 409, 422), and nothing happened. Why is not published."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"Lightspeed answered HTTP {status}")
+        self.status = status
+
+
+class RetailerClient:
+    """One retailer. Thread-safe."""
+
+    def __init__(
+        self,
+        url: str,
+        tokens: TokenSource,
+        clock: Callable[[], datetime],
+        pause: Callable[[float], None],
+    ) -> None:
+        self._http = HttpClient(
+            f"{url.rstrip('/')}/api/{VERSION}", {"Accept": "application/json"}, clock=clock
+        )
+        self._tokens = tokens
+        self._clock = clock
+        self._pause = pause
+        self._lock = threading.Lock()
+        #: Requests that are left, and how many there are in all, as last told.
+        self.limit: tuple[int, int] | None = None
+
+    def get(
+        self, *path: str, params: Mapping[str, str | int] | None = None, urgent: bool = True
+    ) -> dict[str, Any] | None:
+        """Read; None for 404. A read that goes wrong is repeated for a while."""
+        if not urgent:
+            self._keep_some()
+        return retried(lambda: self._call("GET", path, params, None), self._pause)
+
+    def send(self, method: str, *path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """Write, once; None for 404. Raises Rejected."""
+        return self._call(method, path, None, body)
+
+    @property
+    def usage(self) -> Usage:
+        return self._http.usage
+
+    def close(self) -> None:
+        self._http.close()
+        self._tokens.close()
+
+    def _call(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        params: Mapping[str, str | int] | None,
+        body: Mapping[str, Any] | None,
+    ) -> dict[str, Any] | None:
+        where = "/gift_cards" + "".join(f"/{quote(part, safe='')}" for part in path)
+
+        def send(access: str) -> requests.Response:
+            headers = {"Authorization": f"Bearer {access}"}
+            return self._http.request(method, where, params=params, json=body, headers=headers)
+
+        answer = with_token(self._tokens, send)
+        self._note_limit(answer)
+        return self._read(answer)
+
+    def _read(self, answer: requests.Response) -> dict[str, Any] | None:
+        status = answer.status_code
+        if status == 404:
+            return None
+        if status == 401:
+            raise SideClosed("Lightspeed does not accept the token", "Give giftsync a new token.")
+        if status == 403:
+            raise SideClosed(
+                "the token may not do this with gift cards",
+                "Grant the scopes gift_cards:read, gift_cards:write:issue and gift_cards:write:redeem.",
+            )
+        if status == 429:
+            self._http.count(throttled=1)
+            raise Throttled(
+                "Lightspeed asked to slow down", retry_after_seconds(answer, self._its_now(answer))
+            )
+        if status in (400, 409, 422):
+            raise Rejected(status)
+        if status not in (200, 201):
+            raise InDoubt(f"Lightspeed answered HTTP {status}")
+        said = object_in(answer, "Lightspeed's")
+        if "data" not in said:
+            raise InDoubt("Lightspeed's answer holds no data")
+        return said
+
+    def _its_now(self, answer: requests.Response) -> datetime:
+        """The retailer's own time: its Retry-After is a date by that clock."""
+        try:
+            told = parsedate_to_datetime(answer.headers.get("Date", ""))
+        except (ValueError, TypeError):
+            return self._clock()
+        return told if told.tzinfo is not None else self._clock()
+
+    def _note_limit(self, answer: requests.Response) -> None:
+        left, total = (answer.headers.get(f"X-RateLimit-{name}", "") for name in ("Remaining", "Limit"))
+        if left.isascii() and left.isdigit() and total.isascii() and total.isdigit():
+            with self._lock:
+                self.limit = (int(left), int(total))
+
+    def _keep_some(self) -> None:
+        """Leave the last part of the limit to payments; what was told before the wait is then forgotten."""
+        with self._lock:
+            low = self.limit is not None and self.limit[0] * KEPT_PART < self.limit[1]
+            if low:
+                self.limit = None
+        if low:
+            raise Throttled("the rest of Lightspeed's limit is kept for payments", KEPT_WAIT_SECONDS)

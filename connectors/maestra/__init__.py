@@ -1,0 +1,1 @@
+"""Maestra (Mindbox) as a side (docs/reference/apis/maestra.md)."""

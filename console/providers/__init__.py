@@ -1,0 +1,1 @@
+"""Protocols by which e-commerce platforms ask a gift card provider; giftsync answers them from its ledger."""

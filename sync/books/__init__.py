@@ -1,0 +1,1 @@
+"""The accountant's arithmetic: roll-forward, ageing, settlement between stores, statements. Pure."""

@@ -1,0 +1,1 @@
+"""Many links, worked on by many workers on many machines."""

@@ -1,0 +1,1 @@
+"""What callers of the API did, their requests, tokens and guesses."""

@@ -1,0 +1,1 @@
+"""What support asks the ledger for: buyers, requests about them, what receipts said."""

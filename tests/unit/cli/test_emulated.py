@@ -1,0 +1,88 @@
+"""Each type of the sandbox declares itself whole: calls that it has, settings that its connector takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.demo.people import Stage
+from cli.demo.tally import Tally
+from cli.demo.venue import Venue, chosen_sides
+from cli.demo.wallet import Wallet
+from cli.emulators import parse_ports, parse_sides
+from cli.errors import OperatorError
+from connectors.registry import connector_type
+from sandbox.emulated import Act, Deed, Options, People
+from sandbox.registry import PLACES, emulated
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_given_a_type_then_its_settings_are_those_of_its_connector(name: str) -> None:
+    kind = emulated(name)
+    made = kind.make(Options(cards=3, plan="plus"))
+    access = {"url": "http://127.0.0.1:1", **made.access}
+
+    for demo in (False, True):
+        keys = kind.settings(access, demo)
+        section = connector_type(name).section.model_validate({"connector": name, **keys})
+        assert section.connector == name
+    assert tuple(made.access) == kind.access
+    assert len(made.emulator.cards()) == 3
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_given_a_type_then_its_people_make_calls_that_it_has(name: str) -> None:
+    kind = emulated(name)
+    calls = kind.make(Options()).emulator.control()
+
+    assert kind.people.acts
+    assert {act.call for act in kind.people.acts} <= set(calls)
+    assert kind.pool_call in {"", *calls}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_given_the_same_seed_then_the_same_cards(name: str) -> None:
+    first, second, other = (
+        [card["balance"] for card in emulated(name).make(Options(cards=20, seed=seed)).emulator.cards()]
+        for seed in (4, 4, 5)
+    )
+    assert first == second != other
+
+
+def test_given_a_currency_that_the_system_cannot_have_then_it_says_so() -> None:
+    with pytest.raises(ValueError, match="JPY"):
+        emulated("lightspeed-x").make(Options(currency="JPY"))
+
+
+def test_given_a_side_that_cannot_follow_a_load_then_nobody_loads_elsewhere() -> None:
+    load, spend = Act(Deed.LOAD, "load", "loaded", 1), Act(Deed.SPEND, "spend", "spent", 1)
+    people = People("clerk", (load, spend))
+    able = Venue("till", "", people, "number", None)  # type: ignore[arg-type] nobody calls
+    unable = Venue("vouchers", "", people, "number", None, frozenset({Deed.LOAD}))  # type: ignore[arg-type]
+    stage = Stage((able, unable), "NOK", Wallet(), Tally(), None)  # type: ignore[arg-type]
+
+    assert stage.acts(able) == [spend]
+    assert stage.acts(unable) == [load, spend]
+
+
+def test_given_names_then_the_demo_has_these_sides() -> None:
+    assert chosen_sides("flow, lightspeed-x,shopify", None) == ("flow", "lightspeed-x", "shopify")
+    assert chosen_sides("2", None) == ("flow", "shopify")
+    assert chosen_sides("3", "memory") == ("flow", "shopify", "memory")
+    assert chosen_sides("2", "memory") == ("flow", "shopify", "memory")
+    assert chosen_sides("lightspeed-x,memory", None) == ("lightspeed-x", "memory")
+
+
+@pytest.mark.parametrize("text", ["", "flow", "flow,flow", "flow,nothing", "1", "4", "flow,,"])
+def test_given_sides_that_make_no_link_then_it_says_what_there_is(text: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        chosen_sides(text, None)
+
+    assert caught.value.remedy
+
+
+def test_given_ports_then_they_are_by_type() -> None:
+    assert parse_sides("flow,lightspeed-x") == ("flow", "lightspeed-x")
+    assert parse_ports(["lightspeed-x=8123"], ("flow", "lightspeed-x")) == {"lightspeed-x": 8123}
+    for bad in ("8123", "shopify=1", "flow=x", "flow=70000", "flow=-1"):
+        with pytest.raises(OperatorError):
+            parse_ports([bad], ("flow",))
