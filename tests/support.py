@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,11 @@ def seen_in_time(holds: Callable[[], bool], seconds_max: float = 60.0, pause_sec
     """Look again and again until it holds, for a bounded time; whether it came to hold."""
     pause = threading.Event()
     return any(holds() or pause.wait(pause_seconds) for _ in range(round(seconds_max / pause_seconds)))
+
+
+def without_addresses(shown: str) -> str:
+    """What `repr` shows without addresses in memory, in which any few digits stand by chance."""
+    return re.sub(r" at 0x[0-9a-f]+", "", shown)
 
 
 class Crashed(BaseException):
