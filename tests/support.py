@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,6 +77,22 @@ def seen_in_time(holds: Callable[[], bool], seconds_max: float = 60.0, pause_sec
     """Look again and again until it holds, for a bounded time; whether it came to hold."""
     pause = threading.Event()
     return any(holds() or pause.wait(pause_seconds) for _ in range(round(seconds_max / pause_seconds)))
+
+
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """A loopback port for a server that the test starts, which the system gives to nobody else meanwhile.
+
+    A port that is bound and not listened at can be bound again by whoever says SO_REUSEADDR, as servers do.
+    Only Linux has that rule; elsewhere the port is let go and may be gone.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        port = int(held.getsockname()[1])
+        if sys.platform != "linux":
+            held.close()
+        yield port
 
 
 def without_addresses(shown: str) -> str:

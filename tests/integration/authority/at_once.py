@@ -13,7 +13,6 @@ import argparse
 import json
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from config.template import render_toml
 from sync.ledger.database.engine import open_engine, reading
 from sync.ledger.database.tables import cards, redemptions
 from sync.ledger.views import list_conflicts
+from tests.support import kept_port
 
 GIFTSYNC = (str(Path(sys.executable).with_name("giftsync")),)
 CURRENCY = "NOK"
@@ -198,10 +198,7 @@ def _sandbox() -> Iterator[str]:
         process.communicate(timeout=30)
 
 
-def _configure(ready: str, database: str, folder: Path, mode: str) -> Service:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+def _configure(ready: str, database: str, folder: Path, mode: str, port: int) -> Service:
     values = {
         **sandbox_values(parse_ready_line(ready), Pace(quiet_seconds=2, poll_seconds=1)),
         ("database",): database,
@@ -232,10 +229,10 @@ def try_at_once(
     """So many cards, each spent by three at once."""
     began = time.monotonic()
     chance = random.Random(seed)
-    with _sandbox() as ready:
+    with _sandbox() as ready, kept_port() as port:
         urls = json.loads(ready)
         flow, shopify = Control(urls["flow"]["url"], CURRENCY), Control(urls["shopify"]["url"], CURRENCY)
-        service = _configure(ready, database, folder, mode)
+        service = _configure(ready, database, folder, mode, port)
         numbers = [str(flow.move("sell", WORTH_MINOR)["number"]) for _ in range(times)]
         service.start()
         try:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,7 @@ from sync.ledger.database.tables import deliveries, movements
 from sync.worker.service import Service
 from tests.integration.answers import check_printed
 from tests.integration.schemas import drop_schemas
-from tests.support import seen_in_time
+from tests.support import kept_port, seen_in_time
 
 GIFTSYNC = (sys.executable, "-c", "from cli.main import main; main()")
 KILLED = (sys.executable, "-m", "tests.integration.killed_giftsync")
@@ -55,18 +55,13 @@ def sandbox_options() -> SandboxOptions:
     return SandboxOptions(plan="plus", local_webhooks=True)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 class House:
     """A link whose news comes by webhook or not at all, and the processes that work on it."""
 
     def __init__(self, address: Address, folder: Path, database: str) -> None:
         self.address, self.folder, self.database = address, folder, database
-        self.port = free_port()
+        self._ports = ExitStack()
+        self.port = self.keep_port()
         self.values = {
             # Feeds are read once, at the start.
             **sandbox_values(address, Pace(quiet_seconds=0, poll_seconds=3_600)),
@@ -79,6 +74,9 @@ class House:
         }
         self.config = self.write("giftsync.toml", {})
         self.processes: list[subprocess.Popen[bytes]] = []
+
+    def keep_port(self) -> int:
+        return self._ports.enter_context(kept_port())
 
     def write(self, name: str, more: dict[tuple[str, ...], object], *without: tuple[str, ...]) -> Path:
         kept = {key: value for key, value in {**self.values, **more}.items() if key not in without}
@@ -129,6 +127,7 @@ class House:
         for process in self.processes:
             process.kill()
             process.wait(STOP_SECONDS_MAX)
+        self._ports.close()
 
     def stop(self, process: subprocess.Popen[bytes]) -> int:
         process.send_signal(signal.SIGTERM)
@@ -167,7 +166,7 @@ def test_given_receivers_apart_when_one_is_killed_then_the_other_goes_on_and_eve
     number = flow.move("sell", 10_000)["number"]
     # One is given no access to the sides; it starts before there is a ledger, and waits for the worker.
     house.write("shut.toml", {}, ("sides", "shopify", "token"), ("sides", "flow", "token"))
-    shut, ports = house.folder / "shut.toml", [f"{free_port()}" for _ in range(3)]
+    shut, ports = house.folder / "shut.toml", [f"{house.keep_port()}" for _ in range(3)]
     first = house.start("first", "serve", "--part", "webhooks", "--metrics-port", ports[0], config=shut)
     worker = house.start("worker", "run", "--yes", "--no-console", "--metrics-port", ports[1], "--json")
     second = house.start("second", "serve", "--metrics-port", ports[2], "--json")
@@ -310,6 +309,7 @@ def test_given_a_port_that_another_program_has_then_it_says_which(
     settings: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", settings.port))
         other.listen()
         main.run(["sync", "--yes", "--config", str(settings.config)])

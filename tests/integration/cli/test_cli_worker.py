@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +17,7 @@ import requests
 from cli import main
 from cli.demo.control import Control
 from sync.fleet.queue import SCHEMA, TurnQueue
-from tests.support import seen_in_time
+from tests.support import kept_port, seen_in_time
 
 
 def test_given_links_in_files_alone_then_a_worker_says_that_it_cannot(
@@ -33,12 +32,6 @@ def test_given_links_in_files_alone_then_a_worker_says_that_it_cannot(
     assert code == 3
     assert "acme: its ledger is a file, which one process works on: `giftsync run`" in err
     assert "keeps its ledger in PostgreSQL" in err
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
@@ -66,22 +59,23 @@ def test_given_a_fleet_then_a_worker_works_until_it_is_told_to_stop(
             runs = connection.execute("SELECT count(*) FROM link_acme.runs WHERE kind = 'worker'").fetchone()
             return runs is not None and runs[0] > 0
 
-    port, metrics = free_port(), ""
+    metrics = ""
 
-    def is_served() -> bool:
+    def is_served(port: int) -> bool:
         nonlocal metrics
         with suppress(requests.RequestException):
             metrics = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
         return 'giftsync_counted_timestamp_seconds{link="acme"}' in metrics
 
-    def stop() -> None:
+    def stop(port: int) -> None:
         seen_in_time(has_worked)
-        seen_in_time(is_served)
+        seen_in_time(lambda: is_served(port))
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=stop, daemon=True).start()
     try:
-        code = main.run(["worker", "--fleet", fleet, "--json", "--metrics-port", str(port)])
+        with kept_port() as port:
+            threading.Thread(target=stop, args=(port,), daemon=True).start()
+            code = main.run(["worker", "--fleet", fleet, "--json", "--metrics-port", str(port)])
         out, _ = capsys.readouterr()
         answer = json.loads(out)
         assert (code, answer["drained"], answer["turns"] > 0) == (0, True, True)
