@@ -25,8 +25,8 @@ from sync.support.senders import MailSender, NotDelivered, Notice, WebhookSender
 from tests import faulty_server as faults
 from tests.faulty_server import Answer, FaultyServer, faulty_server, whole
 
-#: The deadline of each call in these tests.
-CONNECT, READ = 0.2, 0.6
+#: The deadline of each call in these tests, and of those that are to be answered on a busy machine.
+CONNECT, READ, ANSWERED = 0.2, 0.6, 20.0
 #: A call that missed its deadline would hold on for much longer.
 LATE = 5.0
 
@@ -53,7 +53,7 @@ def test_an_answer_that_is_too_large_is_in_doubt_and_is_never_held_whole(answer:
         tracemalloc.start()
         try:
             with pytest.raises(InDoubt):
-                client(server, 20.0).request("GET", "/")
+                client(server, ANSWERED).request("GET", "/")
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -62,7 +62,7 @@ def test_an_answer_that_is_too_large_is_in_doubt_and_is_never_held_whole(answer:
 
 def test_a_plain_answer_is_read_whole_and_the_connection_is_used_again() -> None:
     with faulty_server(lambda: [whole(b'{"a": 1}')]) as server:
-        asked = client(server)
+        asked = client(server, ANSWERED)
         assert [asked.request("GET", "/").json() for _ in range(3)] == [{"a": 1}] * 3
         assert server.connections == 1
 
@@ -164,7 +164,7 @@ def test_calls_of_two_threads_have_budgets_of_their_own() -> None:
 
         other = threading.Thread(target=ask_the_slow_one)
         other.start()
-        assert client(good).request("GET", "/").content == b"{}"
+        assert client(good, ANSWERED).request("GET", "/").content == b"{}"
         other.join(LATE)
         assert not other.is_alive()
 

@@ -101,12 +101,14 @@ def test_given_two_workers_then_flow_is_asked_at_the_rate_of_one(shares: Callabl
     budgets = [shares(), shares()]
     waits: list[float] = []
     paces = [Pace(2.0, waits.append, time.monotonic, budget) for budget in budgets]
+    began = time.monotonic()
     for _ in range(5):
         for pace in paces:
             pace.wait_turn()
+    took_seconds = time.monotonic() - began
 
-    # The first goes at once and each other one half a second after the one before it.
-    assert max(waits) == pytest.approx(4.5, abs=0.6)
+    # The first goes at once and each other one half a second after the one before it, whenever it asked.
+    assert 4.5 - took_seconds <= max(waits, default=0.0) <= 4.5
     for budget in budgets:
         budget.engine.dispose()
 
