@@ -18,11 +18,13 @@ from mappings.money import minor_from_decimal
 from sync.books.periods import month_after, month_of
 
 OSLO = ZoneInfo("Europe/Oslo")
+#: The settings of a demo's ledger, what its people say they did, in minor units, and when it ended.
+Demo = tuple[Path, dict[str, int], datetime]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
-    """The settings of a demo's ledger, and what its people say they did, in minor units."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """A demo with a ledger that is kept."""
     kept = tmp_path_factory.mktemp("demo") / "kept"
     with pytest.MonkeyPatch.context() as patch:
         answers: list[str] = []
@@ -37,6 +39,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]
         )
     proof = json.loads(answers[0])
     account = {name: minor_from_decimal(line["amount"], "NOK") for name, line in proof["account"].items()}
+    ended_at = datetime.now(UTC)
     return (
         kept / "giftsync.toml",
         {
@@ -44,13 +47,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]
             "written_off": minor_from_decimal(proof["written_off"]["amount"], "NOK"),
             "expected": minor_from_decimal(proof["expected"], "NOK"),
         },
+        ended_at,
     )
 
 
 @pytest.fixture
-def run(
-    demo: tuple[Path, dict[str, int]], capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
+def run(demo: Demo, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     def call(*arguments: str) -> tuple[int, str, str]:
         code = main.run([*arguments, "--config", str(demo[0])])
         said = capsys.readouterr()
@@ -59,17 +61,23 @@ def run(
     return call
 
 
+@pytest.fixture(autouse=True)
+def _just_after(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the month of the demo, whatever midnight has passed since."""
+    monkeypatch.setattr(cli_books, "now", lambda: demo[2])
+
+
 @pytest.fixture
-def next_month(monkeypatch: pytest.MonkeyPatch) -> str:
+def next_month(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> str:
     """The month of the demo, which is over by now."""
-    month = month_of(datetime.now(UTC), OSLO)
+    month = month_of(demo[2], OSLO)
     after = datetime.fromisoformat(f"{month_after(month)}-02").replace(tzinfo=UTC)
     monkeypatch.setattr(cli_books, "now", lambda: after)
     return month
 
 
 def test_given_the_demos_ledger_then_the_roll_forward_is_the_peoples_account_to_the_minor_unit(
-    demo: tuple[Path, dict[str, int]], run: Callable[..., tuple[int, str, str]]
+    demo: Demo, run: Callable[..., tuple[int, str, str]]
 ) -> None:
     code, out, _ = run("liability", "--json")
     answer, account = json.loads(out), demo[1]
@@ -90,7 +98,7 @@ def test_given_the_demos_ledger_then_the_roll_forward_is_the_peoples_account_to_
 
 
 def test_given_people_then_the_first_line_says_what_is_owed(
-    demo: tuple[Path, dict[str, int]], run: Callable[..., tuple[int, str, str]]
+    demo: Demo, run: Callable[..., tuple[int, str, str]]
 ) -> None:
     code, out, _ = run("liability")
 
@@ -132,7 +140,7 @@ def test_given_a_line_then_its_entries_come_to_it_and_hold_no_personal_data(
 
 
 def test_given_the_cards_behind_the_closing_then_they_come_to_it(
-    demo: tuple[Path, dict[str, int]], run: Callable[..., tuple[int, str, str]]
+    demo: Demo, run: Callable[..., tuple[int, str, str]]
 ) -> None:
     code, out, _ = run("books", "cards", "--limit", "1000", "--json")
 
@@ -200,7 +208,7 @@ def test_given_what_cannot_be_done_then_it_says_why(
 
 
 def test_given_no_ledger_then_it_says_what_makes_one(
-    tmp_path: Path, demo: tuple[Path, dict[str, int]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, demo: Demo, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "giftsync.toml"
     config.write_text(demo[0].read_text())
