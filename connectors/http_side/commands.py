@@ -120,22 +120,22 @@ def _check(
     outcomes: list[Outcome] = []
     kept: set[str] = set()
     with ExitStack() as stack:
-        caller = Caller(url, key, pause)
+        caller = Caller(url, key, pause, output.note)
         stack.callback(caller.close)
         run = CheckRun(caller, False, pause, _receiver(host, output, listening, stack))
         for outcome in try_all(READING, run, kept):
             outcomes.append(outcome)
-            _tell(output, outcome)
+            _tell(output, run, outcome)
             if outcome.rule.name in _FIRST and outcome.verdict is not Verdict.PASSED:
                 # Whatever else is asked would fail in the same way.
                 return _answer(output, run, outcomes, stopped=False)
-        run.may_move = _may_move(output, run, yes)
+        run.may_move = not run.is_given_up and _may_move(output, run, yes)
         stops.append(stack.enter_context(host.stopping(output)))
         with suppress(Stopping):
             try:
                 for outcome in try_all((*MONEY, THROTTLING), run, kept):
                     outcomes.append(outcome)
-                    _tell(output, outcome)
+                    _tell(output, run, outcome)
                     if stops[-1].is_set():
                         break
             finally:
@@ -177,6 +177,8 @@ def _answer(output: CommandOutput, run: CheckRun, outcomes: Sequence[Outcome], *
         output.say("The check was stopped before its end.")
     elif failed & _FIRST:
         output.say("Nothing else can be tried before that is mended.")
+    elif run.is_given_up:
+        output.say("The check ended early: the shop let it go no further. See what failed last.")
     elif failed:
         output.say("Mend what failed and check again; do not join the shop before.")
     else:
@@ -209,9 +211,12 @@ def _may_move(output: CommandOutput, run: CheckRun, yes: bool) -> bool:
     return typer.confirm(words, err=True)
 
 
-def _tell(output: CommandOutput, outcome: Outcome) -> None:
+def _tell(output: CommandOutput, run: CheckRun, outcome: Outcome) -> None:
+    """Say what came of a rule; what was not tried for one reason is told at the end, once."""
     from connectors.http_side.conformance.rules import Verdict
 
+    if run.is_given_up and outcome.verdict is Verdict.NOT_TRIED:
+        return
     word = "FAILED" if outcome.verdict is Verdict.FAILED else outcome.verdict.value
     below = " " * _WORDS_AT
     head = f"{word:<10} {outcome.rule.name:<15} "

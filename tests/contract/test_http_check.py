@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import ThreadingHTTPServer
 from importlib import util
 from pathlib import Path
@@ -27,6 +29,7 @@ from connectors.http_side.side import HttpSide
 from connectors.http_side.webhooks import key_of
 from connectors.kit.contract import contract_for
 from connectors.kit.fault_proxy import FaultProxy
+from connectors.kit.http import HttpClient
 from connectors.kit.world import PROXY_FAULTS, Mishap
 from mappings.serials import Serial
 from sandbox.http_side.emulator import _parts, _problem
@@ -44,9 +47,10 @@ def checked(
     pause: Callable[[float], object] = lambda seconds: None,
     *,
     may_move: bool = True,
+    tell: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Outcome]:
     """What came of each rule, by its name."""
-    caller = Caller(url, KEY, lambda seconds: (bool(pause(seconds)) and None) or None)
+    caller = Caller(url, KEY, lambda seconds: (bool(pause(seconds)) and None) or None, tell)
     try:
         outcomes = try_all(ALL, CheckRun(caller, may_move, caller._pause, receiver), set())
         return {one.rule.name: one for one in outcomes}
@@ -88,7 +92,7 @@ def test_given_a_repeated_check_then_it_takes_the_next_number_and_passes_again()
 def test_given_a_check_that_was_killed_then_the_next_one_empties_its_card() -> None:
     with http_world() as world:
         url = f"{world.loopback.url}/giftsync"
-        caller = Caller(url, KEY, lambda seconds: None)
+        caller = Caller(url, KEY, lambda seconds: None, lambda words: None)
         for outcome in try_all(ALL, CheckRun(caller, True, caller._pause), set()):
             if outcome.rule.name == "once":
                 break  # Nothing of it runs any more, as after SIGKILL.
@@ -111,6 +115,96 @@ def test_given_a_shop_with_a_limit_then_the_check_waits_as_told() -> None:
         )
         assert named(outcomes, Verdict.FAILED) == set(), words_of(outcomes)
         assert outcomes["throttle"].verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "last_words", "waits"),
+    [
+        ("7", "answered 429 to each of 5 requests", 8),
+        ("3600", "asks to wait 300 s; a check waits 60 s at most", 0),
+        (None, "answered 429 to each of 5 requests", 8),
+    ],
+)
+def test_given_a_shop_that_only_throttles_from_some_moment_on_then_each_wait_is_told_and_the_check_ends(
+    monkeypatch: pytest.MonkeyPatch, retry_after: str | None, last_words: str, waits: int
+) -> None:
+    told: list[str] = []
+    slept: list[float] = []
+    with http_world() as world:
+        _throttle_after(world, monkeypatch, 4, retry_after)
+
+        outcomes = checked(f"{world.loopback.url}/giftsync", pause=slept.append, tell=told.append)
+
+    assert named(outcomes, Verdict.PASSED) == {"answers", "shop", "key.missing", "key.wrong"}
+    assert named(outcomes, Verdict.FAILED) == {"card.missing", "number.missing"}, words_of(outcomes)
+    assert last_words in outcomes["card.missing"].why
+    assert outcomes["card.missing"].remedy.startswith("See in the shop's log")
+    assert outcomes["once"].why == "The shop let the check go no further."
+    assert (len(slept), len(told)) == (waits, waits)
+    if waits:
+        wish = "asks to wait 7 s" if retry_after else "does not say for how long to wait"
+        assert told[0].startswith("The shop answers 429 to GET /cards/check-")
+        assert told[0].endswith(f"and {wish}: waiting, attempt 1 of 5.")
+
+
+def _throttle_after(
+    world: HttpWorld, patch: pytest.MonkeyPatch, requests: int, retry_after: str | None
+) -> None:
+    api, left = world.emulator.api, [None] * requests
+
+    async def limited(request: web.Request, body: bytes, operation: Any) -> web.Response:
+        if left:
+            left.pop()
+            return await api(request, body, operation)
+        answer = _problem(429, "too_many_requests")
+        if retry_after is not None:
+            answer.headers["Retry-After"] = retry_after
+        return answer
+
+    patch.setattr(world.emulator, "api", limited)
+
+
+def test_given_a_shop_that_throttles_now_and_then_for_ever_then_the_check_waits_a_quarter_of_an_hour_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    with http_world() as world:
+        api, calls = world.emulator.api, []
+
+        async def every_second_one(request: web.Request, body: bytes, operation: Any) -> web.Response:
+            calls.append(request.path)
+            if len(calls) % 2:
+                return await api(request, body, operation)
+            answer = _problem(429, "too_many_requests")
+            answer.headers["Retry-After"] = "60"
+            return answer
+
+        monkeypatch.setattr(world.emulator, "api", every_second_one)
+        outcomes = checked(f"{world.loopback.url}/giftsync", pause=slept.append)
+
+    assert sum(slept) == 900
+    assert "the check has waited 900 s after others" in words_of(outcomes)
+    assert "The shop let the check go no further." in words_of(outcomes)
+
+
+def test_given_a_shop_that_never_answers_then_what_is_waited_for_is_told_and_nothing_else_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_text(KEY)
+    monkeypatch.setattr("connectors.http_side.conformance.asking.SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(
+        "connectors.http_side.conformance.asking.HttpClient",
+        partial(HttpClient, connect_seconds=0.5, read_seconds=0.5),
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert giftsync(["contract", "check", url, "--yes", "--key-file", str(key)]) == 3
+
+    said = capsys.readouterr()
+    assert "Waiting for the answer to GET /shop, 1 s at most." in said.err
+    assert "No answer to GET /shop that could be read: the host did not answer in time." in said.out
+    assert "0 passed, 1 failed, 0 not tried." in said.out
 
 
 def test_given_no_yes_then_nothing_is_made_and_it_says_so() -> None:

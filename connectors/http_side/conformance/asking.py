@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+
+from requests import Response
 
 from connectors.api.errors import SideError
 from connectors.http_side.client import PROBLEM_TYPE
 from connectors.kit.http import HttpClient, retry_after_seconds
 from connectors.kit.strict_json import NotJson, read_json
 
-#: How often one request is asked again after a 429, and the longest wait for it.
+#: How often one request is sent while the answer is 429.
 THROTTLES_MAX: Final = 5
-THROTTLE_SECONDS_MAX: Final = 30.0
+#: The longest wait that a 429 may ask for, and the longest that a whole check waits after 429s, in seconds.
+THROTTLE_SECONDS_MAX: Final = 60.0
+THROTTLED_SECONDS_MAX: Final = 900.0
+#: A request that has no answer after so long is told, in seconds.
+SLOW_SECONDS: Final = 5.0
 
 
 class RuleBroken(Exception):
     """The shop does not keep the rule; the message says what it did."""
+
+
+class Unanswered(RuleBroken):
+    """The shop gave no answer to judge the rule by: none at all, one that breaks off, or nothing but 429."""
 
 
 class RuleNotTried(Exception):
@@ -66,11 +78,15 @@ class Answer:
 class Caller:
     """Asks one shop. One thread, but for `ask`, which several may call."""
 
-    def __init__(self, url: str, key: str, pause: Callable[[float], None]) -> None:
+    def __init__(
+        self, url: str, key: str, pause: Callable[[float], None], tell: Callable[[str], None]
+    ) -> None:
+        """`tell` takes what is being waited for, in words, from any thread."""
         self.http = HttpClient(url, {"Accept": f"application/json, {PROBLEM_TYPE}"})
-        self._key, self._pause = key, pause
+        self._key, self._pause, self.tell = key, pause, tell
         #: Whether each 429 said for how long to wait.
         self.throttles: list[bool] = []
+        self._throttled_seconds = 0.0
 
     def ask(
         self,
@@ -83,22 +99,26 @@ class Caller:
         bearer: str | None = "",
         form: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Ask once, and again as told after a 429. Raises RuleBroken where no whole answer comes.
+        """Ask once, and again as told after a 429. Raises Unanswered where no whole answer comes.
 
         `bearer` is another key than the shop's; None: none at all.
         """
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer or self._key}"}
         if key is not None:
             headers["Idempotency-Key"] = key
-        for _ in range(THROTTLES_MAX):
+        request = f"{method} {path}"
+        for attempt in range(1, THROTTLES_MAX + 1):
             try:
-                answer = self.http.request(method, path, params=params, json=body, form=form, headers=headers)
+                with self._waiting_told(request):
+                    answer = self.http.request(
+                        method, path, params=params, json=body, form=form, headers=headers
+                    )
             except SideError as error:
-                raise RuleBroken(f"No answer that could be read: {error}.") from None
+                raise Unanswered(f"No answer to {request} that could be read: {error}.") from None
             if answer.status_code != 429:
                 break
             self.throttles.append("Retry-After" in answer.headers)
-            self._pause(min(retry_after_seconds(answer, self.http.clock()), THROTTLE_SECONDS_MAX))
+            self._wait(request, attempt, answer)
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         try:
             said = read_json(answer.content)
@@ -116,3 +136,32 @@ class Caller:
 
     def close(self) -> None:
         self.http.close()
+
+    def _wait(self, request: str, attempt: int, answer: Response) -> None:
+        """Wait after a 429. Raises Unanswered where the check would wait too long."""
+        seconds = retry_after_seconds(answer, self.http.clock())
+        wish = f"asks to wait {seconds:.0f} s" if self.throttles[-1] else "does not say for how long to wait"
+        asks = f"The shop answers 429 to {request} and {wish}"
+        if seconds > THROTTLE_SECONDS_MAX:
+            raise Unanswered(f"{asks}; a check waits {THROTTLE_SECONDS_MAX:.0f} s at most.")
+        if attempt == THROTTLES_MAX:
+            raise Unanswered(f"The shop answered 429 to each of {attempt} requests {request}.")
+        self._throttled_seconds += seconds
+        if self._throttled_seconds > THROTTLED_SECONDS_MAX:
+            raise Unanswered(f"{asks}; the check has waited {THROTTLED_SECONDS_MAX:.0f} s after others.")
+        if seconds >= 1:
+            self.tell(f"{asks}: waiting, attempt {attempt} of {THROTTLES_MAX}.")
+        self._pause(seconds)
+
+    @contextmanager
+    def _waiting_told(self, request: str) -> Iterator[None]:
+        """Say what is waited for while an answer does not come."""
+        seconds = self.http.connect_seconds + self.http.read_seconds
+        words = f"Waiting for the answer to {request}, {seconds:.0f} s at most."
+        timer = threading.Timer(SLOW_SECONDS, self.tell, (words,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()

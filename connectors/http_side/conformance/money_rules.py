@@ -252,6 +252,7 @@ def _webhook(run: CheckRun) -> str | None:
     receiver, card = run.receiver, run.the_card()
     if receiver is None:
         raise RuleNotTried("Nobody listened: say --webhook-port and --webhook-secret-file.")
+    run.caller.tell(f"Waiting for a webhook at {receiver.url}, {_WEBHOOK_SECONDS:.0f} s at most.")
     receiver.wait(1, _WEBHOOK_SECONDS)
     if not receiver.came:
         raise RuleBroken(f"Nothing came to {receiver.url} within {_WEBHOOK_SECONDS:.0f} seconds.")
@@ -268,6 +269,7 @@ def _webhook_again(run: CheckRun) -> str | None:
     if receiver is None or not receiver.came:
         raise RuleNotTried("Nobody listened.")
     first = receiver.came[0].headers.get("webhook-id")
+    run.caller.tell(f"Waiting for the same webhook again, {_WEBHOOK_AGAIN_SECONDS:.0f} s at most.")
     waited = 0.0
     while waited < _WEBHOOK_AGAIN_SECONDS:
         if any(one.headers.get("webhook-id") == first for one in receiver.came[1:]):

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from connectors.api.errors import SideError, Stopping
-from connectors.http_side.conformance.asking import Caller, RuleBroken, RuleNotTried
+from connectors.http_side.conformance.asking import Caller, RuleBroken, RuleNotTried, Unanswered
 from connectors.http_side.conformance.receiver import Receiver
 from connectors.http_side.conformance.test_card import TestCard
 from connectors.http_side.model import NotAsAgreed, Shop
+
+#: So many rules in a row without an answer from the shop end the check: each costs minutes.
+UNANSWERED_MAX: Final = 2
+_REMEDY_UNANSWERED: Final = (
+    "See in the shop's log what became of the request; let this key ask often enough while it is checked."
+)
 
 
 class Verdict(StrEnum):
@@ -34,6 +41,13 @@ class CheckRun:
     card: TestCard | None = None
     #: The end of the changes before the test card was made; None: it was not found.
     cursor: str | None = None
+    #: How many rules in a row the shop gave no answer to.
+    unanswered: int = 0
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the shop has stopped answering, so that nothing more is asked."""
+        return self.unanswered >= UNANSWERED_MAX
 
     def the_shop(self) -> Shop:
         """Raises RuleNotTried while it is not known."""
@@ -91,20 +105,30 @@ def _try(rule: Rule, run: CheckRun, kept: set[str]) -> Outcome:
     if hindrance:
         return Outcome(rule, Verdict.NOT_TRIED, hindrance)
     try:
-        return Outcome(rule, Verdict.PASSED, rule.attempt(run) or "")
+        words = rule.attempt(run) or ""
     except RuleNotTried as error:
         return Outcome(rule, Verdict.NOT_TRIED, str(error))
+    except Unanswered as error:
+        run.unanswered += 1
+        return Outcome(rule, Verdict.FAILED, str(error), _REMEDY_UNANSWERED if kept else rule.remedy)
     except RuleBroken as error:
-        return Outcome(rule, Verdict.FAILED, str(error), rule.remedy)
+        why = str(error)
     except NotAsAgreed as error:
-        return Outcome(rule, Verdict.FAILED, f"What is shown is not as agreed: {error}.", rule.remedy)
+        why = f"What is shown is not as agreed: {error}."
     except Stopping:
         raise
     except SideError as error:
-        return Outcome(rule, Verdict.FAILED, f"No answer that could be read: {error}.", rule.remedy)
+        why = f"No answer that could be read: {error}."
+    else:
+        run.unanswered = 0
+        return Outcome(rule, Verdict.PASSED, words)
+    run.unanswered = 0
+    return Outcome(rule, Verdict.FAILED, why, rule.remedy)
 
 
 def _hindrance(rule: Rule, run: CheckRun, kept: set[str]) -> str:
+    if run.is_given_up:
+        return "The shop let the check go no further."
     if rule.moves and not run.may_move:
         return "Nothing may be moved: say --yes, or answer the question with yes."
     lacking = [one for one in rule.needs if one not in kept]
