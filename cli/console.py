@@ -25,9 +25,10 @@ from cli.importing import (
     lister_of,
 )
 from cli.output import Output
-from cli.served import PORT, Part, Restart, Served, parts_on
+from cli.served import PORT, Restart, Served, parts_on
 from cli.settings_desk import LinkDesk
 from config.settings import ConsoleSection, Settings
+from console.part import Part
 from console.receiver import create_receiver
 from console.server import serve
 from console.unavailable import ConsoleUnavailable

@@ -22,11 +22,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cli.build import ledger_exists, ledger_name
 from cli.errors import OperatorError, explain
 from cli.fleet import Fleet, FleetLink
-from cli.served import Part, Restart, parts_on
+from cli.served import Restart, parts_on
 from cli.serving import ONLY_WEBHOOKS, LedgerWatch, opened_receiver, opened_service
 from config.load import load
 from config.settings import Settings
 from console.guard import Memory
+from console.part import Part, part_of
 from sync.ledger.database.engine import LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class FleetApp:
             return
         if self._metrics is not None:
             send = self._metrics.counting(inner, send, known.link.name)
-        part = _part_of(inner)
+        part = part_of(inner["method"], inner["path"])
         if part is Part.CONSOLE and inner["path"] in HEALTH:
             await self._own(inner, receive, send)
             return
@@ -225,7 +226,7 @@ class FleetApp:
             within = f"/{rest}"
             known = self._folder.named(name)
             # Pages need a host of their own: a cookie is for a whole host.
-            if known is None or not slash or not within.startswith(("/webhooks/", "/api/")):
+            if known is None or not slash or part_of(scope["method"], within) is Part.CONSOLE:
                 return None, scope
             return known, {**scope, "path": within, "raw_path": within.encode()}
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
@@ -333,14 +334,6 @@ class FleetApp:
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"status": "up"})
-
-
-def _part_of(request: Scope) -> Part:
-    """Which part of a link a request is for."""
-    path: str = request["path"]
-    if request["method"] == "POST" and path.startswith("/webhooks/"):
-        return Part.WEBHOOKS
-    return Part.API if path.startswith(("/api/", "/providers/")) else Part.CONSOLE
 
 
 def _is_old(found: _Open, known: _Known) -> bool:

@@ -6,27 +6,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from cli.signals import StopEvent
 from config.settings import Settings
+from console.part import Part
 from sync.ledger.incoming.deliveries import StoreResult
 from sync.worker.worker import Worker
 
 #: Where the pages are when the settings name no port.
 PORT = 8600
-
-
-class Part(StrEnum):
-    """What can be served by a process of its own."""
-
-    #: The receiver of the sides' webhooks.
-    WEBHOOKS = "webhooks"
-    #: The pages for people, and the page where customers see a balance.
-    CONSOLE = "console"
-    #: The API for tills, kiosks and web shops.
-    API = "api"
 
 
 def parts_on(settings: Settings) -> frozenset[Part]:

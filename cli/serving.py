@@ -13,11 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cli.build import Ledger, build_worker, ledger_exists, ledger_name, now, open_ledger, open_sides
 from cli.errors import OperatorError
-from cli.served import Part, parts_on
+from cli.served import parts_on
 from cli.session import opened_sharing_sides, report_closed
 from config.load import load
 from config.settings import Settings
 from console.guard import Memory
+from console.part import Part
 from console.receiver import Receiver, create_receiver
 from sync.ledger import views
 from sync.ledger.database.engine import LedgerUnavailable, check_file
@@ -33,7 +34,6 @@ from sync.worker.elsewhere import ServiceElsewhere, wake_for
 LOOK_SECONDS = 1.0
 #: How often to look whether it was moved, put back, or belongs to a release that this one cannot be beside.
 WATCH_SECONDS = 10.0
-
 
 ONLY_WEBHOOKS = frozenset({Part.WEBHOOKS})
 

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.api.webhooks import Delivery, InvalidSignature, Listener
 from console.guard import Memory
+from console.part import WEBHOOKS, side_of
 from console.refusals import RefusalLog
 from sync.ledger.incoming.deliveries import Inbox, StoreResult
 
@@ -32,7 +33,6 @@ BATCH_MAX = 50
 #: So long the first one waits for others: a side tells of one event under several topics at once.
 GATHER_SECONDS = 0.003
 
-_WEBHOOKS = "/webhooks/"
 _Headers = Sequence[tuple[bytes, bytes]]
 _EMPTY: _Headers = ((b"content-length", b"0"),)
 #: What is still to come of the body is not read.
@@ -48,7 +48,7 @@ async def _takes_posts(_: Request) -> Response:
 
 
 #: What is answered at these addresses beside deliveries.
-ROUTES: Sequence[BaseRoute] = (Route("/health", _health), Route(f"{_WEBHOOKS}{{side}}", _takes_posts))
+ROUTES: Sequence[BaseRoute] = (Route("/health", _health), Route(f"{WEBHOOKS}{{side}}", _takes_posts))
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Receiver:
         return replace(self, others=others)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        side = _side_of(scope)
+        side = side_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
         if side is None:
             await self.others(scope, receive, send)
             return
@@ -106,14 +106,6 @@ class Receiver:
             upload.forget()
         kept = delivery is None or await self.desk.keep(listener.name, delivery)
         return (202 if kept else 503), _EMPTY
-
-
-def _side_of(scope: Scope) -> str | None:
-    """The side that a delivery is of; None for any other request."""
-    if scope["type"] != "http" or scope["method"] != "POST":
-        return None
-    side: str = scope["path"].removeprefix(_WEBHOOKS)
-    return None if side == scope["path"] or not side or "/" in side else side
 
 
 def create_receiver(

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: What the paths of a part begin with; the rest are pages. Senders choose paths, so they are no labels.
-_PARTS = {"/webhooks/": "webhooks", "/api/": "api", "/providers/": "api"}
+from console.part import Part, part_of, side_of
+
+#: What the label says where it is no part's name. Senders choose paths, so they are no labels.
+_LABELS = {Part.CONSOLE: "pages"}
 #: Those that ask whether a process is up would hide the rest.
 _HEALTH = frozenset({"/health", "/healthz", "/readyz"})
 _NOT_FOUND = 404
@@ -56,13 +58,14 @@ class RequestMetrics:
                 status = message["status"]
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                self._note(scope["path"], link, status, self.monotonic() - began)
+                self._note(scope, link, status, self.monotonic() - began)
 
         return send_on
 
-    def _note(self, path: str, link: str, status: int, seconds: float) -> None:
-        start, part = next(((s, p) for s, p in _PARTS.items() if path.startswith(s)), ("", "pages"))
+    def _note(self, scope: Scope, link: str, status: int, seconds: float) -> None:
+        part = part_of(scope["method"], scope["path"])
+        label = _LABELS.get(part, part)
         # A side that there is not is a word of the sender's.
-        side = path.removeprefix(start) if part == "webhooks" and status != _NOT_FOUND else ""
-        self.count.labels(link, part, side, str(status)).inc()
-        self.seconds.labels(link, part).observe(seconds)
+        side = None if status == _NOT_FOUND else side_of(scope["method"], scope["path"])
+        self.count.labels(link, label, side or "", str(status)).inc()
+        self.seconds.labels(link, label).observe(seconds)

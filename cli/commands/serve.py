@@ -19,7 +19,7 @@ from cli.fleet import Fleet
 from cli.fleet_serving import fleet_app
 from cli.options import ConfigOption, JsonOption, MetricsPortOption
 from cli.output import ExitCode, Output
-from cli.served import PORT, Part, Restart
+from cli.served import PORT, Restart
 from cli.serving import (
     ONLY_WEBHOOKS,
     LedgerWatch,
@@ -33,6 +33,7 @@ from config.load import FILE_DEFAULT
 from config.logging import configure_logging
 from config.settings import Settings
 from console.guard import raise_descriptor_limit
+from console.part import Part
 from console.server import serve as serve_app
 from sync.ledger.database.engine import LedgerUnavailable, sharing_connections
 from sync.ledger.database.faults import LedgerFull

@@ -20,8 +20,8 @@ from cli.build import open_ledger
 from cli.errors import OperatorError
 from cli.fleet import Fleet, own_schema
 from cli.fleet_serving import FleetApp, fleet_app
-from cli.served import Part
 from config.load import load
+from console.part import Part
 from console.server import serve
 from sync.ledger.database.engine import open_engine, reading, sharing_connections
 from sync.ledger.database.only_console import console_file
@@ -145,6 +145,16 @@ def test_given_the_pages_of_two_links_then_each_is_at_its_own_host(street: Stree
         assert street.get("/links/acme/sign-in") == 404
         assert street.get("/links/acme/api/v1/openapi.json") == 404
         assert street.deliver("acme") == 404
+
+
+def test_given_a_fleet_then_a_vtex_store_reaches_its_link_below_the_links_name(street: Street) -> None:
+    acme = street.add("acme")
+    acme.write_text(acme.read_text("utf-8") + "\n[api]\nenabled = true\n", "utf-8")
+    street.add("bolt")
+    with street.served():
+        # Nobody is let in without a token, and a link without an API has nothing there.
+        assert street.get("/links/acme/providers/vtex/giftcards/1") == 401
+        assert street.get("/links/bolt/providers/vtex/giftcards/1") == 404
 
 
 def test_given_a_console_that_another_process_serves_then_its_pages_are_for_later_and_the_rest_is_served(

@@ -20,7 +20,9 @@ def answering(status: int) -> object:
     return app
 
 
-def ask(metrics: RequestMetrics, path: str, status: int, link: str = "") -> list[Message]:
+def ask(
+    metrics: RequestMetrics, path: str, status: int, link: str = "", method: str = "POST"
+) -> list[Message]:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -30,7 +32,7 @@ def ask(metrics: RequestMetrics, path: str, status: int, link: str = "") -> list
         sent.append(message)
 
     app = metrics.counted(answering(status), link)  # type: ignore[arg-type]
-    asyncio.run(app({"type": "http", "path": path, "method": "POST"}, receive, send))  # type: ignore[arg-type]
+    asyncio.run(app({"type": "http", "path": path, "method": method}, receive, send))  # type: ignore[arg-type]
     return sent
 
 
@@ -61,6 +63,15 @@ def test_given_a_request_then_it_is_counted_once_with_its_part(
 
     assert [message["type"] for message in sent].count("http.response.body") == 2
     assert counted(metrics) == [({"link": "acme", "part": part, "side": side, "status": f"{status}"}, 1.0)]
+
+
+def test_given_somebody_who_looks_at_addresses_of_webhooks_then_what_they_made_up_is_no_label() -> None:
+    metrics = RequestMetrics()
+
+    for made_up in ("one", "two"):
+        ask(metrics, f"/webhooks/{made_up}", 405, method="GET")
+
+    assert counted(metrics) == [({"link": "", "part": "pages", "side": "", "status": "405"}, 2.0)]
 
 
 def test_given_who_asks_for_health_then_it_is_not_counted() -> None:
