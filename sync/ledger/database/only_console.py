@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
+from sync.ledger.database.advisory import advisory_lock
 from sync.ledger.database.engine import database_file
 from sync.ledger.database.private_files import locked_file
 
@@ -42,9 +42,9 @@ def only_console(
     It is tried for so many seconds, unless `stop` is set. A process that dies leaves none behind.
     """
     key, ends_at = f"{engine.url!r} {ledger}", time.monotonic() + seconds
-    is_held = _take(engine, key, ledger)
+    is_held = _take(engine, key)
     while not is_held and time.monotonic() < ends_at and not (stop or threading.Event()).wait(AGAIN_SECONDS):
-        is_held = _take(engine, key, ledger)
+        is_held = _take(engine, key)
     try:
         yield is_held
     finally:
@@ -52,13 +52,17 @@ def only_console(
             _give_back(key)
 
 
-def _take(engine: Engine, key: str, ledger: str) -> bool:
+def _take(engine: Engine, key: str) -> bool:
     with _lock:
         known = _held.get(key)
         if known is not None:
             known.times += 1
             return True
-        give_back = _locked_file(engine) if engine.dialect.name == "sqlite" else _locked(engine, ledger)
+        give_back = (
+            _locked_file(engine)
+            if engine.dialect.name == "sqlite"
+            else advisory_lock(engine, "giftsync console", blocking=False)
+        )
         if give_back is not None:
             _held[key] = _Held(give_back)
         return give_back is not None
@@ -87,24 +91,4 @@ def _locked_file(engine: Engine) -> Callable[[], object] | None:
     if held.enter_context(locked_file(console_file(str(file)))):
         return held.close
     held.close()
-    return None
-
-
-def _locked(engine: Engine, ledger: str) -> Callable[[], object] | None:
-    """A lock of a connection's own, which ends with it."""
-    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    # Never given to anybody else: the lock would go with it.
-    connection.detach()
-    name = (f"giftsync console {ledger}",)
-    query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-
-    def give_back() -> None:
-        # The server would notice the end of the connection a moment later.
-        with suppress(SQLAlchemyError):
-            connection.exec_driver_sql("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", name)
-        connection.close()
-
-    if connection.exec_driver_sql(query, name).scalar_one():
-        return give_back
-    connection.close()
     return None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.api.errors import NotSent, SideClosed
 from connectors.api.tokens import AccessToken
 from sync.crashpoints import crashpoint
+from sync.ledger.database.advisory import advisory_lock
 from sync.ledger.database.engine import reading
 from sync.ledger.database.private_files import locked_file
 from sync.ledger.database.tables import tokens
@@ -91,8 +91,12 @@ class TokenStore:
         """
         database = self.engine.url.database
         if self.engine.dialect.name == "postgresql":
-            with self._advisory_lock(blocking) as mine:
-                yield mine
+            give_back = advisory_lock(self.engine, f"giftsync token {self.side}", blocking=blocking)
+            try:
+                yield give_back is not None
+            finally:
+                if give_back is not None:
+                    give_back()
         elif not database or database == ":memory:":
             mine = self._mutex.acquire(blocking=blocking)
             try:
@@ -106,23 +110,6 @@ class TokenStore:
 
     def close(self) -> None:
         """The engine belongs to whoever opened it."""
-
-    @contextmanager
-    def _advisory_lock(self, blocking: bool) -> Iterator[bool]:
-        digest = hashlib.sha256(f"giftsync token {self.side}".encode()).digest()
-        key = int.from_bytes(digest[:8], "big", signed=True)
-        with self.engine.connect() as plain:
-            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
-            if blocking:
-                connection.execute(select(func.pg_advisory_lock(key)))
-            elif not connection.execute(select(func.pg_try_advisory_lock(key))).scalar_one():
-                yield False
-                return
-            try:
-                yield True
-            finally:
-                # The connection goes back to the pool alive, and would keep the lock.
-                connection.execute(select(func.pg_advisory_unlock(key)))
 
     def _purpose(self, part: str) -> str:
         return purpose_of(part, {"side": self.side, "kind": self.kind, "given_to": self.given_to})

@@ -12,6 +12,7 @@ from sync.ledger.database.engine import database_file, open_engine
 from sync.ledger.database.only_console import console_file, only_console
 
 LEDGER = "acme"
+KEY = "hashtextextended('giftsync console ' || current_schema(), 0)"
 
 
 @contextmanager
@@ -24,10 +25,9 @@ def held_by_another_process(engine: Engine) -> Iterator[None]:
             yield
         return
     with engine.connect() as connection:
-        key = f"giftsync console {LEDGER}"
-        connection.exec_driver_sql("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (key,))
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({KEY})")
         yield
-        connection.exec_driver_sql("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
+        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({KEY})")
 
 
 def test_given_another_process_that_serves_it_then_the_right_is_had_once_that_one_ends(
@@ -65,5 +65,4 @@ def is_taken(engine: Engine) -> bool:
                 return True
         return False
     with engine.connect() as connection:
-        query = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
-        return not connection.exec_driver_sql(query, (f"giftsync console {LEDGER}",)).scalar_one()
+        return not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({KEY})").scalar_one()

@@ -34,6 +34,7 @@ from sync.ledger.database.tables import tokens
 from sync.ledger.secrets.tokens import TokenStore
 from sync.ledger.secrets.vault import KEY_BYTES, Vault, VaultError
 from tests.contract.loopback import serve
+from tests.integration.schemas import drop_schemas
 from tests.support import Clock, Crashed
 
 SHOP = "kaffe.myshopify.com"
@@ -161,6 +162,27 @@ def test_whoever_waits_for_the_lock_gets_it(store: TokenStore, engine: Engine, v
         order.append("first")
     waiting.join(10)
     assert order == ["first", "other"]
+
+
+def test_given_two_links_in_one_database_then_neither_waits_for_the_others_token(
+    empty_url: str, vault: Vault
+) -> None:
+    urls = [f"{empty_url}-{name}" for name in ("a", "b")]
+    if empty_url.startswith("postgresql"):
+        drop_schemas(empty_url)
+        urls = [f"{empty_url}{'&' if '?' in empty_url else '?'}schema=link_{name}" for name in ("a", "b")]
+    first, second = (open_engine(url) for url in urls)
+    upgrade(first)
+    upgrade(second)
+    with (
+        TokenStore(first, vault, "shopify", "install", GIVEN_TO).lock(blocking=True),
+        TokenStore(first, vault, "outlet", "install", GIVEN_TO).lock(blocking=False) as of_another_side,
+        TokenStore(second, vault, "shopify", "install", GIVEN_TO).lock(blocking=False) as of_another_link,
+    ):
+        assert of_another_side
+        assert of_another_link
+    first.dispose()
+    second.dispose()
 
 
 def test_in_memory_the_lock_is_of_the_store(vault: Vault) -> None:
