@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from cli.console import standing_of, totals_of
 from cli.crew import Roster
 from cli.metrics_port import metrics_served
+from cli.output import Output
 from console.metrics import by_link
 from console.pulse import Picture, pause_seconds, take_picture
 from sync.fleet.crew import Crew
@@ -68,13 +69,13 @@ class FleetMetrics(Collector):
                 log.warning("a link could not be counted", action="metrics.failed", ledger=ledger, why=why)
 
     @contextmanager
-    def served(self, port: int) -> Iterator[None]:
+    def served(self, port: int, output: Output) -> Iterator[None]:
         """Serve `/metrics` while the block runs, and count a twentieth of the time. Raises OperatorError."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         stop = threading.Event()
         counts = threading.Thread(target=self._count_always, args=(stop,), name="metrics", daemon=True)
-        with metrics_served(port, registry):
+        with metrics_served(port, registry, output):
             counts.start()
             try:
                 yield

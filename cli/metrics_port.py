@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from cli.console import standing_of, totals_of
 from cli.errors import OperatorError
+from cli.output import Output
 from config.settings import Settings
 from sync.worker.worker import Worker
 
@@ -17,12 +18,13 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def metrics_served(port: int, registry: CollectorRegistry) -> Iterator[None]:
-    """Serve `/metrics` while the block runs. Raises OperatorError."""
+def metrics_served(port: int, registry: CollectorRegistry, output: Output) -> Iterator[None]:
+    """Serve `/metrics` while the block runs, and say where. Raises OperatorError."""
     try:
         server, answers = start_http_server(port, addr=HOST, registry=registry)
     except OSError as error:
         raise OperatorError(f"port {port} cannot be listened on: {error.strerror}") from None
+    output.note(f"Serving metrics at http://{HOST}:{port}/metrics.")
     try:
         yield
     finally:
@@ -32,7 +34,7 @@ def metrics_served(port: int, registry: CollectorRegistry) -> Iterator[None]:
 
 
 @contextmanager
-def link_metrics_served(port: int, settings: Settings, worker: Worker) -> Iterator[None]:
+def link_metrics_served(port: int, settings: Settings, worker: Worker, output: Output) -> Iterator[None]:
     """Serve those of one link, counted a twentieth of the time, while the block runs."""
     from console.metrics import LinkMetrics
     from console.pulse import Pulse
@@ -44,5 +46,5 @@ def link_metrics_served(port: int, settings: Settings, worker: Worker) -> Iterat
     )
     registry = CollectorRegistry(auto_describe=False)
     registry.register(LinkMetrics(pulse))
-    with pulse, metrics_served(port, registry):
+    with pulse, metrics_served(port, registry, output):
         yield

@@ -102,8 +102,7 @@ def _counting(port: int | None, output: Output) -> Iterator[RequestMetrics | Non
     from console.request_metrics import RequestMetrics
 
     metrics = RequestMetrics()
-    with metrics_served(port, metrics.registry):
-        output.note(f"Serving metrics at http://127.0.0.1:{port}/metrics.")
+    with metrics_served(port, metrics.registry, output):
         yield metrics
 
 

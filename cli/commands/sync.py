@@ -299,8 +299,7 @@ def _metrics(port: int | None, settings: Settings, worker: Worker, output: Outpu
     # Only whoever serves them pays for what counts and draws them.
     from cli.metrics_port import link_metrics_served
 
-    with link_metrics_served(port, settings, worker):
-        output.note(f"Serving metrics at http://127.0.0.1:{port}/metrics.")
+    with link_metrics_served(port, settings, worker, output):
         yield
 
 

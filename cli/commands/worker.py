@@ -78,8 +78,7 @@ def worker(
                 # Only whoever serves them pays for what counts and draws them.
                 from cli.fleet_metrics import FleetMetrics
 
-                stack.enter_context(FleetMetrics(roster, crew).served(metrics_port))
-                output.note(f"Serving metrics at http://127.0.0.1:{metrics_port}/metrics.")
+                stack.enter_context(FleetMetrics(roster, crew).served(metrics_port, output))
             output.note(f"Working on the links in {fleet}; Ctrl-C stops.")
             drained = crew.run(stop)
         queue.close()

@@ -30,9 +30,9 @@ class ApiUpkeep:
         """Tell receivers of events until `stop` is set; seconds until there may be more, None while nobody is
         told anything.
         """
-        if not self.events.has_receivers():
-            return None
         came = self.teller.step(stop)
+        if not came.has_receivers:
+            return None
         if came.met_unreachable:
             return UNREACHABLE_SECONDS
         return 0.0 if came.is_cut else EVENTS_SECONDS

@@ -76,6 +76,7 @@ class Round:
     met_unreachable: bool = False
     #: Whether more may be due than this round had time or room for.
     is_cut: bool = False
+    has_receivers: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class Teller:
 
         A receiver that does not answer is asked once: each attempt may take all of ANSWER_SECONDS.
         """
-        self.events.collect(self.clock())
+        if self.events.collect(self.clock()) is None:
+            return Round(has_receivers=False)
         due = self.events.due(self.clock(), ROUND_MAX)
         taken, unreachable = 0, set[str]()
         for telling in due:

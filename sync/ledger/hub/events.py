@@ -150,11 +150,14 @@ class Events:
 
     # --- finding --------------------------------------------------------------------------------------------
 
-    def collect(self, now: datetime) -> int:
-        """Keep what has happened since the last time, for every receiver that wants it; how much is new."""
+    def collect(self, now: datetime) -> int | None:
+        """Keep what has happened since the last time, for every receiver that wants it; how much is new.
+
+        None: there is no receiver.
+        """
         receivers = [w for w in self.webhooks() if w.ended_at is None]
         if not receivers:
-            return 0
+            return None
         before = _read_cursor(read_mark(self.engine, _CURSOR))
         with reading(self.engine) as connection:
             after = _end(connection, now)
@@ -312,12 +315,6 @@ class Events:
                 .values(due_at=until)
             )
             return bool(connection.execute(mine).rowcount)
-
-    def has_receivers(self) -> bool:
-        """Whether anybody is told anything."""
-        with reading(self.engine) as connection:
-            told = select(api_webhooks.c.id).where(api_webhooks.c.ended_at.is_(None)).limit(1)
-            return connection.execute(told).first() is not None
 
     def told(self, telling: Telling, outcome: str, due_at: datetime | None, now: datetime | None) -> None:
         """What came of an attempt: told at `now`, or due again, or given up."""
