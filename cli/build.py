@@ -189,7 +189,7 @@ def open_sides(
 
 def build_context(settings: Settings, name: str, stop: threading.Event | None = None) -> BuildContext:
     """What giftsync gives the connector of a side."""
-    stopped = stop or threading.Event()
+    stopped, sections = stop or threading.Event(), settings.sides.by_name()
 
     def pause(seconds: float) -> None:
         if stopped.wait(seconds):
@@ -206,6 +206,7 @@ def build_context(settings: Settings, name: str, stop: threading.Event | None = 
         pause=pause,
         shelf=shelf,
         proved=lambda identity: _proved_of(settings, name, identity),
+        is_one_of_several=[one.connector for one in sections.values()].count(sections[name].connector) > 1,
     )
 
 

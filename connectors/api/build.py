@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from connectors.api.budget import Budget
+from connectors.api.capabilities import Place
 from connectors.api.tokens import TokenShelf
+from mappings.sentences import say
 from mappings.serials import Serial
 
 
@@ -33,3 +35,17 @@ class BuildContext:
     budget: Budget | None = None
     #: Gives a card's CVC while an import has one; never kept.
     cvc_for: Callable[[Serial], str | None] | None = None
+    #: Whether the link has another side of this type, so that people tell them apart by their names.
+    is_one_of_several: bool = False
+
+    def place(self, place: Place) -> Place:
+        """Where people find the cards of this side: one of several is called by its name, too."""
+        if not self.is_one_of_several:
+            return place
+        return replace(
+            place,
+            name=f"{place.name} ({self.name})",
+            screen=f"{place.screen} ({self.name})",
+            where=self.name,
+            at=say("{place} ({name})", place=place.at, name=self.name),
+        )

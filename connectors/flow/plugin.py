@@ -19,7 +19,7 @@ def build(section: FlowSection, context: BuildContext) -> FlowSide:
     """The tenant's side, with everything switched on that `giftsync doctor --probe` has proved."""
     from connectors.flow.inferred import with_proved
     from connectors.flow.settings import FlowSettings
-    from connectors.flow.side import FlowSide
+    from connectors.flow.side import PLACE, FlowSide
 
     settings = FlowSettings(
         tenant=section.tenant,
@@ -55,7 +55,12 @@ def build(section: FlowSection, context: BuildContext) -> FlowSide:
     )
     proved = with_proved(settings, context.proved(settings.identity))
     return FlowSide(
-        proved, name=context.name, pause=context.pause, clock=context.clock, budget=context.budget
+        proved,
+        name=context.name,
+        pause=context.pause,
+        clock=context.clock,
+        budget=context.budget,
+        place=context.place(PLACE),
     )
 
 

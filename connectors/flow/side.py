@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from connectors.api.abilities import Abilities
@@ -47,7 +46,7 @@ from mappings.serials import Serial
 logger = logging.getLogger(__name__)
 
 #: A till shows a card by its number; Flow Admin is where its status and expiry are changed.
-_PLACE = Place("Flow", "Flow Admin", where="store", at=say("in the store"))
+PLACE = Place("Flow", "Flow Admin", where="store", at=say("in the store"))
 
 #: After so many doubtful reads in a row it is not the cards: the read as a whole has failed.
 DOUBTS_MAX = 3
@@ -74,14 +73,10 @@ class FlowSide:
         pause: Callable[[float], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         budget: Budget | None = None,
+        place: Place = PLACE,
     ) -> None:
         self._name = name
-        # Of several stores each is called by its own name.
-        self._place = (
-            _PLACE
-            if name == "flow"
-            else replace(_PLACE, name=f"Flow ({name})", where=name, at=f"in the store {name}")
-        )
+        self._place = place
         self._settings = settings
         self._clock = clock
         self._closed = threading.Event()

@@ -30,6 +30,7 @@ from connectors.giftlocal.client import (
 from connectors.giftlocal.doctor import AccountDoctor
 from connectors.giftlocal.model import Gift, NotAGift, Reading, guids_in, minted, read_gift
 from mappings.money import decimal_from_minor
+from mappings.sentences import say
 from mappings.serials import Serial
 
 #: A redemption is sent again once only; then a person is asked (giftlocal.md §5).
@@ -93,7 +94,8 @@ class GiftLocalSide:
             why_no_creates="" if minting is not None else why_not,
         )
         self.abilities = Abilities(
-            examinable=self, place=Place(_NAME, _NAME, where="store", at="where Gift Local is taken")
+            examinable=self,
+            place=context.place(Place(_NAME, _NAME, where="store", at=say("where Gift Local is taken"))),
         )
         self._client, self._reading, self._habits = client, reading, habits
         self._minting = minting

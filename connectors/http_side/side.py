@@ -34,6 +34,7 @@ from connectors.http_side.model import (
 from connectors.http_side.webhooks import read_delivery, unresolved
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor
+from mappings.sentences import say
 from mappings.serials import Serial
 
 T = TypeVar("T")
@@ -105,7 +106,7 @@ class HttpSide:
             listener=None if webhook_key is None else self,
             lister=self,
             examinable=self,
-            place=Place(title, title, where=context.name, at=f"at {title}"),
+            place=context.place(Place(title, title, where=context.name, at=say("at {place}", place=title))),
         )
         self._client, self._clock = client, context.clock
         self._webhook_key = webhook_key

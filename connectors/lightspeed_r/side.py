@@ -28,6 +28,7 @@ from connectors.lightspeed_r.sales import Sales, SaleSettings
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor
 from mappings.notes import shipping_name_in
+from mappings.sentences import say
 from mappings.serials import Serial
 
 CARDS: Final = "cards"
@@ -87,7 +88,10 @@ class LightspeedRSide:
             why_no_creates="" if writes else _why_not(sales, sign),
         )
         self.abilities = Abilities(
-            examinable=self, place=Place(_NAME, "R-Series", where="lightspeed", at="at the Lightspeed till")
+            examinable=self,
+            place=context.place(
+                Place("Lightspeed R-Series", "R-Series", where="lightspeed", at=say("at the Lightspeed till"))
+            ),
         )
         self._client = AccountClient(url, tokens, context.clock, context.pause)
         self._sales = Sales(self._client, sales)

@@ -24,6 +24,7 @@ from connectors.lightspeed_x.doctor import RetailerDoctor
 from connectors.lightspeed_x.model import MADE, Line, NotAGiftCard, XCard, read_card, read_line
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor
+from mappings.sentences import say
 from mappings.serials import Serial, SerialError
 
 NEW_CARDS: Final = "new-cards"
@@ -70,7 +71,10 @@ class LightspeedXSide:
             applies_marker_once=client_id_applies_once,
         )
         self.abilities = Abilities(
-            examinable=self, place=Place(_NAME, "X-Series", where="lightspeed", at="at the Lightspeed till")
+            examinable=self,
+            place=context.place(
+                Place("Lightspeed X-Series", "X-Series", where="lightspeed", at=say("at the Lightspeed till"))
+            ),
         )
         self._client = RetailerClient(url, tokens, context.clock, context.pause)
         self._clock, self._pause = context.clock, context.pause

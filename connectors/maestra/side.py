@@ -48,6 +48,7 @@ from connectors.maestra.model import (
     told_by_value,
 )
 from mappings.lifecycle import CardStatus
+from mappings.sentences import say
 from mappings.serials import Serial
 
 #: A payment is sent again once only while nothing proves that it is safe; then a person is asked.
@@ -121,7 +122,9 @@ class MaestraSide:
             examinable=self,
             # Without a mark on the card, a pack that a crash cut off is told by its orders' ids alone.
             pack_creator=self if habits.repeats_safely and not why_not else None,
-            place=Place(_NAME, "Maestra", where="store", at="where Maestra's cards are taken"),
+            place=context.place(
+                Place(_NAME, _NAME, where="store", at=say("where Maestra's cards are taken"))
+            ),
         )
         self._client, self._wire, self._habits = client, wire, habits
         self._id_key = id_key

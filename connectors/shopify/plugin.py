@@ -36,6 +36,7 @@ def build(section: ShopifySection, context: BuildContext) -> ShopifySide:
         notifies=section.send_notifications,
         attaching_notifies=bool(section.attaching_notifies),
         budget=context.budget,
+        called=context.place,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import ceil
 from typing import Final
 
@@ -70,7 +71,8 @@ class ShopifySide:
     in seconds. `look_back` is how far the feeds of updates go back when they are read for the first time.
     `webhook_secrets` are the app's client secrets, the newest first; without one no delivery is believed.
     `notifies`: the app is used to tell the buyers of new cards, and needs the scopes for it;
-    `attaching_notifies`: Shopify does so by itself when a customer is attached to a card.
+    `attaching_notifies`: Shopify does so by itself when a customer is attached to a card. `called` gives
+    the shop the name that it has among others of the link.
 
     Raises ValueError for a shop, address or version that cannot be.
     """
@@ -93,10 +95,21 @@ class ShopifySide:
         notifies: bool = False,
         attaching_notifies: bool = False,
         budget: Budget | None = None,
+        called: Callable[[Place], Place] = lambda place: place,
     ) -> None:
         self._name = name
         self._needed_scopes = needed_scopes(notifies=notifies)
         self._shop = checked_shop(shop)
+        self._place = called(
+            Place(
+                "Shopify",
+                "Shopify Admin",
+                partial(admin_address, self._shop),
+                where="online",
+                at=say("online"),
+                id_of=id_from_address,
+            )
+        )
         if version not in VERSIONS:
             raise ValueError(f"giftsync speaks the API versions {', '.join(VERSIONS)}, not {version!r}")
         url = checked_url(self._shop, base_url)
@@ -132,19 +145,6 @@ class ShopifySide:
             mass_creator=self.bulk,
             examinable=self,
             place=self._place,
-        )
-
-    @property
-    def _place(self) -> Place:
-        """Of several shops each is called by its own name."""
-        alone = self._name == "shopify"
-        return Place(
-            "Shopify" if alone else f"Shopify ({self._name})",
-            "Shopify Admin",
-            lambda native_id: admin_address(self._shop, native_id),
-            where="online" if alone else self._name,
-            at=say("online") if alone else say("online in {name}", name=self._name),
-            id_of=id_from_address,
         )
 
     @property

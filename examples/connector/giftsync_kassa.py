@@ -78,7 +78,7 @@ class KassaSide:
         self.capabilities = CAPABILITIES
         self.feeds: Sequence[Feed] = (Feed(CHANGES, 2.0),)
         self.abilities = Abilities(
-            place=Place("Kassa", "Kassa's back office", where=self.name, at="at Kassa")
+            place=context.place(Place("Kassa", "Kassa's back office", where=self.name, at="at Kassa"))
         )
         self._http = HttpClient(url, {"Authorization": f"Bearer {token}"}, clock=context.clock)
         self._context = context

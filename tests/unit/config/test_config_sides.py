@@ -11,14 +11,17 @@ from cli.build import brands_by_side, open_sides, side_rules
 from config.errors import ConfigError
 from config.load import load
 from config.rewrite import AS_IT_IS, OldForm
+from config.template import render_toml
 from connectors import installed as installed_types
 from connectors import registry
 from connectors.api.plugin import CONTRACT_VERSION, ConnectorType
 from connectors.api.settings import SideSection, secrets_in
+from connectors.api.side import place_of
 from connectors.installed import GROUP, entry_points_by_name, installed, shipped, shipped_commands
 from connectors.memory import CAPABILITIES
 from connectors.memory.plugin import CONNECTOR as MEMORY
 from mappings.lifecycle import CardStatus
+from sandbox.registry import PLACES, emulated
 
 LINK = '[link]\ntimezone = "Europe/Oslo"\n'
 SHOP = 'connector = "shopify"\nshop = "{0}.myshopify.com"\ntoken = "token-of-{0}"\n'
@@ -54,9 +57,31 @@ def test_given_three_sides_of_two_types_then_each_is_built_under_its_own_name(tm
     assert [side.abilities.place.name for side in sides.values() if side.abilities.place] == [
         "Flow (oslo)",
         "Flow (bergen)",
-        "Shopify (web)",
+        "Shopify",
     ]
     assert sorted(settings.secrets()) == ["token-of-kaffe", "token-of-store-70", "token-of-store-71"]
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_given_two_sides_of_one_type_then_no_message_calls_both_the_same(kind: str, tmp_path: Path) -> None:
+    values: dict[tuple[str, ...], object] = {("link", "timezone"): "Europe/Oslo"}
+    for number, name in enumerate(("oslo", "bergen"), start=7):
+        access = dict.fromkeys(emulated(kind).access, str(number)) | {
+            "url": f"http://127.0.0.1:{number}",
+            "shop": f"{name}.myshopify.com",
+            "currency": "NOK",
+            "webhook_secret": "whsec_QUFBQUFBQUFBQUFBQUFBQQ==",
+        }
+        values |= {("sides", name, key): one for key, one in emulated(kind).settings(access, False).items()}
+    path = tmp_path / "giftsync.toml"
+    path.write_text(render_toml(values, sides={"oslo": kind, "bergen": kind}), "utf-8")
+
+    first, second = (place_of(side) for side in open_sides(load(path)).values())
+
+    assert first.name.endswith(" (oslo)")
+    assert (first.name, second.name) == (first.name, first.name.replace("oslo", "bergen"))
+    assert (first.where, second.where) == ("oslo", "bergen")
+    assert len({first.at, second.at, first.screen, second.screen}) == 4
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])
