@@ -95,7 +95,7 @@ def measure(name: str, url: str, vault: Vault, count: int) -> None:
         fill(engine, vault, count)
         print(f"{name}: {count} cards made in {time.monotonic() - began:.0f} s")
     link = link_of(engine, vault)
-    people = People(engine, link.clock, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    people = People(engine, vault, link.clock, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     pulse = Pulse(lambda: link, lambda totals: standing_of(link, totals), lambda: totals_of(link))
     console = Console(people, lambda: link, pulse)
     receiver = create_receiver({}, Inbox(Intake(engine, vault)), link.clock, lambda *_: None)

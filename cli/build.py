@@ -59,6 +59,7 @@ from sync.ledger.hub.events import Events
 from sync.ledger.hub.requests import Requests
 from sync.ledger.imports.rows import Imports
 from sync.ledger.incoming.intake import Intake
+from sync.ledger.proof.row_proofs import prove_rows_from
 from sync.ledger.secrets.key_proof import prove_key
 from sync.ledger.secrets.vault import Vault, VaultError, keys_from_text, load_or_make_keys
 from sync.ledger.sides.verdicts import Verdicts
@@ -121,9 +122,11 @@ def open_ledger(settings: Settings, *, create: bool = True) -> Iterator[Ledger]:
             raise LedgerUnavailable(
                 f"there is no ledger in schema {schema_of(settings.database)} yet; `giftsync sync` makes it"
             )
-        upgrade(engine)
+        before = upgrade(engine)
         tell_queue(engine, ledger_name(settings))
-        yield Ledger(engine, open_vault(settings, engine))
+        vault = open_vault(settings, engine)
+        prove_rows_from(before, engine, vault)
+        yield Ledger(engine, vault)
     except (SQLAlchemyError, OSError, LedgerUnavailable) as error:
         if not is_full(engine, error.__cause__ if isinstance(error, LedgerUnavailable) else error):
             raise

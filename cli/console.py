@@ -100,7 +100,7 @@ def build_web(
         lambda totals: standing_of(settings, worker, totals),
         lambda: totals_of(settings, worker),
     )
-    people = People(ledger.engine, now)
+    people = People(ledger.engine, ledger.vault, now)
     desk = import_desk(settings, worker, ledger)
     keeper = LinkDesk(settings, file, worker, ledger, None if restart is None else restart.begin)
     console = None

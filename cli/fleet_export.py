@@ -22,6 +22,7 @@ from sync.ledger.database.marks import read_mark, write_mark
 from sync.ledger.database.migrations import check_same_release, upgrade
 from sync.ledger.database.private_files import write_private
 from sync.ledger.database.rows import is_empty, remove_rows, revision_of, write_rows
+from sync.ledger.proof.row_proofs import prove_rows_from
 from sync.ledger.secrets.vault import Vault, load_keys
 from sync.support.audit import audit
 
@@ -91,7 +92,7 @@ def _fill(engine: Engine, archive: Archive, vault: Vault, say: Callable[[str], N
         sums = write_rows(connection, archive.pages())
         write_mark(connection, COPIED, copied, now())
         crashpoint("restore.filled")
-    upgrade(engine)
+    prove_rows_from(upgrade(engine), engine, vault)
     rows = sum(sums.rows.values())
     say(f"{rows:,} rows were read back and compared.")
     proof = audit(engine, vault, now)

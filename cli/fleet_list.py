@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from sqlalchemy import Engine
 
-from cli.build import brands_of, now, sharing, wants_creates
+from cli.build import brands_of, now, open_ledger, sharing, wants_creates
 from cli.errors import explain
 from cli.fleet import FleetLink, ledger_of
 from cli.output import plural
@@ -28,7 +28,7 @@ from sync.ledger.database.engine import (
     schemas_of,
 )
 from sync.ledger.database.frozen import refuse_frozen_current
-from sync.ledger.database.migrations import is_current, upgrade
+from sync.ledger.database.migrations import is_current
 from sync.ledger.imports.rows import Import, queued_imports
 from sync.ledger.secrets.key_proof import prove_key
 from sync.ledger.secrets.vault import Vault, VaultError, load_keys
@@ -106,9 +106,8 @@ class FleetReader(ExitStack):
                 return None
             engine = of_schema(server.engine, schema)
         if not is_current(engine):
-            own = open_engine(settings.database)
-            opened.callback(own.dispose)
-            upgrade(own)
+            with open_ledger(settings, create=False):
+                pass
         refuse_frozen_current(engine)
         return engine
 

@@ -50,6 +50,7 @@ from sync.ledger.database.rows import (
 from sync.ledger.imports.rows import Imports
 from sync.ledger.proof.pages import read_pages
 from sync.ledger.proof.rotation import Rotation
+from sync.ledger.proof.row_proofs import prove_rows_from
 from sync.ledger.secrets.vault import Vault, load_keys, make_key, write_keys
 from sync.support.audit import audit
 
@@ -232,7 +233,7 @@ def _carry(
                 f"the copy in {ledger_of(to)} is not the same as the ledger",
                 "Nothing works with it. `giftsync links move LINK --undo` lets the old one go on.",
             )
-        upgrade(target)
+        prove_rows_from(upgrade(target), target, new_vault)
         count = sum(after.rows.values())
         say(f"{count:,} rows were copied and compared.")
         proof = audit(target, new_vault, now)

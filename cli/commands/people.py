@@ -17,6 +17,7 @@ from cli.output import Output, rows, table, when
 from cli.served import PORT
 from cli.session import load_settings
 from config.settings import Settings
+from sync.ledger.support.people import Person
 from sync.support.people import People, Refused, Role
 
 app = typer.Typer(help="Who may use the console.", no_args_is_help=True)
@@ -32,6 +33,8 @@ class PersonAnswer(TypedDict):
     created_at: datetime
     #: Null: not yet.
     seen_at: datetime | None
+    #: The row in the ledger was changed, not by giftsync: nothing lets the person in but a new link.
+    altered: bool
 
 
 class PeopleAnswer(TypedDict):
@@ -63,12 +66,18 @@ def list_people(config: ConfigOption = None, as_json: JsonOption = False) -> Non
         found = people.book.list()
     if found:
         zone = settings.link.zone
-        lines = ((p.name, p.role.replace("_", "-"), when(p.seen_at, zone)) for p in found)
+        lines = ((p.name, _role(p), when(p.seen_at, zone)) for p in found)
         output.show(rows(table("Name", "Role", "Last seen"), lines))
+        if any(p.altered for p in found):
+            output.note(
+                "Who was changed comes in no more. `giftsync people add --name NAME --role ROLE` gives them "
+                "a new link. Find out who writes into the database."
+            )
     else:
         output.say("Nobody yet. `giftsync people add` makes a one-time link.")
     shown = [
-        PersonAnswer(name=p.name, role=p.role, created_at=p.created_at, seen_at=p.seen_at) for p in found
+        PersonAnswer(name=p.name, role=p.role, created_at=p.created_at, seen_at=p.seen_at, altered=p.altered)
+        for p in found
     ]
     output.emit("people list", PeopleAnswer(people=shown))
 
@@ -80,7 +89,11 @@ def add(
     ] = "support",
     name: Annotated[
         str | None,
-        typer.Option(help="For somebody who is there already: a new password.", show_default=False),
+        typer.Option(
+            help="For somebody who is there already: a new password. --role counts only if their row in "
+            "the ledger was changed.",
+            show_default=False,
+        ),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -94,7 +107,8 @@ def add(
         person = None if name is None else people.book.by_name(name)
         if name is not None and person is None:
             raise OperatorError(f"there is nobody called {name}", "`giftsync people list` shows who is.")
-        given = _ROLES[role] if person is None else Role(person.role)
+        # The role of somebody whose row was changed is what the operator says.
+        given = _ROLES[role] if person is None or person.altered else Role(person.role)
         token = people.invite(given, getpass.getuser(), person)
     section = settings.console
     address = section.public_url or f"http://{section.host}:{section.port or PORT}"
@@ -120,7 +134,11 @@ def remove(
     output.emit("people remove", RemovedAnswer(name=name))
 
 
+def _role(person: Person) -> str:
+    return "changed in the ledger, not by giftsync" if person.altered else person.role.replace("_", "-")
+
+
 @contextmanager
 def _people(settings: Settings) -> Iterator[People]:
     with open_ledger(settings, create=False) as ledger:
-        yield People(ledger.engine, now)
+        yield People(ledger.engine, ledger.vault, now)

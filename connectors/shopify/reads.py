@@ -21,6 +21,7 @@ from connectors.shopify.shape import (
     object_of,
     objects_of,
     optional_object,
+    text_of,
 )
 from mappings.money import MoneyError
 from mappings.serials import Serial
@@ -76,7 +77,11 @@ class CardReader:
         connection = self._search(code, HITS_EXPECTED)
         if next_page_exists(connection):
             connection = self._search(code, HITS_MAX)
-        hits = [node for node in objects_of(connection, "nodes") if is_hit(node, serial)]
+        # One that is listed twice is one card.
+        found = {
+            text_of(node, "id"): node for node in objects_of(connection, "nodes") if is_hit(node, serial)
+        }
+        hits = list(found.values())
         if not hits:
             return Absent(at)
         if len(hits) > 1 or next_page_exists(connection):
@@ -176,13 +181,25 @@ class CardReader:
 
     def _parse(self, node: Json, at: datetime, entries: tuple[Entry, ...] | None) -> Observation:
         try:
-            return seen_of(node, at, entries)
+            return seen_of(node, at, None if entries is None else _each_once(entries))
         except (Misshapen, MoneyError) as error:
             return Unreadable(str(error), at)
 
 
 def next_page_exists(connection: Json) -> bool:
     return bool(object_of(connection, "pageInfo").get("hasNextPage"))
+
+
+def _each_once(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Transactions as they are, each once: one that is listed twice would count as two that landed.
+
+    Raises Misshapen when one of them is told in two ways.
+    """
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        if found.setdefault(entry.native_id, entry) != entry:
+            raise Misshapen("Shopify shows one transaction in two ways")
+    return tuple(found.values())
 
 
 def _entries_of(card: Json) -> tuple[list[Entry], str | None]:

@@ -118,7 +118,10 @@ class CardWriter:
             raise error
         if card is None:
             raise InDoubt("Shopify confirmed no card")
-        return Applied(text_of(card, "id"), _balance(card))
+        native_id = text_of(card, "id")
+        if not is_card_id(native_id):
+            raise InDoubt("Shopify confirmed something that is no gift card")
+        return Applied(native_id, _balance(card))
 
     def _taken(self, effect: Effect) -> Applied:
         """Tell our own earlier attempt from another card with that serial."""
@@ -164,7 +167,9 @@ class CardWriter:
         if moved is None:
             raise InDoubt("Shopify confirmed no transaction")
         self._check_move(effect, moved)
-        return Applied(native_id, _balance(object_of(moved, "giftCard")), text_of(moved, "id"))
+        card = object_of(moved, "giftCard")
+        _check_card(card, native_id)
+        return Applied(native_id, _balance(card), text_of(moved, "id"))
 
     def _check_move(self, effect: Effect, moved: Json) -> None:
         """What Shopify confirms must be what was asked for."""
@@ -247,6 +252,7 @@ class CardWriter:
             raise self._refused(errors, card)
         if card is None:
             raise InDoubt("Shopify confirmed no card")
+        _check_card(card, native_id)
         return Applied(native_id)
 
     def _notify(self, effect: Effect) -> Applied:
@@ -314,6 +320,12 @@ _MOVES: Final = {
     EffectKind.CREDIT: (operations.CREDIT_CARD, "giftCardCreditTransaction"),
     EffectKind.DEBIT: (operations.DEBIT_CARD, "giftCardDebitTransaction"),
 }
+
+
+def _check_card(card: Json, native_id: str) -> None:
+    """Raises InDoubt when a change is confirmed of another card than it was meant for."""
+    if text_of(card, "id") != native_id:
+        raise InDoubt("Shopify confirmed a change of another card")
 
 
 def _balance(card: Json) -> int | None:

@@ -33,7 +33,8 @@ def act(visit: Visit) -> Response:
             return _page(visit, _address(visit, token), visit.words.text("the new person"))
         if form.get("do") == "link":
             person = people.book.by_name(form.get("name", ""))
-            if person is None:
+            if person is None or person.altered:
+                # Whose row was changed has a role that nobody gave them.
                 raise Refused(visit.words.text("There is nobody of that name."))
             token = people.invite(Role(person.role), visit.name, person)
             return _page(visit, _address(visit, token), person.name)

@@ -84,6 +84,8 @@ class Situation(StrEnum):
     NEW_CARD_UNREADABLE = "new_card_unreadable"
     #: A physical card was sold while it was being assigned.
     ASSIGNED_TWICE = "assigned_twice"
+    #: The ledger's row of what is taken for a physical card is not as giftsync wrote it.
+    ASSIGNMENT_CHANGED = "assignment_changed"
     IN_DOUBT = "in_doubt"
     REFUSED = "refused"
     NOT_WRITABLE = "not_writable"
@@ -113,6 +115,7 @@ _OF_CAUSE = {
     (ConflictKind.DUPLICATE, "assigned"): Situation.ASSIGNED_TWICE,
     (ConflictKind.DUPLICATE, "duplicate"): Situation.LANDED_TWICE,
     (ConflictKind.HISTORY_CHANGED, "card_gone"): Situation.CARD_GONE,
+    (ConflictKind.HISTORY_CHANGED, "assignment_changed"): Situation.ASSIGNMENT_CHANGED,
 }
 #: What keeps a card from entering the hub; each cause ends with its arrival.
 OF_ARRIVAL = ("copied_note", "other_ledger", "two_cards", "store_card", "currency", "unreadable")
@@ -145,6 +148,11 @@ def causes_of_arrival(side: str, arrival_id: int) -> tuple[str, ...]:
 def card_gone(card_id: int) -> str:
     """The cause of a conflict about a card that the ledger has lost."""
     return f"card_gone:{card_id}"
+
+
+def assignment_changed(card_id: int) -> str:
+    """The cause of a conflict about what is taken from a card for a physical one."""
+    return f"assignment_changed:{card_id}"
 
 
 # --- The keys of causes -------------------------------------------------------------------------------------
@@ -580,6 +588,22 @@ def assigned_twice(card_id: int, last_chars: str, amount_minor: int, currency: s
             card_id=card_id,
         ),
         amount_minor=amount_minor,
+        evidence={"ends_in": last_chars, "card": card_id, "currency": currency},
+    )
+
+
+def changed_assignment(card_id: int, last_chars: str, amount_minor: int, currency: str) -> NewConflict:
+    """`last_chars` are the online card's; `amount_minor` is what the changed row says."""
+    return NewConflict(
+        ConflictKind.HISTORY_CHANGED,
+        assignment_changed(card_id),
+        say(
+            "What the ledger keeps of the physical card that the value of {card} (card {card_id}) goes to is "
+            "not as giftsync wrote it. Nothing is given.",
+            card=mask(last_chars),
+            card_id=card_id,
+        ),
+        amount_minor=max(amount_minor, 0),
         evidence={"ends_in": last_chars, "card": card_id, "currency": currency},
     )
 

@@ -20,6 +20,8 @@ from enum import StrEnum
 from math import ceil
 from typing import TypeVar
 
+import structlog
+
 from connectors.api.bulk import Lister, MassCreator
 from connectors.api.errors import NoAnswer, NotSent, SideClosed
 from sync.importer.actions import Action, ImportContext
@@ -28,6 +30,7 @@ from sync.importer.estimate import Estimate, estimate
 from sync.importer.mass import MassSender
 from sync.importer.meet import RowMatcher
 from sync.importer.numbers import NoNumbers, Numbers
+from sync.importer.outcomes import CHANGED
 from sync.importer.progress import ImportProgress, StopSignal
 from sync.ledger.cards.batches import Batches, Held, InsertedCard
 from sync.ledger.cards.store import AlreadyThere, Lease
@@ -42,6 +45,8 @@ from sync.reconcile.card import reconcile
 from sync.reconcile.work import Link
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 #: Rows met together: one transaction, and one read of the online shop.
 ROWS_AT_ONCE = 200
@@ -233,7 +238,8 @@ class Importer:
                 return
             after = self.places[actions] = rows[-1].id
             self._hold_on()
-            met = matcher.meet(rows)
+            proved = self._proved(plan, rows)
+            met = matcher.meet(proved)
             looked, absent = looked + met.looked, absent + met.absent
             self.link.check_not_empty(self.context.pos, looked, absent)
             self.imports.settle_rows(met.settled)
@@ -243,9 +249,9 @@ class Importer:
             without_work = len(met.born) - len(held)
             self.progress.add(done=len(met.settled) + without_work, moved=met.moved, unread=len(met.unread))
             yield held
-            if len(met.unread) == len(rows) >= UNREAD_MIN:
+            if len(met.unread) == len(proved) >= UNREAD_MIN:
                 # Not these cards but a whole side: the other rows would fare no better.
-                raise NotSent(f"none of {len(rows)} cards could be read ({met.unread[0]})")
+                raise NotSent(f"none of {len(proved)} cards could be read ({met.unread[0]})")
 
     def _next_rows(self, plan: Import, actions: Sequence[Action], after: int) -> list[Row]:
         size = TURN_ROWS_AT_ONCE if self._in_turns else ROWS_AT_ONCE
@@ -253,6 +259,22 @@ class Importer:
         rows = self.imports.chosen(plan, [a.value for a in actions], after, size) if size > 0 else []
         self._taken += len(rows)
         return rows
+
+    def _proved(self, plan: Import, rows: Sequence[Row]) -> list[Row]:
+        """Those that are as they were planned; nothing is done with the others."""
+        proved: list[Row] = []
+        changed: dict[int, str] = {}
+        for row in rows:
+            if self.imports.is_proved(plan, row):
+                proved.append(row)
+            else:
+                changed[row.id] = CHANGED
+        if changed:
+            words = "rows of an import in the ledger are not as they were planned; nothing is done with them"
+            log.warning(words, action="import.rows_changed", plan=plan.id, rows=len(changed))
+            self.imports.settle_rows(changed)
+            self.progress.add(done=len(changed))
+        return proved
 
     def _create(self, batches: Batches, born: Sequence[InsertedCard]) -> list[Held]:
         """One transaction for all; one each when somebody else was quicker with one of them."""

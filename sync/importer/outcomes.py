@@ -19,6 +19,7 @@ KNOWN = "the hub has it already"
 IDLE = "nothing to create now"
 LEFT_OUT = "left out"
 TAKEN_OUT = "taken out of the plan"
+CHANGED = "left alone: the ledger's row of it is not as it was planned; plan it anew"
 
 
 class Outcome(StrEnum):

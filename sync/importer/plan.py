@@ -223,7 +223,7 @@ class Planner:
         def page(after: int) -> list[Row]:
             return self.imports.candidates(plan, after, LOOKUP_PAGE)
 
-        self._each(doing, plan.first_row, page, ask, verdict)
+        self._each(doing, plan, page, ask, verdict)
         self.imports.drop_paired(plan)
         # A card that turned out to be known online only now.
         self.imports.mark_known(plan, self.context.pos, self.context.online)
@@ -252,25 +252,26 @@ class Planner:
         def page(after: int) -> list[Row]:
             return self.imports.unlooked(plan, asked, after, LOOKUP_PAGE)
 
-        self._each(f"asking {pos}", plan.first_row, page, side.lookup, verdict)
+        self._each(f"asking {pos}", plan, page, side.lookup, verdict)
 
     def _each(
         self,
         doing: str,
-        first: int,
+        plan: Import,
         page_after: Callable[[int], list[Row]],
         ask: Callable[[Serial], Observation],
         verdict: Callable[[Row, Serial, Observation], Mapping[str, Any] | None],
     ) -> None:
         """Look every row's number up, many at a time, and store what follows, a page at a time."""
-        after, done = first, 0
+        after, done = plan.first_row, 0
         with ThreadPoolExecutor(LOOKUP_THREADS, "look") as pool:
             while page := page_after(after):
                 after = page[-1].id
                 serials = [self.imports.vault.open(row.serial_sealed or b"") for row in page]
                 answers = pool.map(partial(look, ask), serials)
                 found = [verdict(*one) for one in zip(page, serials, answers, strict=True)]
-                self.imports.change([one for one in found if one is not None])
+                changes = zip(page, found, strict=True)
+                self.imports.change(plan, [(row, one) for row, one in changes if one is not None])
                 done += len(page)
                 self.progress(doing, done, 0)
                 self._check_stop()
@@ -358,7 +359,6 @@ def _reject_row(plan: Import, reject: Reject, source: int, role: Role) -> NewRow
 
 def _change(row: Row, verdict: Verdict) -> dict[str, Any]:
     return {
-        "row_id": row.id,
         "action": verdict.action.value,
         "reason": verdict.reason,
         "amount_minor": verdict.amount_minor,

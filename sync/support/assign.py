@@ -24,18 +24,26 @@ from mappings.serials import Serial
 from sync.crashpoints import crashpoint
 from sync.decisions import causes, protocol, resolutions
 from sync.ledger.cards.assignments import (
+    TAKEN_WHY,
     Assignment,
+    AssignmentChanged,
     Assignments,
     NewAssignment,
     NumberTaken,
     explain_overdraft,
+    given_why,
+    taken_from,
     written_off,
 )
 from sync.ledger.cards.store import Lease
 from sync.ledger.conflicts.stops import stopped_by
+from sync.ledger.database.engine import reading
 from sync.ledger.database.faults import AlreadyTaken
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.incoming.origins import BoughtCard, bought_with
+from sync.ledger.proof.findings import FindingKind
+from sync.ledger.proof.pages import read_card
+from sync.ledger.proof.verify import check_card
 from sync.model import (
     Card,
     Decision,
@@ -86,7 +94,16 @@ def assign(
     where it was. Raises NotAssigned.
     """
     assignments = _assignments(link)
-    known = assignments.of_card(card_id)
+    try:
+        known = assignments.of_card(card_id)
+    except AssignmentChanged:
+        if preview:
+            raise NotAssigned(
+                "what the ledger keeps of this assignment was changed, not by giftsync; without --preview it "
+                "is made anew from the card's history"
+            ) from None
+        _renew(link, card_id, serial, by, close_old=close_old)
+        known = assignments.of_card(card_id)
     if known is None:
         planned = _take(link, card_id, serial, by, close_old=close_old, preview=preview)
         if preview:
@@ -119,7 +136,11 @@ def go_on(link: Link) -> int:
 def finish(link: Link, card_id: int) -> bool:
     """Carry out what waits for the card and give what was taken; False while something is left."""
     for _ in range(TRIES_MAX):
-        row = _assignments(link).of_card(card_id)
+        try:
+            row = _assignments(link).of_card(card_id)
+        except AssignmentChanged as changed:
+            _report_changed(link, card_id, changed.amount_minor)
+            return False
         if row is None or row.is_done:
             to_card = None if row is None else row.to_card
             _work_on(link, card_id)
@@ -157,8 +178,7 @@ def _take(link: Link, card_id: int, serial: Serial, by: str, *, close_old: bool,
 
 def emptied(card: Card, link: Link, today: date) -> Decision:
     """The card with nothing on it, and the debits that follow."""
-    why = "the value goes to a physical card"
-    return resolutions.set_value(card, 0, link.rules, today, why)
+    return resolutions.set_value(card, 0, link.rules, today, TAKEN_WHY)
 
 
 def _check_serial(link: Link, serial: Serial) -> None:
@@ -230,6 +250,48 @@ def _choose_another(link: Link, card_id: int, serial: Serial) -> None:
         raise _number_taken(serial) from None
 
 
+def _renew(link: Link, card_id: int, serial: Serial, by: str, *, close_old: bool) -> None:
+    """Make an assignment anew whose row somebody changed, from what the card's own history says was taken.
+
+    Raises NotAssigned.
+    """
+    lease = _claim(link, card_id)
+    try:
+        old = link.store.load(card_id)
+        with reading(link.store.engine) as connection:
+            found = list(check_card(read_card(connection, card_id), link.store.vault))
+            taken = taken_from(connection, card_id)
+        if any(one.kind is not FindingKind.OUT_OF_STEP for one in found):
+            raise NotAssigned("the card's own rows were changed, too; `giftsync conflicts list` tells more")
+        if taken is None or taken.to_card is None:
+            _check_serial(link, serial)
+        else:
+            # It was given already: the row says again to which number.
+            given = link.store.load(taken.to_card)
+            serial = next((p.serial for p in given.presences if p.serial is not None), serial)
+        note = next((p.note for p in old.presences if p.note), "")
+        amount = 0 if taken is None else taken.amount_minor
+        new = NewAssignment(card_id, serial, amount, old.expires_on, note, close_old, by)
+        with link.store.engine.begin() as connection:
+            _assignments(link).renew(connection, card_id, taken, new, link.clock())
+    except NumberTaken:
+        raise _number_taken(serial) from None
+    except Tampered as error:
+        raise NotAssigned(str(error)) from None
+    finally:
+        link.store.release(lease, link.clock())
+
+
+def _report_changed(link: Link, card_id: int, amount_minor: int) -> None:
+    try:
+        presences = link.store.load(card_id).presences
+    except Tampered:
+        return  # Of that a conflict of the card tells.
+    ends = next((p.last_chars for p in presences if p.last_chars), "")
+    told = causes.changed_assignment(card_id, ends, amount_minor, link.currency)
+    Intake(link.store.engine, link.store.vault).report(told, link.clock())
+
+
 def _number_taken(serial: Serial) -> NotAssigned:
     return NotAssigned(f"the number ••••{serial.last_chars} is being assigned to another card")
 
@@ -290,7 +352,7 @@ def given_card(link: Link, old: Card, amount_minor: int, row: Assignment) -> Dec
         row.expires_on,
         tuple(to_create(name, row.serial, note=row.note) for name in link.rules.sides),
     )
-    return resolutions.set_value(blank, amount_minor, link.rules, link.today, f"assigned; from card {old.id}")
+    return resolutions.set_value(blank, amount_minor, link.rules, link.today, given_why(row.from_card))
 
 
 # --- What both need -----------------------------------------------------------------------------------------

@@ -1015,6 +1015,16 @@ GUIDES: Mapping[Situation, Guide] = {
         ),
         lambda case: [_leave(say("the money waits until another card is given"))],
     ),
+    Situation.ASSIGNMENT_CHANGED: Guide(
+        say("Somebody, or something, changed what the ledger keeps of a physical card for an online order."),
+        lambda case: say("The money that was taken off the online card is given to nobody."),
+        lambda case: say(
+            "Give `giftsync cards assign` again with the physical card's number: what card {card} held is "
+            "told by its history, whatever the row says now. Find out who writes into the database.",
+            card=case.evidence.get("card", ""),
+        ),
+        lambda case: [_leave(say("nothing was to be given, or the money waits"))],
+    ),
     Situation.IN_DOUBT: Guide(
         say("The answer to a request was lost, and the side cannot say whether it took effect."),
         lambda case: say(

@@ -69,7 +69,7 @@ class OidcSignIn:
 
     @cached_property
     def book(self) -> IdentityBook:
-        return IdentityBook(self.people.engine)
+        return IdentityBook(self.people.engine, self.people.vault)
 
     def redirect(self, origin: str) -> str:
         return f"{(self.public_url or origin).rstrip('/')}/sign-in/oidc/back"

@@ -109,7 +109,7 @@ class Passkeys:
 
     @cached_property
     def book(self) -> PasskeyBook:
-        return PasskeyBook(self.people.engine)
+        return PasskeyBook(self.people.engine, self.people.vault)
 
     @cached_property
     def _challenges(self) -> Challenges:

@@ -19,6 +19,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from mappings.sentences import say
 from sync.ledger.database.engine import Engine
+from sync.ledger.secrets.vault import Vault
 from sync.ledger.support.people import (
     Invitation,
     LastMerchant,
@@ -114,6 +115,7 @@ class People:
     """Lets people in, on one ledger."""
 
     engine: Engine
+    vault: Vault
     clock: Callable[[], datetime]
     hasher: PasswordHasher = field(default_factory=PasswordHasher)
     monotonic: Callable[[], float] = time.monotonic
@@ -123,7 +125,7 @@ class People:
 
     @cached_property
     def book(self) -> PeopleBook:
-        return PeopleBook(self.engine)
+        return PeopleBook(self.engine, self.vault)
 
     @cached_property
     def _by_name(self) -> Tries:
@@ -198,6 +200,7 @@ class People:
             self._by_name.failed(key)
             raise Refused("Name or password is wrong.")
         self._by_name.forget(key)
+        _check_person(person)
         now = self.clock()
         if self.hasher.check_needs_rehash(against):
             self.book.set_password_hash(person.id, self.hasher.hash(password))
@@ -231,7 +234,8 @@ class People:
         self._by_address.failed(address)
 
     def let_in(self, person: Person, action: str) -> str:
-        """The token of a session of somebody who has proved who they are."""
+        """The token of a session of somebody who has proved who they are. Raises Refused."""
+        _check_person(person)
         now = self.clock()
         self.book.record(person.name, action, "", now)
         return self._begin(person, now)
@@ -291,6 +295,15 @@ class People:
 
     def record(self, by: str, action: str, about: str = "") -> None:
         self.book.record(by, action, about, self.clock())
+
+
+def _check_person(person: Person) -> None:
+    """Raises Refused for somebody whose row in the ledger was changed by hand."""
+    if person.altered:
+        raise Refused(
+            "What giftsync keeps of you was changed in the database, not by giftsync. "
+            "Ask for a new one-time link."
+        )
 
 
 def check_password(name: str, password: str, again: str) -> None:

@@ -104,7 +104,7 @@ def open_world(path: Path, environment: Mapping[str, str] = MORE_PAGES) -> Itera
                 Background("worker", service.run),
             ):
                 assert url is not None
-                people = People(ledger.engine, worker.link.clock, CHEAP)
+                people = People(ledger.engine, ledger.vault, worker.link.clock, CHEAP)
                 flow, shopify = Control(address.flow_url, "NOK"), Control(address.shopify_url, "NOK")
                 yield World(url, flow, shopify, people, service)
 

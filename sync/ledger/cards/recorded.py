@@ -6,15 +6,14 @@ for none: what it is promised is a row of its own, which is taken off the card u
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, select, text, update
 
 from sync.crashpoints import crashpoint
-from sync.ledger.cards.chain import plain, written
 from sync.ledger.cards.redemptions import insert_redemption, redemption_row
+from sync.ledger.cards.row_proof import RowProof
 from sync.ledger.conflicts.stops import check_runs
 from sync.ledger.database import prepared
 from sync.ledger.database.engine import reading
@@ -42,9 +41,13 @@ _REFUSE = (
     .where(redemptions.c.id == bindparam("which"))
     .values(state="refused", amount_minor=0, ends_at=None, entered=True, changed_at=bindparam("at"))
 )
-_PROVED = (
-    *("id", "card_id", "kind", "mode", "unconfirmed", "state", "asked_minor", "amount_minor"),
-    *("token_id", "location", "reference", "made_at", "ends_at", "capture_until"),
+#: What was recorded, until it is entered.
+RECORDED_PROOF = RowProof(
+    "recorded redemption",
+    (
+        *("id", "card_id", "kind", "mode", "unconfirmed", "state", "asked_minor", "amount_minor"),
+        *("token_id", "location", "reference", "made_at", "ends_at", "capture_until"),
+    ),
 )
 
 
@@ -63,7 +66,7 @@ def recorded(engine: Engine, vault: Vault, card_id: int) -> Sequence[Redemption]
 def read_recorded(connection: Connection, vault: Vault, card_id: int) -> Sequence[Redemption]:
     """`recorded` in a transaction of the caller's."""
     rows = prepared.rows(connection, _SELECT, {"card": card_id})
-    if not all(is_proved(row, vault) for row in rows):
+    if not all(RECORDED_PROOF.holds(row, vault) for row in rows):
         raise Tampered(card_id)
     return [
         Redemption(
@@ -99,7 +102,7 @@ def record(
             return False
         if connection.execute(_TOTAL, {"card": card.id}).scalar_one() != known_minor:
             return False
-        insert_redemption(connection, new, {**row, "entered": False, "proof": proof_of(row, vault)})
+        insert_redemption(connection, new, {**row, "entered": False, "proof": RECORDED_PROOF.of(row, vault)})
         connection.execute(_MAKE_DUE, {"card": card.id, "at": now})
         tell(connection, DUE)
         crashpoint("record.inside")
@@ -107,19 +110,8 @@ def record(
     return True
 
 
-def is_proved(row: Mapping[Any, Any], vault: Vault) -> bool:
-    """Whether the row of a redemption that is not entered yet is as giftsync wrote it."""
-    return bool(row["proof"] == proof_of(row, vault))
-
-
 def refuse_unproved(connection: Connection, vault: Vault, card_id: int, now: datetime) -> None:
     """End what somebody else recorded for the card, or changed: nothing is taken off it for that."""
     for row in connection.execute(_SELECT, {"card": card_id}).mappings().all():
-        if not is_proved(row, vault):
+        if not RECORDED_PROOF.holds(row, vault):
             connection.execute(_REFUSE, {"which": row["id"], "at": now})
-
-
-def proof_of(row: Mapping[Any, Any], vault: Vault) -> str:
-    """What shows that giftsync wrote the row."""
-    said = written([plain(row[name]) for name in _PROVED])
-    return vault.digest(b"recorded redemption\0" + said)

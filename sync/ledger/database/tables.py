@@ -681,6 +681,7 @@ import_rows = Table(
     Column("card_id", _Id, ForeignKey("cards.id")),
     Column("batch_id", _Id, ForeignKey("import_batches.id")),
     Column("batch_line", Integer, doc="from 0"),
+    Column("proof", Text, doc="keyed hash of which card it is and what is to be done with it"),
     CheckConstraint("state IN ('planned','met','done')", name="state_is_known"),
     Index(
         "ix_import_rows_batch",
@@ -766,6 +767,7 @@ assignments = Table(
     Column("by", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("ended_at", Instant),
+    Column("proof", Text, doc="keyed hash of what is given to which card"),
     UniqueConstraint("from_card", name="a_card_is_assigned_once"),
     UniqueConstraint("serial_index", name="a_physical_card_is_assigned_once"),
     CheckConstraint("state IN ('taking','done')", name="state_is_known"),
@@ -821,6 +823,7 @@ people = Table(
     Column("password_hash", Text, doc="null: only a one-time link opens the console for them"),
     Column("language", Text, doc="null: the link's"),
     Column("created_at", Instant, nullable=False),
+    Column("proof", Text, doc="keyed hash of who it is, with what role and password; null: nobody"),
     UniqueConstraint("name_key", name="a_name_belongs_to_one_person"),
     CheckConstraint("role IN ('merchant','support','read_only')", name="role_is_known"),
 )
@@ -835,6 +838,7 @@ invitations = Table(
     Column("made_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("used_at", Instant),
+    Column("proof", Text, doc="keyed hash of whom it lets in; null: nobody"),
 )
 
 sessions = Table(
@@ -846,6 +850,7 @@ sessions = Table(
     Column("seen_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False, doc="whatever is done with it"),
     Column("device", Text, nullable=False, server_default="", doc="browser and system, in a word each"),
+    Column("proof", Text, doc="keyed hash of whose it is, and until when; null: nobody's"),
 )
 
 # Browsers on which people have signed in, so that they are told of a new one.
@@ -873,6 +878,7 @@ passkeys = Table(
     Column("sign_count", BigInteger, nullable=False, doc="how often it has signed, where the device counts"),
     Column("created_at", Instant, nullable=False),
     Column("used_at", Instant),
+    Column("proof", Text, doc="keyed hash of whose it is; null: nobody's"),
     UniqueConstraint("credential_id", name="a_passkey_belongs_to_one_person"),
 )
 
@@ -885,6 +891,7 @@ oidc_identities = Table(
     Column("person_id", _Id, ForeignKey("people.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("follows_role", Boolean, nullable=False, doc="the provider's groups decide the role"),
     Column("bound_at", Instant, nullable=False),
+    Column("proof", Text, doc="keyed hash of whose it is; null: nobody's"),
 )
 
 # Who did what in the console. Only added to.

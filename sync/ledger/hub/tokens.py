@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine, insert, or_, select, update
 
-from sync.ledger.cards.chain import plain, written
+from sync.ledger.cards.row_proof import RowProof
 from sync.ledger.database.engine import reading, writing_lazily
 from sync.ledger.database.tables import api_tokens
 from sync.ledger.secrets.vault import Vault
@@ -28,7 +28,11 @@ CALLS_PER_MINUTE = 600
 #: How exactly the last use is kept: not every call costs a write.
 USE_SECONDS = 60.0
 _PURPOSE = "api token"
-_PROVED = ("id", "secret_hash", "scopes", "locations", "calls_per_minute", "created_at", "revoked_at")
+#: What a token opens, and for whom.
+TOKEN_PROOF = RowProof(
+    "api token",
+    ("id", "secret_hash", "scopes", "locations", "calls_per_minute", "created_at", "revoked_at"),
+)
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +88,7 @@ class ApiTokens:
             "revoked_at": None,
         }
         with self.engine.begin() as connection:
-            connection.execute(insert(api_tokens).values({**row, "proof": proof_of(row, self.vault)}))
+            connection.execute(insert(api_tokens).values({**row, "proof": TOKEN_PROOF.of(row, self.vault)}))
         return made, secret
 
     def list(self) -> list[ApiToken]:
@@ -101,7 +105,8 @@ class ApiTokens:
             if row is None:
                 return False
             # What somebody altered is not proved by being ended.
-            proof = proof_of({**row, "revoked_at": now}, self.vault) if is_proved(row, self.vault) else None
+            proved = TOKEN_PROOF.holds(row, self.vault)
+            proof = TOKEN_PROOF.of({**row, "revoked_at": now}, self.vault) if proved else None
             connection.execute(update(api_tokens).where(*which).values(revoked_at=now, proof=proof))
             return True
 
@@ -140,15 +145,5 @@ class ApiTokens:
             row["created_at"],
             row["last_used_at"],
             row["revoked_at"],
-            not is_proved(row, self.vault),
+            not TOKEN_PROOF.holds(row, self.vault),
         )
-
-
-def is_proved(row: Mapping[Any, Any], vault: Vault) -> bool:
-    """Whether the row of a token is as giftsync wrote it."""
-    return bool(row["proof"] == proof_of(row, vault))
-
-
-def proof_of(row: Mapping[Any, Any], vault: Vault) -> str:
-    """What shows that giftsync wrote the row."""
-    return vault.digest(b"api token\0" + written([plain(row[name]) for name in _PROVED]))

@@ -30,6 +30,7 @@ from sqlalchemy import (
     update,
 )
 
+from sync.ledger.cards.row_proof import RowProof
 from sync.ledger.database import prepared
 from sync.ledger.database.engine import LedgerUnavailable, reading
 from sync.ledger.database.imported import MET_BY_PASS
@@ -58,6 +59,9 @@ PLACES_SHOWN = 5
 
 #: What the id of a plan begins with that a pass has made for itself.
 PASS_PREFIX = "pass-"
+
+#: Which card a row is, and what is to be done with it. What is on it, its sides say when its turn comes.
+IMPORT_ROW_PROOF = RowProof("import row", ("import_id", "action", "serial_sealed", "online_id"))
 
 Values = Mapping[str, Any]
 
@@ -114,6 +118,8 @@ class Row(NamedTuple):
     card_id: int | None
     #: Whether it stood in the plan file when that was applied last.
     chosen: bool
+    #: Under which it was planned; None: giftsync did not write it.
+    proof: str | None
 
 
 class NewRow(Struct, gc=False):
@@ -136,6 +142,7 @@ class NewRow(Struct, gc=False):
     online_id: str | None = None
     online_minor: int | None = None
     cell: str = ""
+    proof: str | None = None
 
 
 #: What the file of a plan shows of a row, in the order of `_LINE_COLUMNS`; see `Row`. A plain tuple, as the
@@ -312,7 +319,9 @@ class Imports:
             raise LedgerUnavailable(f"plan {plan.id} was begun, so its report stays")
 
     def stage(self, rows: Sequence[NewRow]) -> None:
-        """Add rows, in this order."""
+        """Add rows, in this order, and prove them."""
+        for row in rows:
+            row.proof = self._proof(row.import_id, row.action, row.serial_sealed, row.online_id)
         with self.engine.begin() as connection:
             prepared.add_each(connection, _INSERT_ROW, NewRow.__struct_fields__, list(map(astuple, rows)))
 
@@ -412,11 +421,32 @@ class Imports:
             row = connection.execute(select(*columns).where(_of(plan), cards_only, ~again)).one()
         return row[0], int(row[1] or 0), row[2], int(row[3] or 0)
 
-    def change(self, changes: Sequence[Values]) -> None:
-        """Change rows by `row_id`; each change has every column of `_CHANGE_ROW`."""
-        if changes:
+    def change(self, plan: Import, changes: Iterable[tuple[Row, Values]]) -> None:
+        """Change rows and prove them; each change has every other column of `_CHANGE_ROW`."""
+        made = [
+            {
+                **values,
+                "row_id": row.id,
+                "proof": self._proof(plan.id, values["action"], row.serial_sealed, values["online_id"]),
+            }
+            for row, values in changes
+        ]
+        if made:
             with self.engine.begin() as connection:
-                connection.execute(_CHANGE_ROW, [dict(one) for one in changes])
+                connection.execute(_CHANGE_ROW, made)
+
+    def is_proved(self, plan: Import, row: Row) -> bool:
+        """Whether the row is as it was planned."""
+        return row.proof == self._proof(plan.id, row.action, row.serial_sealed, row.online_id)
+
+    def _proof(self, import_id: str, action: str, serial_sealed: bytes | None, online_id: str | None) -> str:
+        said = {
+            "import_id": import_id,
+            "action": action,
+            "serial_sealed": serial_sealed,
+            "online_id": online_id,
+        }
+        return IMPORT_ROW_PROOF.of(said, self.vault)
 
     def drop_paired(self, plan: Import) -> None:
         """Online rows whose card turned out to be a POS row's; that row stands for both."""
@@ -933,7 +963,7 @@ _CHANGE_ROW = (
             name: bindparam(name)
             for name in (
                 *("action", "reason", "amount_minor", "pos_minor", "online_minor", "online_id"),
-                *("status", "expires_on"),
+                *("status", "expires_on", "proof"),
             )
         }
     )
@@ -978,4 +1008,5 @@ def _rejected(row: Any, reason: str) -> dict[str, Any]:
         "pos_minor": row.pos_minor,
         "online_minor": None,
         "online_id": None,
+        "proof": None,
     }

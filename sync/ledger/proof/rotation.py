@@ -11,13 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, update
 
-from sync.ledger.cards import recorded
 from sync.ledger.cards.digest import digested
+from sync.ledger.cards.recorded import RECORDED_PROOF
 from sync.ledger.database import tables
 from sync.ledger.database.rows import Page
-from sync.ledger.hub import tokens as api_tokens
 from sync.ledger.hub.events import SECRET_PURPOSE, URL_PURPOSE
 from sync.ledger.proof.findings import CardRows
+from sync.ledger.proof.row_proofs import ROW_PROOFS
 from sync.ledger.proof.tamper import Rehashed, rehashed
 from sync.ledger.proof.verify import card_as_read
 from sync.ledger.secrets.tokens import purpose_of
@@ -67,7 +67,7 @@ class Rotation:
                 "access_sealed": self._secret(lambda row: purpose_of("access", row)),
                 "refresh_sealed": self._secret(lambda row: purpose_of("refresh", row)),
             },
-            "api_tokens": {"secret_hash": print_, "proof": self._token_proof},
+            "api_tokens": {"secret_hash": print_},
             "api_requests": {"fingerprint": print_},
             "api_webhooks": {
                 "url_sealed": self._secret(lambda _: URL_PURPOSE),
@@ -82,6 +82,8 @@ class Rotation:
         chained = dict.fromkeys(("movements", "intent_states", "identities"), frozenset({"chain_hash"}))
         own = {name: frozenset(changes) for name, changes in self._changes.items()}
         names = {"origin_names": frozenset({"word", "card_id"})}
+        for name in ROW_PROOFS:
+            own[name] = own.get(name, frozenset()) | {"proof"}
         more = names | {
             "cards": frozenset({"chain_head", "digest"}),
             "redemptions": frozenset({"proof"}),
@@ -94,8 +96,8 @@ class Rotation:
         for page in pages:
             if page.table == "origin_names":
                 continue  # They follow from the names in `origins`.
-            changes = self._changes.get(page.table)
-            yield page if changes is None else self._page(page, changes)
+            changes = self._changes.get(page.table, {})
+            yield self._page(page, changes) if changes or page.table in ROW_PROOFS else page
             if page.table == "origins":
                 yield self._names(page)
 
@@ -112,9 +114,9 @@ class Rotation:
                 hashes.setdefault(one.table, []).append(one)
             ends.append({"of": rows.card["id"], "head": head, "kept": self._digest(rows, head)})
             proofs += [
-                {"of": one["id"], "proof": recorded.proof_of(one, self._new)}
+                {"of": one["id"], "proof": RECORDED_PROOF.of(one, self._new)}
                 for one in rows.recorded
-                if recorded.is_proved(one, self._old)
+                if RECORDED_PROOF.holds(one, self._old)
             ]
         for name, found in hashes.items():
             table = tables.metadata.tables[name]
@@ -136,6 +138,8 @@ class Rotation:
 
     def _page(self, page: Page, changes: Mapping[str, _Change]) -> Page:
         at = {name: place for place, name in enumerate(page.columns) if name in changes}
+        # A ledger of a release before the proofs has none.
+        proof = ROW_PROOFS.get(page.table) if "proof" in page.columns else None
         rows = []
         for row in page.rows:
             named, made = dict(zip(page.columns, row, strict=True)), list(row)
@@ -143,6 +147,9 @@ class Rotation:
                 # What does not open was changed by somebody, and stays as it is.
                 with suppress(VaultError):
                     made[place] = changes[name](made[place], named) if made[place] else made[place]
+            if proof is not None and proof.holds(named, self._old):
+                under_new = proof.of(dict(zip(page.columns, made, strict=True)), self._new)
+                made[page.columns.index("proof")] = under_new
             rows.append(made)
         return Page(page.table, page.columns, rows)
 
@@ -165,12 +172,6 @@ class Rotation:
         """What the hash of an identity covers under the new key."""
         index = row["serial_index"]
         return row if index is None else {**row, "serial_index": self._new.wrap_index(index)}
-
-    def _token_proof(self, proof: str, row: Mapping[str, Any]) -> str:
-        if not api_tokens.is_proved(row, self._old):
-            return proof
-        secret_hash = self._new.wrap_fingerprint(row["secret_hash"])
-        return api_tokens.proof_of({**row, "secret_hash": secret_hash}, self._new)
 
     def _decided(self, decided: Mapping[str, Any], _: object) -> Mapping[str, Any]:
         """A decision names a card by its id on a side or the hash of its number."""

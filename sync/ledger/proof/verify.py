@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 from mappings.lifecycle import CardStatus
 from sync.ledger.cards.digest import digested
-from sync.ledger.cards.recorded import is_proved
+from sync.ledger.cards.recorded import RECORDED_PROOF
 from sync.ledger.cards.rows import card_of, sums_of
 from sync.ledger.proof.findings import (
     OPEN,
@@ -86,7 +86,7 @@ def _check_rows(rows: CardRows, card: Row, vault: Vault, currency_of: Mapping[st
     yield from _check_intent_states(rows, card)
     yield from _check_identities(rows, card)
     for one in rows.recorded:
-        if not is_proved(one, vault):
+        if not RECORDED_PROOF.holds(one, vault):
             words = "A redemption that waits to be entered is not as giftsync recorded it."
             yield finding(FindingKind.CHANGED, words, card, table="redemptions", row=one["id"])
     off = Off(

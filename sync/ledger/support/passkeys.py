@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Engine, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from sync.ledger.cards.row_proof import RowProof
 from sync.ledger.database.engine import reading
 from sync.ledger.database.tables import passkeys, people
+from sync.ledger.secrets.vault import Vault
 from sync.ledger.support.people import Person, person_of
+
+PASSKEY_PROOF = RowProof("passkey", ("person_id", "credential_id", "public_key", "created_at"))
 
 
 @dataclass(frozen=True)
@@ -37,42 +42,44 @@ class PasskeyKnown(Exception):
 
 @dataclass(frozen=True)
 class PasskeyBook:
-    """All of them on one ledger."""
+    """All of them on one ledger. One whose row is not as giftsync wrote it lets nobody in."""
 
     engine: Engine
+    vault: Vault
 
     def of(self, person_id: int) -> Sequence[Passkey]:
         """In the order in which they were added."""
         query = select(passkeys).where(passkeys.c.person_id == person_id).order_by(passkeys.c.id)
         with reading(self.engine) as connection:
-            return [Passkey(*row) for row in connection.execute(query)]
+            return [_passkey(row) for row in connection.execute(query)]
 
     def find(self, credential_id: str) -> tuple[Passkey, Person] | None:
-        """The key with its person."""
+        """The key with its person; None where there is none, or one that giftsync did not write."""
         with reading(self.engine) as connection:
             row = connection.execute(
                 select(passkeys).where(passkeys.c.credential_id == credential_id)
             ).first()
-            if row is None:
+            if row is None or not PASSKEY_PROOF.holds(row._mapping, self.vault):
                 return None
             person = connection.execute(select(people).where(people.c.id == row.person_id)).one()
-        return Passkey(*row), person_of(person)
+        return _passkey(row), person_of(person, self.vault)
 
     def add(
         self, person_id: int, name: str, credential_id: str, public_key: bytes, count: int, now: datetime
     ) -> None:
         """Raises PasskeyKnown."""
+        row = {
+            "person_id": person_id,
+            "name": name,
+            "credential_id": credential_id,
+            "public_key": public_key,
+            "sign_count": count,
+            "created_at": now,
+        }
         try:
             with self.engine.begin() as connection:
                 connection.execute(
-                    insert(passkeys).values(
-                        person_id=person_id,
-                        name=name,
-                        credential_id=credential_id,
-                        public_key=public_key,
-                        sign_count=count,
-                        created_at=now,
-                    )
+                    insert(passkeys).values({**row, "proof": PASSKEY_PROOF.of(row, self.vault)})
                 )
         except IntegrityError:
             raise PasskeyKnown from None
@@ -95,3 +102,7 @@ class PasskeyBook:
                 .where(passkeys.c.id == passkey_id, passkeys.c.person_id == person_id)
                 .returning(passkeys.c.name)
             ).scalar_one_or_none()
+
+
+def _passkey(row: Row[Any]) -> Passkey:
+    return Passkey(*(getattr(row, name) for name in Passkey.__dataclass_fields__))

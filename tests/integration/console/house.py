@@ -141,7 +141,7 @@ def open_house(
     def totals() -> Totals:
         return read_totals(shop.engine, shop.clock(), both, shop.link.rules.brands)
 
-    people = People(shop.engine, shop.clock, CHEAP, monotonic=lambda: shop.clock().timestamp())
+    people = People(shop.engine, shop.vault, shop.clock, CHEAP, monotonic=lambda: shop.clock().timestamp())
     books = Bookkeeper(
         shop.engine, shop.vault, shop.link.timezone, BookSettings(Accounts(*"12345678"), Rules()), shop.clock
     )

@@ -39,7 +39,7 @@ class Office:
 
     def __init__(self, file: Path, url: str, worker: Worker, restart: Restart) -> None:
         self.file, self.url, self.worker, self.restart = file, url, worker, restart
-        self.people = People(worker.engine, worker.link.clock, CHEAP)
+        self.people = People(worker.engine, worker.link.store.vault, worker.link.clock, CHEAP)
 
     def enter(self, role: Role = Role.MERCHANT) -> Browser:
         browser = Browser(self.url)

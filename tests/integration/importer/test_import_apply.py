@@ -502,3 +502,43 @@ def test_given_a_movement_that_somebody_forged_then_the_report_says_that_the_sum
     report = make_report(desk.imports, desk.imports.get(plan.id), (FLOW, SHOPIFY), desk.shop.clock)
     assert not report.adds_up
     assert "do not agree" in render_html(report, iter(()), iter(()))
+
+
+# --- Rows that somebody changed -----------------------------------------------------------------------------
+
+#: What its reader had refused, the pair of another card, another number; and a row that was not planned.
+CHANGED_ROWS = (
+    "action = 'create_in_store', chosen = true WHERE action = 'reject'",
+    (
+        "action = 'adopt', online_id = (SELECT online_id FROM import_rows WHERE last_chars = 'dd00')"
+        " WHERE last_chars = '4001'"
+    ),
+    (
+        "serial_sealed = (SELECT serial_sealed FROM import_rows WHERE last_chars = '4002')"
+        " WHERE last_chars = '4001'"
+    ),
+    "proof = NULL WHERE last_chars = '4001'",
+)
+
+
+@pytest.mark.parametrize("change", CHANGED_ROWS)
+def test_given_a_row_of_a_plan_that_somebody_changed_then_nothing_is_done_with_it_and_the_report_says_so(
+    desk: Desk, change: str
+) -> None:
+    # One card online may be a store card that is missing in the files: it is rejected.
+    foreign = desk.shop.sell(SHOPIFY, 7_000, "1000200030008888")
+    desk.shop.sides[SHOPIFY].cards[foreign.native_id or ""].sold_here = False
+    plan = desk.fill(2, 1)
+    choose_rows(desk.path, desk.imports, plan)
+    desk.shop.by_hand(f"UPDATE import_rows SET {change}")
+
+    assert desk.importer().apply(plan)
+
+    changed = [row for row in desk.rows(plan) if row.outcome.startswith("left alone")]
+    assert len(changed) == 1
+    assert changed[0].card_id is None
+    told = {one.row.id: one for one in told_rows(desk.imports, plan)}
+    assert told[changed[0].id].unexpected
+    # Everything else came to where it belongs, and nothing is there twice.
+    assert desk.in_step()
+    assert [card.balance_minor for card in desk.shop.sides[FLOW].cards.values()].count(7_000) == 0

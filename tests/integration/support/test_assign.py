@@ -223,3 +223,70 @@ def test_the_number_is_sold_at_the_till_meanwhile_then_another_one_is_taken(
 
     assert (done.finished, shop.shown(OTHER)) == (True, {FLOW: 50_000, SHOPIFY: 50_000})
     assert shop.row("conflicts", id=told["id"])["resolution"] == "cause gone"
+
+
+#: What somebody may write into the row of an assignment: worth more, to a number of theirs, or away.
+CHANGES = (
+    "UPDATE assignments SET amount_minor = 90000",
+    "UPDATE assignments SET written_off_before = 40000",
+    (
+        "UPDATE assignments SET serial_sealed = (SELECT serial_sealed FROM pool_numbers),"
+        " serial_index = (SELECT serial_index FROM pool_numbers)"
+    ),
+    "UPDATE assignments SET note = '', proof = NULL",
+)
+
+
+@pytest.mark.parametrize("statement", CHANGES)
+def test_given_an_assignment_that_somebody_changed_then_nothing_is_given_until_it_is_made_anew(
+    shop: Shop, crash_at: Callable[..., None], statement: str
+) -> None:
+    crash_at("assign.taken")
+    with pytest.raises(Crashed):
+        assign(shop.link, 1, SERIAL, "kari")
+    shop.store.free_all(shop.clock())
+    shop.by_hand(statement)
+
+    shop.sync()
+    shop.sync()
+
+    assert worth(shop) == {FLOW: {POOLED: 0}, SHOPIFY: {ONLINE: 0}}
+    (told,) = shop.rows("conflicts", cause="assignment_changed:1")
+    assert (told["kind"], told["closed_at"]) == ("history_changed", None)
+    # and given again it goes by what the card's history says was taken
+    with pytest.raises(NotAssigned, match="without --preview it is made anew"):
+        assign(shop.link, 1, SERIAL, "kari", preview=True)
+    done = assign(shop.link, 1, SERIAL, "kari")
+    shop.sync()
+    assert (done.finished, worth(shop), total(shop)) == (True, MOVED, 50_000)
+    assert shop.rows("conflicts", closed_at=None) == []
+
+
+def test_given_an_assignment_that_giftsync_never_made_then_no_money_is_made_from_nothing(shop: Shop) -> None:
+    shop.by_hand(
+        "INSERT INTO assignments (id, from_card, serial_index, serial_sealed, last_chars, amount_minor, note,"
+        " closes_old, written_off_before, state, by, created_at)"
+        " SELECT 1, 1, 'their own', serial_sealed, '0001', 90000, '', false, 0, 'taking', 'mallory',"
+        " created_at FROM pool_numbers, cards"
+    )
+
+    shop.sync()
+
+    assert (worth(shop), total(shop)) == (BEFORE, 50_000)
+    assert len(shop.rows("conflicts", cause="assignment_changed:1")) == 1
+    # and the card can be assigned as if nothing had been written there
+    assert assign(shop.link, 1, SERIAL, "kari").finished
+    assert (worth(shop), total(shop)) == (MOVED, 50_000)
+
+
+def test_given_an_assignment_that_is_put_back_to_before_its_end_then_the_value_is_not_given_twice(
+    shop: Shop,
+) -> None:
+    done = assign(shop.link, 1, SERIAL, "kari")
+    shop.by_hand("UPDATE assignments SET state = 'taking', to_card = NULL")
+
+    shop.sync()
+    with pytest.raises(NotAssigned, match="assigned ••••0042 already"):
+        assign(shop.link, 1, Serial(OTHER), "kari")
+
+    assert (done.to_card, worth(shop), total(shop)) == (2, MOVED, 50_000)

@@ -348,7 +348,7 @@ def with_numbers(make_shop: Callable[..., Shop]) -> Shop:
     return shop
 
 
-def sold_while_assigned(shop: Shop) -> None:
+def half_assigned(shop: Shop) -> None:
     ref = shop.sell(SHOPIFY, 50_000)
     details = {"order": "#1007", "order_id": "7", "shipping_name": "Kari Nordmann"}
     shop.matcher.match(shop.arrive(SHOPIFY, ref, last_chars=SERIAL[-4:], details=details))
@@ -358,6 +358,16 @@ def sold_while_assigned(shop: Shop) -> None:
         assign(shop.link, 1, Serial(OTHER), "kari")
     crashpoints.install(None)
     shop.store.free_all(shop.clock())
+
+
+def changed_while_assigned(shop: Shop) -> None:
+    half_assigned(shop)
+    shop.by_hand("UPDATE assignments SET amount_minor = 90000")
+    shop.sync()
+
+
+def sold_while_assigned(shop: Shop) -> None:
+    half_assigned(shop)
     shop.matcher.match(shop.arrive(FLOW, shop.sell(FLOW, 700, OTHER)))
     assign(shop.link, 1, Serial(OTHER), "kari")
 
@@ -449,6 +459,7 @@ SITUATIONS: dict[Situation, Provoked] = {
     Situation.TWO_CARDS: Provoked(two_cards, told_apart),
     Situation.MAY_BE_STORE_CARD: Provoked(may_be_store_card, deactivated_online, with_numbers),
     Situation.ASSIGNED_TWICE: Provoked(sold_while_assigned, shop=with_numbers),
+    Situation.ASSIGNMENT_CHANGED: Provoked(changed_while_assigned, shop=with_numbers),
     Situation.NOTIFICATION: Provoked(not_told, shop=tells_buyers),
     Situation.SECOND_LEDGER: Provoked(second_ledger),
     Situation.LEDGER_BEHIND: Provoked(ledger_behind),
@@ -536,6 +547,7 @@ OFFERED: dict[Situation, list[str]] = {
     Situation.TWO_CARDS: ["retry", "ignore"],
     Situation.MAY_BE_STORE_CARD: ["acknowledge", "retry", "ignore"],
     Situation.ASSIGNED_TWICE: ["ignore"],
+    Situation.ASSIGNMENT_CHANGED: ["ignore"],
     Situation.NOTIFICATION: ["acknowledge", "retry", "ignore"],
     Situation.SECOND_LEDGER: ["resume"],
     Situation.LEDGER_BEHIND: ["ignore"],

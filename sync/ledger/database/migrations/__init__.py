@@ -46,8 +46,10 @@ def _config(engine: Engine) -> Config:
     return config
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
+def upgrade(engine: Engine, revision: str = "head") -> str | None:
     """Bring the schema to this release; safe to run twice. A newer one that this may work beside stays.
+
+    Returns the last migration that it had seen before; None: there was no schema.
 
     Raises LedgerUnavailable for a database of any other newer release or of another program, which is left as
     it is, for a ledger that was moved, and while long transactions keep a table.
@@ -56,7 +58,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     found = _version(engine)
     if revision == "head" and found == newest_revision():
         refuse_frozen_current(engine)
-        return  # As nearly always; alembic takes a second to import, and to find nothing to do.
+        return found  # As nearly always; alembic takes a second to import, and to find nothing to do.
     with reading(engine) as connection:
         if found is not None:
             refuse_frozen(connection)
@@ -68,7 +70,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         )
     if revision == "head" and found is not None and found not in _revisions():
         _check_beside(engine)
-        return
+        return found
     from alembic import command
 
     config = _config(engine)
@@ -76,7 +78,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         try:
             with _one_at_a_time:
                 command.upgrade(config, revision)
-            return
+            return found
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) not in _LOCKED:
                 raise
@@ -86,6 +88,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
                     "tables, such as an export or an audit. Nothing was changed; try again when it has ended"
                 ) from error
         threading.Event().wait(LOCK_AGAIN_SECONDS)
+    return found
 
 
 @cache
