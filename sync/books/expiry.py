@@ -1,7 +1,8 @@
 """What is on a card after its last day: owed no longer, unless the merchant says that it stays owed (pure).
 
-A card's expiry date may change after a month is closed. So each close keeps what it took as expired, card by
-card, and the next one books the difference: an extension puts the value back, dated by the day it corrects.
+A card has the expiry date that the ledger had for it at the period's end, whenever the month is closed; the
+date may change later. So each close keeps what it took as expired, card by card, and the next one books the
+difference: an extension puts the value back, dated by the day it corrects.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class ExpiryDates:
     #: False: by the settings, what is on an expired card stays owed until the card is closed.
     ends_debt: bool = True
     #: The closed statement that the period continues, whose expired amounts the cards carry; 0 is before the
-    #: first. None: a draft, in which a card has, at the beginning and at the end, the date that it had then.
+    #: first, None a draft: in both a card has expired at the beginning by the date that it had then.
     since: int | None = None
 
     @property

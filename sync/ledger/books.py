@@ -344,18 +344,17 @@ def _carried(span: Span) -> Subquery:
 
 
 class _LastDays:
-    """Which last day each card had at the beginning and at the end of a period, for a draft.
+    """Which last day each card had at the beginning and at the end of a period, as the ledger had it then.
 
-    A close takes the date that it finds; the next one books what has changed since.
+    So a month says the same whenever it is closed. What a statement continues, it takes from there instead.
     """
 
     def __init__(self, span: Span) -> None:
         self._changed: list[Subquery] = []
+        self.closing = self._at(span.closing.at, "closing_day")
         self.opening: ColumnElement[Any] = cards.c.expires_on
-        self.closing: ColumnElement[Any] = cards.c.expires_on
-        if span.expiry.since is None:
+        if not span.expiry.is_carried:
             self.opening = self._at(span.opening.at, "opening_day")
-            self.closing = self._at(span.closing.at, "closing_day")
 
     def _at(self, moment: datetime, name: str) -> ColumnElement[Any]:
         """The date before the first change that came later; without one, that of today."""
@@ -502,12 +501,13 @@ def _expiring(span: Span) -> Select[Any]:
         return func.coalesce(last_day <= day, false()) if dates.ends_debt else false()
 
     is_over = is_past(days.closing, dates.closing)
-    if dates.since is None:
+    if dates.is_carried:
+        taken = carried.c.amount
+        changed = or_(and_(taken.is_(None), is_over, has_value), and_(taken.is_not(None), not_(is_over)))
+    else:
         changed = and_(is_over != is_past(days.opening, dates.opening), has_value)
-        return select(c.id).select_from(days.joined(cards)).where(changed)
-    taken = carried.c.amount
-    changed = or_(and_(taken.is_(None), is_over, has_value), and_(taken.is_not(None), not_(is_over)))
-    return select(c.id).select_from(cards.outerjoin(carried, carried.c.card_id == c.id)).where(changed)
+    joined = days.joined(cards.outerjoin(carried, carried.c.card_id == c.id))
+    return select(c.id).select_from(joined).where(changed)
 
 
 @dataclass(frozen=True)

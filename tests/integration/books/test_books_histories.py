@@ -97,7 +97,8 @@ class Months:
         rows = [row for row in self.history.rows if row.at < statement.from_at and row.currency == currency]
         if not self.history.settings.expiry_ends_debt:
             return 0
-        gone = {card for card, day in self.history.last_days.items() if day is not None and day <= before}
+        days = self.history.last_days_at(statement.from_at)
+        gone = {card for card, day in days.items() if day is not None and day <= before}
         on_cards: Counter[int] = Counter()
         for row in rows:
             on_cards[row.card_id] += row.amount_minor * (row.card_id in gone)
@@ -122,7 +123,7 @@ class Months:
                 opening = sum(row.amount_minor for row in mine if row.at < statement.from_at)
                 mine = [row for row in mine if row.at >= statement.from_at]
             last_day = statement.until_at.astimezone(ZONE).date() - timedelta(days=1)
-            expired = self.history.expired(part.currency, last_day)
+            expired = self.history.expired(part.currency, last_day, then=statement.until_at)
             expired_before = self._expired_before(part.currency, statement)
             assert part.total.opening_minor == opening - (0 if self.done else expired_before)
             assert part.total.closing_minor == self.history.worth(part.currency) - expired

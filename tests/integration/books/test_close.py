@@ -232,6 +232,32 @@ def test_given_an_expiry_date_that_was_changed_since_then_a_draft_of_then_has_th
     assert [(e.line, e.amount_minor) for _, e in booked] == [(Line.EXPIRED, -10_000)]
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("late_days", [1, 24])
+def test_given_expiry_dates_that_changed_since_the_month_then_it_closes_as_it_would_have_at_its_end(
+    engine: Engine, late_days: int
+) -> None:
+    history = History(engine)
+    extended, shortened, met_expired = (history.meet(FLOW, amount) for amount in (10_000, 700, 90))
+    history.expire(extended, date(2026, 1, 20))
+    history.expire(shortened, date(2027, 1, 20))
+    history.expire(met_expired, date(2025, 12, 1))
+    history.now = datetime(2026, 2, 1, 6, tzinfo=UTC)
+    history.expire(extended, date(2027, 1, 20))
+    history.expire(shortened, date(2026, 1, 20))
+    history.expire(met_expired, None)
+    history.advance(late_days)
+
+    january = nok(close(history.keeper, "2026-01").statement)
+
+    assert (january.total.opening_minor, january.total.closing_minor) == (0, 700)
+    assert (january.total.lines[Line.EXPIRED], january.expired_minor) == (-10_090, 10_090)
+    history.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    february = nok(close(history.keeper, "2026-02").statement)
+    assert (february.total.opening_minor, february.total.closing_minor) == (700, 10_090)
+    assert february.total.lines[Line.EXPIRED] == 10_090 - 700
+
+
 def test_given_a_month_that_has_not_begun_then_its_draft_is_what_is_owed_now(engine: Engine) -> None:
     history = History(engine)
     history.expire(history.meet(FLOW, 10_000), date(2026, 3, 20))
