@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import combinations
 from typing import NamedTuple
 
@@ -67,14 +67,16 @@ def classify(
     explained = _explain_all(movements, unused) if unused else {}
     # Opening balances come last: what no later movement needs was in them.
     entries: list[Entry] = []
-    used_before = 0
+    used_before = balance = 0
     sums_up = card.given_away_at is None
     for m in movements:
+        balance += m.amount_minor
         if m.amount_minor < 0 and not m.in_period and sums_up:
             used_before -= m.amount_minor
         else:
             found = explained.get(m.id, ())
-            entries += _entries_of(card, m, found, unused, told, context, is_first=m is movements[0])
+            first, empties = m is movements[0], balance <= 0
+            entries += _entries_of(card, m, found, unused, told, context, is_first=first, empties=empties)
     return Booked(entries, used_before)
 
 
@@ -118,6 +120,7 @@ def _entries_of(
     context: Context,
     *,
     is_first: bool,
+    empties: bool,
 ) -> list[Entry]:
     match m.kind:
         case MovementKind.OPENING:
@@ -125,10 +128,9 @@ def _entries_of(
         case MovementKind.OBSERVED if found:
             return [_of_receipt(m, r, context) for r in found]
         case MovementKind.OBSERVED:
-            return _unexplained(card, m, context)
+            return _unexplained(card, m, context, empties=empties)
         case MovementKind.CLOSED:
-            expired = card.expires_on is not None and card.expires_on < _day(m, context)
-            return [_entry(m, context, Line.EXPIRED if expired else Line.CLOSED)]
+            return [_entry(m, context, Line.EXPIRED if _has_expired(card, m, context) else Line.CLOSED)]
         case MovementKind.WRITE_OFF:
             return [_entry(m, context, Line.WRITTEN_OFF)]
         case MovementKind.REDEMPTION | MovementKind.REVERSAL | MovementKind.LOAD:
@@ -154,7 +156,7 @@ def _by_caller(m: Movement, told: Mapping[str, Receipt], context: Context) -> En
     return _entry(m, context, line, place=place)._replace(receipt=number)
 
 
-def _unexplained(card: Facts, m: Movement, context: Context) -> list[Entry]:
+def _unexplained(card: Facts, m: Movement, context: Context, *, empties: bool) -> list[Entry]:
     """By the side's own entries where they account for all of it; else by the sign."""
     known = m.evidence or {}
     amounts = [m.amount_minor]
@@ -163,8 +165,8 @@ def _unexplained(card: Facts, m: Movement, context: Context) -> list[Entry]:
         whole = [amount for amount in listed if isinstance(amount, int) and amount]
         if sum(whole) == m.amount_minor and len(whole) == len(listed):
             amounts = whole
-    elif m.amount_minor < 0 and card.expires_on is not None and card.expires_on < _day(m, context):
-        # A side that empties a card after its last day; nobody could pay with it any more.
+    elif m.amount_minor < 0 and empties and _has_expired(card, m, context):
+        # A side that empties a card after its last day. A part of it is what a lenient till has taken.
         return [_entry(m, context, Line.EXPIRED)]
     return [_entry(m, context, Line.REDEEMED if amount < 0 else Line.LOADED, amount) for amount in amounts]
 
@@ -257,5 +259,5 @@ def _entry(
     return Entry(m.id, m.card_id, line, amount, where, m.at, m.in_period, happened_at)
 
 
-def _day(m: Movement, context: Context) -> date:
-    return m.at.astimezone(context.zone).date()
+def _has_expired(card: Facts, m: Movement, context: Context) -> bool:
+    return card.expires_on is not None and card.expires_on < m.at.astimezone(context.zone).date()

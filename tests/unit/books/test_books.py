@@ -191,6 +191,8 @@ def test_given_a_closed_card_then_its_last_day_says_whether_it_expired() -> None
     assert lines(movement("observed", "flow", -90), receipts=(receipt("payment", -90),), card=card) == [
         (Line.REDEEMED, -90)
     ]
+    part = lines(movement("resolution", None, 90), movement("observed", "flow", -30), card=card)
+    assert part == [(Line.ADJUSTED, 90), (Line.REDEEMED, -30)], "a lenient till, and no receipt that tells"
     assert lines(movement("closed", "flow", -90)) == [(Line.CLOSED, -90)]
     on_its_day = CARD._replace(expires_on=date(2026, 11, 10))
     assert lines(movement("closed", "flow", -90), card=on_its_day) == [(Line.CLOSED, -90)]
