@@ -107,7 +107,11 @@ def read_file(data: bytes) -> Sealed:
         public_key, signature = bytes.fromhex(key), bytes.fromhex(value)
     except ValueError:
         raise NotAStatement("its signature is not written in hexadecimal digits") from None
-    return Sealed(_statement(document), _canonical(document), public_key, signature)
+    try:
+        content = _canonical(document)
+    except UnicodeEncodeError:
+        raise NotAStatement("a text in it is half a character") from None
+    return Sealed(_statement(document), content, public_key, signature)
 
 
 def fingerprint(public_key: bytes) -> str:

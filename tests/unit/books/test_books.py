@@ -423,6 +423,10 @@ def test_given_one_changed_amount_then_neither_signature_nor_sums_hold() -> None
             "its format",
         ),
         (b"[" * 100_000, "not the JSON"),
+        (
+            b'{"statement": {"a":"\\ud800"},"signature":{"algorithm":"Ed25519","public_key":"","value":""}}',
+            "half a character",
+        ),
     ],
 )
 def test_given_what_is_no_statement_then_it_says_why(data: bytes, words: str) -> None:
