@@ -684,13 +684,18 @@ class CardBalance:
     used_at: datetime
 
 
-def balances(connection: Connection, span: Span) -> Iterator[CardBalance]:
-    """Every card on which something was owed at the beginning or the end of the period, by id."""
+def balances(connection: Connection, span: Span, now: datetime) -> Iterator[CardBalance]:
+    """Every card on which something was owed at the beginning or the end of the period, by id.
+
+    Raises BooksBroken where the ledger is no sum, before the first one.
+    """
     per_card, carried, days = _per_card(span), _carried(span), _LastDays(span)
     before, after = _expired(span, per_card, carried, days)
     opening, closing = per_card.c.opening - before, per_card.c.closing - after
     with_cards = per_card.outerjoin(cards, cards.c.id == per_card.c.card_id)
     channel, brand, joined = _channel_and_brand(with_cards, per_card.c.met_on, per_card.c.loaded_by)
+    wrong = _wrong(per_card, now)
+    is_wrong = case((wrong, 1), else_=0)
     query = (
         select(
             cards.c.id,
@@ -703,12 +708,15 @@ def balances(connection: Connection, span: Span) -> Iterator[CardBalance]:
             closing,
             per_card.c.issued_at,
             per_card.c.used_at,
+            is_wrong,
         )
         .select_from(days.joined(joined.outerjoin(carried, carried.c.card_id == cards.c.id)))
-        .where(or_(opening != 0, closing != 0))
-        .order_by(cards.c.id)
+        .where(or_(opening != 0, closing != 0, is_wrong != 0))
+        .order_by(is_wrong.desc(), cards.c.id)
     )
-    for row in connection.execute(query):
+    for *row, row_is_wrong in connection.execute(query):
+        if row_is_wrong:
+            raise BooksBroken(_broken_words(connection, per_card, wrong))
         card_id, ends, currency, brand_name, side, status, opening, closing, issued, used = row
         yield CardBalance(
             card_id, ends, currency, brand_name, side, status, int(opening), int(closing), issued, used

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Integer,
     Row,
     Table,
     and_,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    type_coerce,
     union,
 )
 
@@ -29,6 +31,8 @@ from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.ledger.database.engine import reading
 from sync.ledger.database.tables import (
+    NO_NUMBER,
+    Whole,
     arrivals,
     cards,
     conflicts,
@@ -360,7 +364,8 @@ def list_cards(
     page_size: int = PAGE_SIZE,
 ) -> Iterator[CardRow]:
     """Cards by id, streamed a page at a time."""
-    query = select(cards, in_step.label("in_step"), not_verified.label("not_verified"))
+    balance = _as_read(cards.c.balance_minor).label("balance")
+    query = select(cards, balance, in_step.label("in_step"), not_verified.label("not_verified"))
     query = query.order_by(cards.c.id).limit(page_size)
     if card_id is not None:
         query = query.where(cards.c.id == card_id)
@@ -376,17 +381,19 @@ def list_cards(
             page = connection.execute(query.where(cards.c.id > after_id)).all()
             by_card = _presences_of(connection, [row.id for row in page])
         for row in page:
+            there = tuple(by_card.get(row.id, ()))
+            unwritten = any(n is NO_NUMBER for n in (row.balance, *(p.shadow_minor for p in there)))
             yield CardRow(
                 row.id,
                 row.currency,
-                row.balance_minor,
+                row.balance,
                 row.status,
                 row.expires_on,
                 row.held,
                 bool(row.in_step),
                 row.created_at,
-                tuple(by_card.get(row.id, ())),
-                not row.not_verified,
+                there,
+                not (row.not_verified or unwritten),
             )
         if len(page) < page_size:
             return
@@ -394,14 +401,15 @@ def list_cards(
 
 
 def _presences_of(connection: Connection, card_ids: Sequence[int]) -> dict[int, list[PresenceRow]]:
-    query = select(presences).where(presences.c.card_id.in_(card_ids)).order_by(presences.c.id)
+    shadow = _as_read(presences.c.shadow_minor).label("shadow")
+    query = select(presences, shadow).where(presences.c.card_id.in_(card_ids)).order_by(presences.c.id)
     by_card: dict[int, list[PresenceRow]] = {}
     for p in connection.execute(query):
         row = PresenceRow(
             p.side,
             p.native_id,
             p.last_chars,
-            p.shadow_minor,
+            p.shadow,
             p.shadow_status,
             p.shadow_expires_on,
             p.born,
@@ -412,9 +420,13 @@ def _presences_of(connection: Connection, card_ids: Sequence[int]) -> dict[int, 
     return by_card
 
 
-def _columns(table: Table, row: type[Any]) -> list[Column[Any]]:
-    """The table's columns that have the names of the row's fields, in their order."""
-    return [table.c[one.name] for one in fields(row)]
+def _columns(table: Table, row: type[Any]) -> list[ColumnElement[Any]]:
+    """The table's columns that have the names of the row's fields, in their order, as people read them."""
+    return [_as_read(table.c[one.name]) for one in fields(row)]
+
+
+def _as_read(column: Column[Any]) -> ColumnElement[Any]:
+    return type_coerce(column, Whole) if isinstance(column.type, Integer) else column
 
 
 @dataclass(frozen=True)

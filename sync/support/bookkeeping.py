@@ -132,10 +132,13 @@ def entries(keeper: Bookkeeper, period: Period) -> Iterator[tuple[Facts, Entry]]
 
 
 def balances(keeper: Bookkeeper, period: Period) -> Iterator[CardBalance]:
-    """Every card with something on it at the beginning or the end of the period: the rows behind both."""
+    """Every card with something on it at the beginning or the end of the period: the rows behind both.
+
+    Raises BooksBroken.
+    """
     span = _span_now(keeper, period)
     with ledger_books.streaming(keeper.engine) as connection:
-        yield from ledger_books.balances(connection, span)
+        yield from ledger_books.balances(connection, span, keeper.clock())
 
 
 def holders(keeper: Bookkeeper) -> dict[int, str]:

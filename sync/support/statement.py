@@ -17,6 +17,7 @@ from mappings.serials import mask
 from sync.decisions.merge import MERGED, MERGED_FROM, MERGED_INTO
 from sync.decisions.words import kind_words
 from sync.ledger import views
+from sync.ledger.database.tables import NO_NUMBER
 from sync.ledger.incoming.origins import Origin, origin_of
 from sync.ledger.support.receipt_lines import Line, lines_of
 from sync.ledger.views import CardRow, ConflictRow, IntentRow, MovementRow
@@ -41,6 +42,7 @@ _MOVED = {
     MovementKind.REVERSAL: say("a payment through the API was given back"),
     MovementKind.LOAD: say("loaded through the API"),
 }
+_KINDS = frozenset(MovementKind)
 _LINES = {"payment": say("paid with it"), "refund": say("refunded to it"), "sale": say("sold")}
 _BOUGHT = say("bought")
 _LOADED = say("loaded")
@@ -86,22 +88,30 @@ def statement(link: Link, card_id: int, places: Mapping[str, Place]) -> Statemen
     card = next(views.list_cards(engine, card_id=card_id), None)
     if card is None:
         return None
-    if not card.verified:
-        # The currency may be what somebody changed.
-        card = replace(card, currency=link.currency)
     conflicts = tuple(views.list_conflicts(engine, include_closed=True, card_id=card_id))
     movements = views.list_movements(engine, card_id)
+    intents = views.list_intents(engine, card_id)
+    if not card.verified or not _were_written(movements, intents):
+        # The currency may be what somebody changed.
+        card = replace(card, verified=False, in_step=False, currency=link.currency)
     hiding = {name for name, side in link.sides.items() if side.capabilities.hides_serials}
     origin = origin_of(engine, link.store.vault, card_id)
     found = [
         *_bought(movements, hiding, origin, places),
         *_moved(movements, lines_of(engine, card_id), places),
-        *(_written(i, card.currency, places) for i in views.list_intents(engine, card_id)),
+        *(_written(i, card.currency, places) for i in intents),
         *(_decided(link, c) for c in conflicts if c.resolved_by and c.closed_at),
     ]
     ends = dict.fromkeys(mask(p.last_chars) for p in card.presences if p.last_chars)
     order = "" if origin is None else origin.order_name
     return Statement(card, " ".join(ends), tuple(sorted(found, key=lambda e: e.seen_at)), conflicts, order)
+
+
+def _were_written(movements: Sequence[MovementRow], intents: Sequence[IntentRow]) -> bool:
+    """Whether giftsync can have written the rows; a worker that verifies the card finds all else."""
+    numbers = [n for m in movements for n in (m.amount_minor, m.shadow_delta_minor, m.balance_after_minor)]
+    numbers += [i.amount_minor for i in intents]
+    return all(n is not NO_NUMBER for n in numbers) and all(m.kind in _KINDS for m in movements)
 
 
 def _bought(
@@ -123,6 +133,8 @@ def _moved(
     unused = list(lines)
     sold = False
     for m in movements:
+        if m.kind not in _KINDS:
+            continue  # Nobody knows what that is to be; the card does not count as verified.
         kind = MovementKind(m.kind)
         if any(key in m.evidence for key in MERGED):
             events.append(_joined(m))

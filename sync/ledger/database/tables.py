@@ -51,10 +51,15 @@ metadata = MetaData(
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
 
-#: Stand for what is in the database and is no date or moment: SQLite keeps any text in any column.
+class _NoNumber(int):
+    """A zero that nobody wrote."""
+
+
+#: Stand for what is in the database and is no date, moment or number: SQLite keeps any text in any column.
 #: Of a card's row they fit no digest, so the card is held; elsewhere they are shown.
 NO_DAY: Final = date(1970, 1, 1)
 NO_INSTANT: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NO_NUMBER: Final = _NoNumber(0)
 
 
 def _or(instead: object, process: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
@@ -89,6 +94,16 @@ class Day(TypeDecorator[date]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         return _or(NO_DAY, super().result_processor(dialect, coltype))
+
+
+class Whole(TypeDecorator[int]):
+    """A number that is read for people; decisions and the proof read what is there."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return lambda value: value if value is None or type(value) is int else NO_NUMBER
 
 
 class Said(TypeDecorator[str]):
