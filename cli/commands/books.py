@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Generic, TypedDict, TypeVar
 
 import typer
 
@@ -21,14 +21,27 @@ from mappings.money import decimal_from_minor, format_money
 from mappings.serials import mask
 from sync.books.entries import Entry, Facts, Line
 from sync.books.render.csv_files import harmless, write_csv
+from sync.books.render.tables import headline
 from sync.books.settlement import Pair, StoreStatement
-from sync.books.statement import MatrixCell, as_document, label
+from sync.books.statement import MatrixCell, Statement, as_document, label
 from sync.ledger.books import CardBalance
 from sync.ledger.database.private_files import write_private
 from sync.support import bookkeeping
 from sync.support.reconciliation import Reconciled, reconcile
 
+T = TypeVar("T")
+
 LIMIT = 50
+_ENTRY_HEADER = (
+    *("card", "ends_in", "line", "amount", "currency", "place", "booked", "happened"),
+    *("movement", "receipt", "brand", "channel"),
+)
+_CARD_HEADER = (
+    *("card", "ends_in", "currency", "opening", "closing", "brand", "channel", "status"),
+    *("issued", "last_used"),
+)
+#: Titles of columns that stand to the right.
+_NUMBERS = ("Card", "Amount", "Opening", "Closing")
 
 app = typer.Typer(help="The rows behind what is owed: entries and cards.", no_args_is_help=True)
 
@@ -98,6 +111,7 @@ def liability(
     compared: list[Reconciled] = []
     with opened_books(settings) as (keeper, ledger):
         statement = bookkeeping.draft(keeper, period_of(month, first, last, at, settings))
+        closed = [one.statement for one in bookkeeping.closed_months(keeper)]
         if live:
             sides = open_sides(settings)
             try:
@@ -107,6 +121,9 @@ def liability(
                     side.close()
     written = export(statement, csv_to, xlsx_to, pdf_to)
     show_statement(statement, output)
+    for one in closed:
+        if one.period == statement.period:
+            _say_closed(one, statement, output)
     if live:
         show_reconciled(compared, statement, output)
     for path in written:
@@ -116,6 +133,16 @@ def liability(
     sides_json = [_reconciled_json(one) for one in compared] if live else None
     output.emit("liability", LiabilityAnswer(statement=as_document(statement), sides=sides_json), code)
     return int(code)
+
+
+def _say_closed(closed: Statement, drafted: Statement, output: Output) -> None:
+    """Say what the signed statement of the month says, which stays as it is."""
+    said = " ".join(headline(closed))
+    totals, now = ({p.currency: p.total for p in one.currencies} for one in (closed, drafted))
+    later = " This draft has what came later, too, which the next statement books as late news."
+    output.paragraph(
+        f"{closed.period} is closed. Statement {closed.number} says: {said}{later if totals != now else ''}"
+    )
 
 
 class DifferenceAnswer(TypedDict):
@@ -264,23 +291,22 @@ def list_entries(
             and (card is None or facts.id == card)
         )
         names = bookkeeping.holders(keeper) if personal else {}
-        if csv_to is not None:
-            header = ["card", "ends_in", "line", "amount", "currency", "place", "booked", "happened"]
-            header += ["movement", "receipt", "brand", "channel", *(["order", "buyer"] if personal else [])]
-            _write_rows(
-                csv_to, header, (_entry_row(f, e, names, personal=personal) for f, e in found), output
-            )
-            return
-        page = list(islice(found, limit))
-        more = next(found, None) is not None
-    made = table("Card", "Ends in", "Booked", "Line", "Amount", "Place", "Receipt", right=["Card", "Amount"])
-    for facts, entry in page:
-        amount = format_money(entry.amount_minor, facts.currency)
-        where = (label(entry.line), amount, entry.place.label, entry.receipt)
-        rows(made, [(facts.id, mask(facts.last_chars), when(entry.booked_at, zone), *where)])
-    output.show(made) if page else output.say("No entries.")
-    if more:
-        output.say("There are more: raise --limit, or write all of them with --csv.")
+        shown = _shown(
+            found,
+            _Columns(
+                [*_ENTRY_HEADER, *(["order", "buyer"] if personal else [])],
+                lambda one: _entry_row(*one, names, personal=personal),
+                ("Card", "Ends in", "Booked", "Line", "Amount", "Place", "Receipt"),
+                lambda one: _entry_cells(*one, zone),
+                "No entries.",
+            ),
+            csv_to,
+            limit,
+            output,
+        )
+    if shown is None:
+        return
+    page, more = shown
     output.emit(
         "books entries",
         EntriesAnswer(entries=[_entry_json(f, e, names, personal=personal) for f, e in page], more=more),
@@ -306,27 +332,63 @@ def list_cards(
     with opened_books(settings) as (keeper, _):
         found = bookkeeping.balances(keeper, period_of(month, first, last, at, settings))
         names = bookkeeping.holders(keeper) if personal else {}
-        if csv_to is not None:
-            header = ["card", "ends_in", "currency", "opening", "closing", "brand", "channel", "status"]
-            header += ["issued", "last_used", *(["buyer"] if personal else [])]
-            _write_rows(csv_to, header, (_card_row(one, names, personal=personal) for one in found), output)
-            return
-        page = list(islice(found, limit))
-        more = next(found, None) is not None
-    made = table(
-        "Card", "Ends in", "Opening", "Closing", "Issued", "Last used", right=["Card", "Opening", "Closing"]
-    )
-    for one in page:
-        money = [format_money(n, one.currency) for n in (one.opening_minor, one.closing_minor)]
-        rows(
-            made,
-            [(one.card_id, mask(one.last_chars), *money, when(one.issued_at, zone), when(one.used_at, zone))],
+        shown = _shown(
+            found,
+            _Columns(
+                [*_CARD_HEADER, *(["buyer"] if personal else [])],
+                lambda one: _card_row(one, names, personal=personal),
+                ("Card", "Ends in", "Opening", "Closing", "Issued", "Last used"),
+                lambda one: _card_cells(one, zone),
+                "No cards.",
+            ),
+            csv_to,
+            limit,
+            output,
         )
-    output.show(made) if page else output.say("No cards.")
+    if shown is None:
+        return
+    page, more = shown
+    masked = [replace(one, last_chars=mask(one.last_chars)) for one in page]
+    output.emit("books cards", BalancesAnswer(cards=masked, more=more))
+
+
+@dataclass(frozen=True)
+class _Columns(Generic[T]):
+    """What a file and the terminal have of a row of the books."""
+
+    header: list[str]
+    in_file: Callable[[T], list[str]]
+    titles: tuple[str, ...]
+    on_terminal: Callable[[T], Sequence[object]]
+    none: str
+
+
+def _shown(
+    found: Iterator[T], columns: _Columns[T], csv_to: Path | None, limit: int, output: Output
+) -> tuple[list[T], bool] | None:
+    """Write all rows as CSV, or show the first of them: these, and whether there are more; None: written."""
+    if csv_to is not None:
+        _write_rows(csv_to, columns.header, map(columns.in_file, found), output)
+        return None
+    page = list(islice(found, limit))
+    more = next(found, None) is not None
+    made = table(*columns.titles, right=[one for one in columns.titles if one in _NUMBERS])
+    rows(made, map(columns.on_terminal, page))
+    output.show(made) if page else output.say(columns.none)
     if more:
         output.say("There are more: raise --limit, or write all of them with --csv.")
-    shown = [replace(one, last_chars=mask(one.last_chars)) for one in page]
-    output.emit("books cards", BalancesAnswer(cards=shown, more=more))
+    return page, more
+
+
+def _entry_cells(facts: Facts, entry: Entry, zone: tzinfo) -> Sequence[object]:
+    amount = format_money(entry.amount_minor, facts.currency)
+    where = (label(entry.line), amount, entry.place.label, entry.receipt)
+    return facts.id, mask(facts.last_chars), when(entry.booked_at, zone), *where
+
+
+def _card_cells(one: CardBalance, zone: tzinfo) -> Sequence[object]:
+    money = [format_money(n, one.currency) for n in (one.opening_minor, one.closing_minor)]
+    return one.card_id, mask(one.last_chars), *money, when(one.issued_at, zone), when(one.used_at, zone)
 
 
 def _entry_row(facts: Facts, e: Entry, names: dict[int, str], *, personal: bool) -> list[str]:

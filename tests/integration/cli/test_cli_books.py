@@ -170,6 +170,9 @@ def test_given_a_month_that_is_over_then_it_is_closed_written_and_proved(
     assert code == 0, out
     assert f"holds: statement 1 of {next_month}." in out
     assert next_month in run("close", "list")[1]
+    told = " ".join(run("liability", "--month", next_month)[1].split())
+    assert f"{next_month} is closed. Statement 1 says: " in told
+    assert "what came later" not in told
 
     altered = (to / f"{stem}.json").read_bytes().replace(b'"opening_minor": 0', b'"opening_minor": 1', 1)
     (to / f"{stem}.json").write_bytes(altered)
