@@ -238,9 +238,8 @@ class Redemptions:
             raise Denied(Reason.NOT_REVERSIBLE if reverses else Reason.NOT_AUTHORIZED, _words(row))
         amount = current.amount_minor if amount_minor is None else amount_minor
         entry = HubEntry(new_id(kind.value[:3]), kind, amount, caller, redemption_id)
-        decide = authority.capture if kind is HubEntryKind.CAPTURE else None
-        if decide is not None:
-            decision = decide(card, redemption_id, entry, link.rules, link.today)
+        if kind is HubEntryKind.CAPTURE:
+            decision = authority.capture(card, redemption_id, entry, link.rules, link.today, work.clock())
         else:
             decision = authority.reverse(card, current, entry, link.rules, link.today)
         work.commit(card, decision)

@@ -279,11 +279,15 @@ def reverse(card: Card, redemption: Redemption, entry: HubEntry, rules: LinkRule
     return draft.decision()
 
 
-def capture(card: Card, redemption_id: str, entry: HubEntry, rules: LinkRules, today: date) -> Decision:
+def capture(
+    card: Card, redemption_id: str, entry: HubEntry, rules: LinkRules, today: date, now: datetime
+) -> Decision:
     """Complete an authorization with `entry.amount_minor`; the rest is given back. Raises Denied."""
     current = next((r for r in card.redemptions if r.id == redemption_id), None)
     if current is None or current.state is not RedemptionState.AUTHORIZED:
         raise Denied(Reason.NOT_AUTHORIZED, "This authorization cannot be captured (any more).")
+    if current.ends_at <= now:
+        raise Denied(Reason.NOT_AUTHORIZED, "This authorization has expired; the amount goes back.")
     if entry.amount_minor > current.amount_minor:
         raise Denied(Reason.OVER_AMOUNT, "Less than that was authorized.")
     draft = Draft(card)

@@ -11,9 +11,12 @@ import pytest
 
 from connectors.api.errors import NotSent
 from connectors.memory import MemoryFault
+from mappings.lifecycle import CardStatus
+from sync.authority.cards import Cards
 from sync.authority.redemptions import Wish
 from sync.authority.work import CardBusy
 from sync.decisions.authority import Denied, Mode, Reason
+from sync.ledger.hub.guesses import Guesses
 from sync.ledger.hub.redemptions import find_redemption
 from sync.ledger.proof.pages import read_pages
 from sync.ledger.proof.verify import check_card
@@ -385,6 +388,63 @@ def test_given_an_authorization_that_nobody_captures_then_it_expires_and_goes_ba
     assert ended is not None
     assert (ended.state, card.balance_minor) == (RedemptionState.EXPIRED, 10_000)
     assert shop.shown() == {FLOW: 10_000, SHOPIFY: 10_000}
+
+
+def test_given_an_authorization_that_has_expired_then_it_is_not_captured_before_it_went_back_either(
+    shop: Shop, till: Till
+) -> None:
+    card_id = shop.in_step(10_000)
+    held = till.pay(card_id, 6_000, capture_seconds=600.0)
+    shop.clock.advance(600.0)
+
+    with pytest.raises(Denied) as denied:
+        till.redemptions.capture(held, None, till.caller("c1"))
+
+    assert denied.value.reason is Reason.NOT_AUTHORIZED
+    assert shop.work_until_quiet(card_id).balance_minor == 10_000
+    ended = find_redemption(shop.engine, held.id)
+    assert ended is not None
+    assert (ended.state, shop.shown()) == (RedemptionState.EXPIRED, {FLOW: 10_000, SHOPIFY: 10_000})
+
+
+def test_given_a_card_that_is_closed_while_an_amount_is_held_then_the_rest_of_it_ends_with_the_card(
+    shop: Shop, till: Till
+) -> None:
+    card_id = shop.in_step(10_000)
+    held = till.pay(card_id, 3_000, capture_seconds=600.0)
+    cards = Cards(till.hands, shop.pool, Guesses(shop.engine))
+    cards.change(card_id, till.caller("c1"), status=CardStatus.CLOSED, expires_on=None, sets_expiry=False)
+    shop.work(card_id)
+
+    captured = till.redemptions.capture(held, 2_000, till.caller("c2"))
+
+    assert (captured.state, captured.amount_minor) == (RedemptionState.COMPLETED, 2_000)
+    card = shop.work_until_quiet(card_id)
+    assert (card.status, card.balance_minor, card.in_step) == (CardStatus.CLOSED, 0, True)
+    with pytest.raises(Denied) as denied:
+        till.give_back(captured)
+    assert denied.value.reason is Reason.CLOSED
+
+
+def test_given_two_parts_that_are_given_back_at_once_then_no_more_goes_back_than_was_paid(
+    shop: Shop,
+) -> None:
+    card_id = shop.in_step(10_000)
+    till = Till(shop, terms=lambda terms: replace(terms, claim_seconds=600.0))
+    paid = till.pay(card_id, 3_000)
+
+    def give_back(key: str) -> str:
+        try:
+            return till.give_back(paid, 2_000, key=key).state.value
+        except Denied as denied:
+            return denied.reason.value
+
+    with ThreadPoolExecutor(3) as pool:
+        told = sorted(pool.map(give_back, ("b1", "b2", "b3")))
+
+    assert told == ["completed", "over_amount", "over_amount"]
+    assert shop.work_until_quiet(card_id).balance_minor == 9_000
+    assert shop.shown() == {FLOW: 9_000, SHOPIFY: 9_000}
 
 
 def test_given_an_authorization_that_is_voided_then_it_goes_back_at_once(shop: Shop, till: Till) -> None:
