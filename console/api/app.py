@@ -84,6 +84,9 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else []
     # Never the input: it may be a card's number.
     words = [_fault(e) for e in found]
+    if any(e["loc"] == ("body",) for e in found) and "json" not in request.headers.get("content-type", ""):
+        # FastAPI reads no body of another type; what curl sends is a form unless it is told otherwise.
+        words = ["body: send JSON, with Content-Type: application/json"]
     return respond(ApiProblem("invalid_request", "The request is malformed.", errors=words), _id_of(request))
 
 

@@ -126,7 +126,9 @@ def once(
     `work` is given how to name its caller. `reveal` adds what is told and not kept.
     """
     store = desk.hands.link().store
-    said = json.dumps([request.method, request.url.path, body.model_dump(mode="json")], sort_keys=True)
+    # As it was sent: a field that a later release adds makes no other request of one that is repeated.
+    sent = body.model_dump(mode="json", exclude_unset=True)
+    said = json.dumps([request.method, request.url.path, sent], sort_keys=True)
     fingerprint = store.vault.fingerprint(said, "api request")
 
     def caller(location: str, reference: str) -> Caller:

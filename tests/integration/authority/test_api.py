@@ -473,6 +473,23 @@ def test_given_a_malformed_body_then_the_problem_names_what_is_wrong(
     assert (answer.status_code, answer.json()["errors"]) == (400, [told])
 
 
+@pytest.mark.parametrize("called", [None, "application/x-www-form-urlencoded", "text/plain"])
+def test_given_a_body_that_is_not_called_json_then_the_caller_is_told_to(
+    served: Served, called: str | None
+) -> None:
+    till = served.caller()
+    headers = {
+        "Authorization": f"Bearer {till.secret}",
+        **({} if called is None else {"Content-Type": called}),
+    }
+
+    body = b'{"number": "1"}'
+    answer = requests.post(f"{till.url}/giftcards/validate", data=body, headers=headers, timeout=10)
+
+    told = ["body: send JSON, with Content-Type: application/json"]
+    assert (answer.status_code, answer.json()["errors"]) == (400, told)
+
+
 def test_given_a_request_that_is_repeated_after_30_days_then_the_first_answer_comes_and_it_pays_once(
     shop: Shop, till: CallerOfApi
 ) -> None:
