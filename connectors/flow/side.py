@@ -22,7 +22,7 @@ from connectors.api.effect import (
     NotFound,
     Save,
 )
-from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideError
+from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError
 from connectors.api.feed import Feed, Hint, HintPage, Trace, Traced
 from connectors.api.webhooks import Delivery, DeliveryAnswer
 from connectors.flow import webhooks
@@ -300,5 +300,14 @@ class FlowSide:
             brand=card.brand_name,
             note=card.note,
             created_by=marker_in(card.note),
-            needs_cvc=card.cvc_required,
+            needs_cvc=self._needs_cvc(card),
         )
+
+    def _needs_cvc(self, card: FlowCard) -> bool:
+        """Whether Flow takes no payment with the card without its CVC, by the card or the payment method."""
+        if card.cvc_required or not self._settings.api_settlement_debits:
+            return card.cvc_required
+        try:
+            return self._discovery.method().cvc_required
+        except SideClosed:
+            return False  # No card can be debited; whoever tries is told why.

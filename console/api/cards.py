@@ -83,7 +83,7 @@ def validate(body: ValidateRequest, session: Caller_, desk: Desk_) -> CardAnswer
 
     def ask() -> tuple[Card, frozenset[str]]:
         if body.look == "ledger" and cvc is None:
-            return desk.cards.known(card_id), frozenset()
+            return desk.cards.known(card_id)
         return desk.cards.looked_at(card_id, cvc)
 
     card, unseen = guarded(lambda: desk.cards.asking_sides(card_id, session.token.id, cvc, ask))

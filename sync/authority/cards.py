@@ -183,11 +183,16 @@ class Cards:
         except Tampered:
             raise not_as_written() from None
 
-    def known(self, card_id: int) -> Card:
-        """The card as the ledger has it, for a caller without a CVC. Raises CvcRefused and Denied."""
+    def known(self, card_id: int) -> tuple[Card, frozenset[str]]:
+        """The card as the ledger has it, for a caller without a CVC; looked at where a side may need one.
+
+        Raises CvcRefused and Denied; CardBusy and LinkStopped as `looked_at` does.
+        """
         card = self.load(card_id)
         check_known_cvc(card)
-        return card
+        if self.hands.cvc_kinds.unsure(card, self.hands.link()):
+            return self.looked_at(card_id)
+        return card, frozenset()
 
     def looked_at(self, card_id: int, cvc: str | None = None) -> tuple[Card, frozenset[str]]:
         """The card after a fresh look at its sides, and the sides that could not be seen.

@@ -73,6 +73,7 @@ class Redemptions:
         """Take the amount off the card; the redemption as far as it is known when the answer is due.
 
         `cvc` is for the sides to check. It is not kept, so they are debited before the answer in any mode.
+        Sides that may need one are asked before a redemption without it is recorded.
         Raises Denied, CvcRefused, CardBusy and LinkStopped: then this attempt has taken nothing.
         """
         made = self._made(caller)
@@ -80,9 +81,8 @@ class Redemptions:
             return made
         mode = Mode.AUTHORISE if cvc is not None else wish.mode or self.hands.terms.mode
         try:
-            if mode is Mode.RECORD and not self.hands.terms.looks_when_recording:
-                self._record(card_id, wish, caller)
-            else:
+            looks = mode is not Mode.RECORD or self.hands.terms.looks_when_recording
+            if looks or not self._record(card_id, wish, caller):
                 with self.hands.claimed(card_id) as work:
                     if self._made(caller) is None:
                         self._take(work, wish, caller, mode, cvc)
@@ -100,8 +100,11 @@ class Redemptions:
         made = None if caller.key is None else made_by(engine, caller.token_id, caller.key)
         return None if made is None else find_redemption(engine, made)
 
-    def _record(self, card_id: int, wish: Wish, caller: Caller) -> None:
-        """Promise the amount without waiting for whoever has the card; the next who has it enters it."""
+    def _record(self, card_id: int, wish: Wish, caller: Caller) -> bool:
+        """Promise the amount without waiting for whoever has the card; the next who has it enters it.
+
+        False: the sides have to be looked at first, since one may need a CVC.
+        """
         self.hands.check_running()
         link = self.hands.link()
         store = link.store
@@ -113,12 +116,14 @@ class Redemptions:
                 with self.hands.claimed(card_id):
                     raise
             check_known_cvc(card)
+            if self.hands.cvc_kinds.unsure(card, link):
+                return False
             before = recorded_minor(store.engine, card_id)
             new = self._new(wish, caller, Mode.RECORD, link.clock())
             new, left = authority.record(card, before, new, wish.currency, link.today)
             if record(store.engine, store.vault, card, before, new, left, link.clock()):
                 self.hands.wake()
-                return
+                return True
         raise CardBusy
 
     def _new(self, wish: Wish, caller: Caller, mode: Mode, now: datetime) -> NewRedemption:
@@ -139,11 +144,12 @@ class Redemptions:
     def _take(self, work: Work, wish: Wish, caller: Caller, mode: Mode, cvc: str | None = None) -> None:
         link = work.link
         card = link.store.load(work.lease.card_id)
+        unsure = self.hands.cvc_kinds.unsure(card, link) if cvc is None else ()
         with link.cvcs.lent(card, cvc):
             card, unread = look(card, work, self.hands.pool)
             check_cvc(work, cvc)
             new = self._new(wish, caller, mode, work.clock())
-            taken = authority.take(card, new, wish.currency, link.rules, link.today, unread)
+            taken = authority.take(card, new, wish.currency, link.rules, link.today, unread, unsure)
             card = work.commit(card, taken)
             crashpoint("authority.taken")
             if _is_pending(card, new.redemption.id):

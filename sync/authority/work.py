@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from connectors.api.errors import Refusal
 from sync.crashpoints import crashpoint
 from sync.decisions.authority import Denied, Mode, Reason
-from sync.model import Card, IntentState, LeaseLost, LinkStopped, Tampered, Unconfirmed
+from sync.ledger.cards.cvc_kinds import brands_with_cvc
+from sync.model import Card, IntentState, LeaseLost, LinkStopped, Presence, Tampered, Unconfirmed
 from sync.reconcile import tampered
 from sync.reconcile.brakes import BrakeTripped
 from sync.reconcile.card import due_at
@@ -18,6 +20,7 @@ from sync.reconcile.work import Link, Work
 
 #: Between two tries to claim a card that a worker has.
 CLAIM_AGAIN_SECONDS = 0.02
+KINDS_READ_EVERY = timedelta(minutes=1)
 
 
 class CardNotAccepted(Exception):
@@ -48,6 +51,29 @@ class Terms:
     claim_seconds: float = 5.0
 
 
+@dataclass(frozen=True)
+class CvcKinds:
+    """Brands whose cards were seen to need a CVC, by side; read again after a minute. Thread-safe."""
+
+    _read: dict[str, tuple[datetime, frozenset[str | None]]] = field(default_factory=dict)
+
+    def unsure(self, card: Card, link: Link) -> frozenset[str]:
+        """Sides that may need the card's CVC for a payment, though none has shown that it does."""
+        return frozenset(p.side for p in card.presences if p.born and self._may_need(p, link))
+
+    def _may_need(self, p: Presence, link: Link) -> bool:
+        # A side that does not say which card needs one refuses its debit for want of it.
+        return p.refusal is Refusal.MISSING_DETAIL or p.brand in self._brands(p.side, link)
+
+    def _brands(self, side: str, link: Link) -> frozenset[str | None]:
+        now = link.clock()
+        at, brands = self._read.get(side, (None, frozenset[str | None]()))
+        if at is None or not at <= now < at + KINDS_READ_EVERY:
+            brands = brands_with_cvc(link.store.engine, side)
+            self._read[side] = (now, brands)
+        return brands
+
+
 def _nobody(error: BrakeTripped) -> None:
     """Nobody is told."""
 
@@ -69,6 +95,7 @@ class Hands:
     on_brake: Callable[[BrakeTripped], None] = field(default=_nobody)
     #: Asks the sides of a card at the same time; None: one after the other.
     pool: Executor | None = None
+    cvc_kinds: CvcKinds = field(default_factory=CvcKinds)
 
     def check_running(self) -> None:
         """Raises LinkStopped."""

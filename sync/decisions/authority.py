@@ -109,9 +109,11 @@ def take(
     rules: LinkRules,
     today: date,
     unread: Collection[str] = (),
+    unsure: Collection[str] = (),
 ) -> Decision:
     """Take a redemption off the card; `unread` are the sides that could not be looked at just now.
 
+    `unsure` are those that may refuse the debit for good, for want of a CVC: only a look at them clears that.
     Raises Denied.
     """
     wanted = new.redemption
@@ -123,9 +125,11 @@ def take(
     open_sides = uncovered(draft.card, debited)
     dark = tuple(side for side in unread if side in debited or side in open_sides)
     records = Mode(new.mode) is Mode.RECORD
-    if (dark or open_sides) and not records:
+    counting = set(unsure) if records else {*dark, *open_sides}
+    missing = [tuple(s for s in some if s in counting) for some in (dark, open_sides)]
+    if any(missing):
         if wanted.unconfirmed is Unconfirmed.REFUSE:
-            raise _cannot_confirm(dark, open_sides)
+            raise _cannot_confirm(*missing)
         records = True
     waits = bool(debited or open_sides) or not is_confirmed(draft.card)
     made = _final(wanted) if records or not waits else wanted

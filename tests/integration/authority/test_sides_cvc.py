@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,18 +40,25 @@ class Store:
     cvc: str
     flow: Control
     shopify: Control
+    sync: Callable[[], object]
 
     @property
     def wrong(self) -> str:
         return str((int(self.cvc) + 1) % 1000).zfill(3)
 
-    def shown(self) -> dict[str, int]:
+    def sell_another(self) -> str:
+        """The number of another card of the brand, which giftsync sees while it needs no CVC."""
+        number = str(self.flow.move("sell", 10_000)["number"])
+        self.sync()
+        return number
+
+    def shown(self, number: str = "") -> dict[str, int]:
         sides = {"flow": self.flow, "shopify": self.shopify}
         return {
             name: card.balance_minor
             for name, side in sides.items()
             for card in side.cards()
-            if card.serial.lower() == self.number
+            if card.serial.lower() == (number or self.number)
         }
 
 
@@ -69,7 +76,7 @@ def store(request: pytest.FixtureRequest, config: Path, flow: Control, shopify: 
         api = Starlette(routes=[mounted(create_api(desk, Doorkeeper(tokens, clock)))])
         with serve(api, "127.0.0.1", 0) as port:
             till = CallerOfApi(f"http://127.0.0.1:{port}{PREFIX}", secret)
-            yield Store(till, worker.link, number, cvc, flow, shopify)
+            yield Store(till, worker.link, number, cvc, flow, shopify, worker.sync_once)
 
 
 def _told(answer: requests.Response) -> tuple[int, dict[str, object]]:
@@ -136,3 +143,41 @@ def test_given_no_cvc_then_it_is_refused_like_a_wrong_one(store: Store) -> None:
     fresh = store.till.post("/giftcards/validate", {"number": store.number, "look": "sides"})
     assert fresh.json()["code"] == "card_not_accepted"
     assert store.shown() == {"flow": 10_000, "shopify": 10_000}
+
+
+@pytest.mark.parametrize("store", [Mode.RECORD], indirect=True)
+def test_given_a_kind_of_card_that_needs_a_cvc_then_another_one_is_asked_for_it_before_it_is_recorded(
+    store: Store,
+) -> None:
+    needing, free = store.sell_another(), store.sell_another()
+    cvc = str(store.flow.call("card", number=needing, cvc_required=True)["cvc"])
+    assert store.till.pay(store.number, "30.00", cvc=store.cvc).status_code == 201
+
+    assert store.till.post("/giftcards/validate", {"number": needing}).json()["code"] == "card_not_accepted"
+    assert store.till.pay(needing, "20.00").json()["code"] == "card_not_accepted"
+    assert store.till.pay(needing, "20.00", cvc=cvc).json()["confirmed"]
+    recorded = store.till.pay(free, "20.00")
+    assert (recorded.status_code, recorded.json()["mode"]) == (201, "record")
+    store.sync()
+    assert store.shown(needing) == store.shown(free) == {"flow": 8_000, "shopify": 8_000}
+
+
+@pytest.mark.parametrize("store", [Mode.RECORD], indirect=True)
+def test_given_a_side_that_cannot_say_whether_it_needs_a_cvc_then_nothing_is_recorded(store: Store) -> None:
+    other = store.sell_another()
+    assert store.till.pay(store.number, "30.00", cvc=store.cvc).status_code == 201
+    store.flow.fail([{"match": "", "kind": "drop_request", "probability": 1.0}], seed=1)
+
+    refused = store.till.pay(other, "20.00")
+
+    assert (refused.status_code, refused.json()["sides"]) == (503, ["flow"])
+    assert len(store.till.get("/redemptions").json()["items"]) == 1
+
+
+@pytest.mark.parametrize("store", [Mode.RECORD], indirect=True)
+def test_given_a_card_whose_debit_was_refused_for_its_cvc_then_no_more_is_recorded(store: Store) -> None:
+    assert store.till.pay(store.number, "20.00").status_code == 201
+    store.sync()
+
+    assert store.till.pay(store.number, "20.00").json()["code"] == "card_not_accepted"
+    assert len(store.till.get("/redemptions").json()["items"]) == 1

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -181,6 +182,22 @@ def test_a_read_sends_what_the_documentation_says(wire: responses.RequestsMock, 
     (call,) = wire.calls
     assert call.request.headers["Authorization"] == f"Bearer {TOKEN}"
     assert call.request.params == {"extensionCode": "FLOWGIFTCARD"}
+
+
+@pytest.mark.parametrize(("debits", "needs"), [(True, True), (False, False)])
+def test_a_payment_method_that_asks_for_a_cvc_asks_for_that_of_every_card(
+    wire: responses.RequestsMock, time: Time, debits: bool, needs: bool
+) -> None:
+    proved = settings(api_settlement_debits=debits, debit_product_uid="redemption")
+    side = FlowSide(proved, clock=time.clock, pause=time.pause, monotonic=time.monotonic)
+    side._discovery._known |= {"currency": "NOK", "method": replace(METHOD, cvc_key="cvc", cvc_required=True)}
+    wire.get(CARD_URL, json=CARD)
+
+    (seen,) = side.observe([CardRef(serial=SERIAL)])
+
+    assert isinstance(seen, Seen)
+    assert seen.needs_cvc is needs
+    side.close()
 
 
 def test_a_cvc_is_passed_and_not_kept(wire: responses.RequestsMock, time: Time) -> None:
