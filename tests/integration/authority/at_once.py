@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import signal
 import subprocess
@@ -225,8 +226,9 @@ def try_at_once(
     kills: int = 0,
     seed: int = 7,
     head_start_seconds: float = HEAD_START_SECONDS,
+    seconds: float = math.inf,
 ) -> Result:
-    """So many cards, each spent by three at once."""
+    """So many cards, each spent by three at once; after so many seconds no more of them."""
     began = time.monotonic()
     chance = random.Random(seed)
     with _sandbox() as ready, kept_port() as port:
@@ -243,16 +245,18 @@ def try_at_once(
             for control in (flow, shopify):
                 control.fail(FAULTS, seed=seed)
             outcomes = [Outcome(card, number) for card, number in enumerate(numbers)]
+            late = time.monotonic() + seconds
             stop = threading.Event()
             killer = threading.Thread(target=_kill, args=(service, kills, chance, stop), daemon=True)
             killer.start()
             with ThreadPoolExecutor(CARDS_AT_ONCE) as pool:
                 spending = [
-                    pool.submit(_spend, one, tills, shopify, chance.uniform(0.0, head_start_seconds))
+                    pool.submit(_spend, one, tills, shopify, chance.uniform(0.0, head_start_seconds), late)
                     for one in outcomes
                 ]
                 for future in spending:
                     future.result()
+            outcomes = [one for one in outcomes if one.answers]
             killer.join(QUIET_SECONDS_MAX)
             for control in (flow, shopify):
                 control.fail([], seed=0)
@@ -269,8 +273,12 @@ def try_at_once(
         )
 
 
-def _spend(outcome: Outcome, tills: Sequence[Till], shopify: Control, pause_seconds: float) -> None:
+def _spend(
+    outcome: Outcome, tills: Sequence[Till], shopify: Control, pause_seconds: float, late: float
+) -> None:
     """All three at about the same moment; the shopper's one call would mostly be the first."""
+    if time.monotonic() > late:
+        return
     lock, gate = threading.Lock(), threading.Barrier(3)
     failed: list[BaseException] = []
 
@@ -367,6 +375,7 @@ def _database(kind: str, folder: Path) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=1_000)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="spend no more cards after so many")
     parser.add_argument("--mode", choices=("authorise", "record"), default="authorise")
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--head-start", type=float, default=HEAD_START_SECONDS, metavar="SECONDS")
@@ -381,11 +390,12 @@ def main() -> int:
             path,
             kills=options.kills,
             head_start_seconds=options.head_start,
+            seconds=options.seconds,
         )
     paid = sum(len(one.paid) for one in result.outcomes)
     shopped = sum(one.shopper_minor > 0 for one in result.outcomes)
     facts = {
-        "cards": options.times,
+        "cards": len(result.outcomes),
         "database": options.database,
         "mode": options.mode,
         "kills": result.kills,
