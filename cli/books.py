@@ -14,6 +14,7 @@ from cli.errors import OperatorError
 from cli.output import ExitCode, Output, rows, table
 from config.settings import Settings
 from mappings.money import format_money
+from mappings.readers import Reader
 from sync.books import periods
 from sync.books.journal import Accounts
 from sync.books.lots import Bearer, Rules
@@ -126,7 +127,12 @@ def terminal_table(one: Table) -> RichTable:
 
 
 def export(
-    statement: Statement, csv_to: Path | None, xlsx_to: Path | None, pdf_to: Path | None, signed: str = ""
+    statement: Statement,
+    csv_to: Path | None,
+    xlsx_to: Path | None,
+    pdf_to: Path | None,
+    reader: Reader,
+    signed: str = "",
 ) -> list[Path]:
     """Write what was asked for; each file whole or not at all. Raises OperatorError."""
     written: list[Path] = []
@@ -137,10 +143,10 @@ def export(
                 written.append(csv_to / f"{statement.period.replace(' ', '-')}-{one.name}.csv")
                 write_private(written[-1], csv_of(one))
         if xlsx_to is not None:
-            write_private(xlsx_to, workbook_of(statement, signed))
+            write_private(xlsx_to, workbook_of(statement, signed, reader))
             written.append(xlsx_to)
         if pdf_to is not None:
-            write_private(pdf_to, pdf_of(statement, signed))
+            write_private(pdf_to, pdf_of(statement, signed, reader))
             written.append(pdf_to)
     except OSError as error:
         raise OperatorError(f"{error.filename} cannot be written: {error.strerror}") from None

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.errors import naming
+from cli.reader import reader_of_settings
 from cli.token_shelf import LedgerShelf
 from config.errors import ConfigError
 from config.load import key_path
@@ -464,7 +465,10 @@ def notices_of(settings: Settings, ledger: Ledger) -> Notices | None:
         senders.append(WebhookSender(section.webhook_url.get_secret_value()))
     if section.mail_to is not None:
         senders.append(mail_sender(section, section.mail_from or section.mail_to, section.mail_to))
-    return Notices(ledger.engine, senders, now, section.interval_minutes * 60) if senders else None
+    if not senders:
+        return None
+    reader = reader_of_settings(settings)
+    return Notices(ledger.engine, senders, now, section.interval_minutes * 60, reader)
 
 
 def mail_sender(section: NoticesSection, sender: str, to: str) -> MailSender:

@@ -25,6 +25,7 @@ from cli.importing import (
     lister_of,
 )
 from cli.output import Output
+from cli.reader import reader_of_settings
 from cli.served import PORT, Restart, Served, parts_on
 from cli.settings_desk import LinkDesk
 from config.settings import ConsoleSection, Settings
@@ -37,6 +38,7 @@ from sync.ledger.database.engine import database_file
 from sync.ledger.database.only_console import only_console
 from sync.ledger.totals import Totals, read_totals
 from sync.standing import Standing, read_standing
+from sync.support.cases import places_of
 from sync.support.people import People, Role
 from sync.worker.worker import Worker
 
@@ -248,6 +250,7 @@ def import_desk(settings: Settings, worker: Worker, ledger: Ledger) -> ImportDes
         lister=lambda: lister_of(worker, sides()),
         importer_of=Importers(settings, worker, ledger).importer_of,
         queues=ledger.engine.dialect.name == "postgresql",
+        reader=reader_of_settings(settings, lambda: places_of(worker.link.sides)),
     )
 
 

@@ -216,7 +216,9 @@ class ConsoleSection(Section):
     without a `port`."""
 
     language: Annotated[Literal["en", "nb"], form('"en" or "nb"')] = "en"
-    """The language of the pages for whoever has chosen none: English or Norwegian."""
+    """The language of the pages for whoever has chosen none: English or Norwegian. Statements as PDF and
+    Excel, reports of imports, printed cards and mails are written in it as well; the terminal and what
+    programs read (CSV, JSON) stay English."""
 
     oidc: OidcSection = Field(default_factory=OidcSection)
 

@@ -16,7 +16,7 @@ from console.words import Words
 from mappings.sentences import marked
 
 #: Values that are reasons or parts of one themselves.
-_PARTS: Final = frozenset({"reason", "doubt"})
+_PARTS: Final = frozenset({"reason", "doubt", "place"})
 MESSAGES: Final = (
     # --- What a cell holds.
     marked("the card number is missing"),
@@ -65,6 +65,34 @@ MESSAGES: Final = (
         "import layout FILE` lists all words of the column)"
     ),
     marked("the status is not one of {known}"),
+    # --- What a row holds.
+    marked(
+        "the number has {count} digits, the others {whole}: a spreadsheet drops leading zeros; format that "
+        "column as text and export again (or say --mixed-lengths if it is printed so)"
+    ),
+    marked(
+        "the row has {count} cells, the header {whole}: a delimiter stands inside a value without quotes "
+        "around it"
+    ),
+    marked("the row has {count} cells, the header {whole}: it is cut off"),
+    marked("the row holds a zero byte"),
+    marked("a cell of the row is longer than {count} characters"),
+    marked("a quote that opens here never closes"),
+    marked("a quote that opens here is not closed, or a quote stands inside a value"),
+    marked("the id is not the number of a gift card of the shop"),
+    marked("the last four characters of the code are missing"),
+    marked(
+        "fewer than four characters: a spreadsheet drops leading zeros; format that column as text and "
+        "export again"
+    ),
+    marked("the card is not in {currency}, the link's currency; nothing is converted"),
+    marked("the pool is not in the file of pools"),
+    marked("the pool needs a CVV (IsCvvRequired), and the row has none"),
+    # --- What several rows hold.
+    marked("the same card as on {place}"),
+    marked("one number with different balances or statuses: {places}"),
+    marked("line {line} of {name}"),
+    marked("line {line}"),
     # --- What becomes of a card.
     marked("its brand is excluded"),
     marked("the same on both sides"),
@@ -134,6 +162,8 @@ def _said(reason: str, words: Words, places: Mapping[str, Place]) -> str:
 def _value(name: str, text: str, words: Words, places: Mapping[str, Place]) -> str:
     if name in _PARTS:
         return _said(text, words, places)
+    if name == "places":
+        return ", ".join(_said(one, words, places) for one in text.split(", "))
     if name == "side" and text in places:
         return places[text].name
     if name == "money":

@@ -26,8 +26,10 @@ from console import sealed
 from console.device import device_words
 from console.link_settings import SettingsDesk
 from console.pulse import Pulse
+from console.reader import reader_of
 from console.rendering import environment
 from console.words import Words
+from mappings.readers import Reader
 from sync.importer.desk import ImportDesk
 from sync.ledger.database.engine import LedgerUnavailable
 from sync.ledger.support.people import Person
@@ -104,6 +106,11 @@ class Visit:
     @property
     def link(self) -> Link:
         return self.console.link()
+
+    @property
+    def reader(self) -> Reader:
+        """Of the files that the person takes away."""
+        return reader_of(self.words.language, self.words.zone, lambda: self.console.places)
 
     @property
     def now(self) -> datetime:

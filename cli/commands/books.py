@@ -16,6 +16,7 @@ from cli.build import now, open_sides
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, plural, rows, table, when
+from cli.reader import reader_of_settings
 from cli.session import load_settings
 from mappings.money import decimal_from_minor, format_money
 from mappings.serials import mask
@@ -119,7 +120,7 @@ def liability(
             finally:
                 for side in sides.values():
                     side.close()
-    written = export(statement, csv_to, xlsx_to, pdf_to)
+    written = export(statement, csv_to, xlsx_to, pdf_to, reader_of_settings(settings))
     show_statement(statement, output)
     for one in closed:
         if one.period == statement.period:

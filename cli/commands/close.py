@@ -14,7 +14,9 @@ from cli.books import export, opened_books, show_statement
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, plural, rows, table, when
+from cli.reader import reader_of_settings
 from cli.session import load_settings
+from mappings.readers import Reader
 from sync.books import periods
 from sync.books.render.tables import headline
 from sync.books.seal import Sealed, fingerprint
@@ -59,7 +61,7 @@ def close_month(
     with opened_books(settings) as (keeper, _):
         sealed = bookkeeping.close(keeper, month)
         unread = bookkeeping.unread_sides(keeper, periods.month(month, settings.link.zone))
-    written = _write(sealed, to, csv=csv)
+    written = _write(sealed, to, reader_of_settings(settings), csv=csv)
     show_statement(sealed.statement, output, ("rollforward", "settlement", "late"))
     output.say("")
     for path in written:
@@ -189,7 +191,7 @@ def _told(sealed: Sealed) -> SealedAnswer:
     )
 
 
-def _write(sealed: Sealed, to: Path, *, csv: bool) -> list[Path]:
+def _write(sealed: Sealed, to: Path, reader: Reader, *, csv: bool) -> list[Path]:
     """The statement first: it is the evidence, the others are made from it."""
     statement = sealed.statement
     path = to / f"{sealed.stem}.json"
@@ -210,7 +212,7 @@ def _write(sealed: Sealed, to: Path, *, csv: bool) -> list[Path]:
         ) from None
     tables = to / f"{sealed.stem}-csv" if csv else None
     xlsx, pdf = to / f"{sealed.stem}.xlsx", to / f"{sealed.stem}.pdf"
-    return [path, *export(statement, tables, xlsx, pdf, sealed.words)]
+    return [path, *export(statement, tables, xlsx, pdf, reader, sealed.words)]
 
 
 def _read(file: Path) -> bytes:

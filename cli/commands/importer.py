@@ -38,10 +38,12 @@ from cli.importing import (
 )
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, number, plural, rows, table
+from cli.reader import reader_of_settings
 from cli.session import check_sides, load_settings, opened_sharing_sides, opened_worker, report_closed
 from cli.signals import stop_on_signals
 from connectors.api.capabilities import Usage
 from connectors.api.side import Side
+from mappings.readers import Reader
 from sync.importer.actions import Action
 from sync.importer.apply import THREADS, Mode
 from sync.importer.files import AUTO, CardFile, Stated, private_file
@@ -297,7 +299,9 @@ def apply(
                 done = importer.apply(made)
             usage = {name: side.usage() for name, side in sides.items()}
             read = sides if check and not stop.is_set() else None
-            report, written = _report(plan_file, imports, made, worker, read, output)
+            report, written = _report(
+                plan_file, imports, made, worker, read, output, reader_of_settings(settings)
+            )
     return _said(
         "import apply", output, report, progress, written, usage, done=done, limited=limit is not None
     )
@@ -332,6 +336,7 @@ def _report(
     worker: Worker,
     sides: Mapping[str, Side] | None,
     output: Output,
+    reader: Reader,
 ) -> tuple[ImportReport, ReportFiles]:
     """Make the report and write it: the page, and every row as CSV. All of it is told of the same rows."""
     fresh = imports.get(made.id)
@@ -355,7 +360,7 @@ def _report(
             each=each,
         )
     with private_file(page) as file:
-        file.write(render_html(found, shown.rejected, shown.waiting, shown.others))
+        file.write(render_html(found, shown.rejected, shown.waiting, shown.others, reader))
     return found, ReportFiles(html=str(page), csv=str(table))
 
 
@@ -532,7 +537,9 @@ def report(
         imports = imports_of(ledger)
         made = imports.get(import_id_of(plan_file))
         sides = worker.link.sides if check else None
-        found, written = _report(plan_file, imports, made, worker, sides, output)
+        found, written = _report(
+            plan_file, imports, made, worker, sides, output, reader_of_settings(settings)
+        )
         usage = {name: side.usage() for name, side in worker.link.sides.items()}
     return _said(
         "import report", output, found, ImportProgress(), written, usage, done=not found.left, limited=False

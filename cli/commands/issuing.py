@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypedDict
 
@@ -14,10 +15,12 @@ from cli.build import Ledger, mail_sender, now
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, plural
+from cli.reader import reader_of_settings
 from cli.reading import reading_link
 from cli.session import check_sides, load_settings, opened_worker
 from config.settings import Settings
 from mappings.money import format_money, minor_from_decimal
+from mappings.readers import Reader
 from mappings.serials import mask
 from sync.authority.cards import CardNotAccepted, Cards, Issued, Wanted
 from sync.authority.work import CardBusy, Hands, Terms
@@ -92,7 +95,8 @@ def issue(
     output = Output(as_json)
     settings = load_settings(config)
     named = _batch_name(batch)
-    asked = _drawn(label_file, sheet_file, csv_file)
+    reader = reader_of_settings(settings)
+    asked = _drawn(label_file, sheet_file, csv_file, reader)
     if count > 1 and (mail or number):
         raise OperatorError("--mail and --number are for a single card", "Leave --count out.")
     if not asked and mail is None:
@@ -111,7 +115,7 @@ def issue(
             made, problem = _make(worker, ledger, wanted, named, count)
             printed = [_printed(settings, ledger.vault, one, wanted) for one in made]
         files = _write(printed, asked)
-        mailed = _mail(printed, wanted, settings, sender)
+        mailed = _mail(printed, wanted, settings, sender, reader)
     except (NotPrintable, BadTemplate, NotDelivered) as error:
         raise OperatorError(
             str(error), f"The cards are made. Put that right and print them with the same --batch {named}."
@@ -140,13 +144,19 @@ def _day(expires_on: datetime | None, settings: Settings) -> date | None:
     return day
 
 
-def _mail(printed: Sequence[Printed], wanted: Wanted, settings: Settings, sender: MailSender | None) -> bool:
+def _mail(
+    printed: Sequence[Printed],
+    wanted: Wanted,
+    settings: Settings,
+    sender: MailSender | None,
+    reader: Reader,
+) -> bool:
     """Send the single card, if that was asked for; whether it was."""
     if not printed or sender is None:
         return False
     folder = settings.handover.mail_templates
     template = template_of(None if folder is None else Path(folder), wanted.brand)
-    sender.deliver(mail_of(printed[0], template, wanted.brand))
+    sender.deliver(mail_of(printed[0], template, wanted.brand, reader))
     return True
 
 
@@ -192,7 +202,7 @@ def print_card(
             found.expires_on,
         )
     try:
-        (file,) = _write([printed], _drawn(label_file, None, None))
+        (file,) = _write([printed], _drawn(label_file, None, None, reader_of_settings(settings)))
     except NotPrintable as error:
         raise OperatorError(str(error)) from None
     output.say(f"{file} is the label of {mask(serial.last_chars)}: whoever reads it can spend the card.")
@@ -289,8 +299,12 @@ def _sender(settings: Settings, to: str) -> MailSender:
 Drawn = dict[Path, Callable[[Sequence[Printed]], bytes]]
 
 
-def _drawn(label_file: Path | None, sheet_file: Path | None, csv_file: Path | None) -> Drawn:
-    asked = ((label_file, labels), (sheet_file, sheets), (csv_file, _csv))
+def _drawn(label_file: Path | None, sheet_file: Path | None, csv_file: Path | None, reader: Reader) -> Drawn:
+    asked = (
+        (label_file, partial(labels, reader=reader)),
+        (sheet_file, partial(sheets, reader=reader)),
+        (csv_file, _csv),
+    )
     return {path: draw for path, draw in asked if path is not None}
 
 

@@ -12,10 +12,11 @@ from connectors.api.side import Side
 from connectors.http_side.model import FEATURES, Shop
 from connectors.kit.examining import error_finding, no_access
 from connectors.kit.repetition import RepetitionProbe
+from mappings.sentences import say
 from mappings.serials import mask
 
 POINT: Final = "key_applies_once"
-_CLAIM: Final = "a request that comes again under the same Idempotency-Key moves no money again"
+_CLAIM: Final = say("a request that comes again under the same Idempotency-Key moves no money again")
 
 
 class ExaminedShop(Side, Protocol):
@@ -40,23 +41,26 @@ class ShopDoctor:
         except SideError as error:
             return no_access(
                 error,
-                "Check the network and `url`; `giftsync contract check URL` says what the shop answers.",
+                say("Check the network and `url`; `giftsync contract check URL` says what the shop answers."),
             )
-        findings = [
-            Finding("access", Verdict.OK, f"The shop answers by version {shop.contract} of the contract.")
-        ]
+        answers = say("The shop answers by version {version} of the contract.", version=shop.contract)
+        findings = [Finding("access", Verdict.OK, answers)]
         if wanted.currency not in (None, identity.currency):
-            sentence = f"The shop's cards are in {identity.currency}, and the link is in {wanted.currency}."
-            findings.append(
-                Finding("currency", Verdict.MISSING, sentence, "Join the shop to a link in its currency.")
+            sentence = say(
+                "The shop's cards are in {currency}, and the link is in {wanted}.",
+                currency=identity.currency,
+                wanted=wanted.currency,
             )
+            remedy = say("Join the shop to a link in its currency.")
+            findings.append(Finding("currency", Verdict.MISSING, sentence, remedy))
         if wanted.timezone != identity.timezone:
-            sentence = f"The shop is in {identity.timezone}, and the link in {wanted.timezone}."
-            findings.append(
-                Finding(
-                    "timezone", Verdict.WARNING, f"{sentence} A card's last day ends at another moment here."
-                )
+            sentence = say(
+                "The shop is in {zone}, and the link in {wanted}. A card's last day ends at another moment "
+                "here.",
+                zone=identity.timezone,
+                wanted=wanted.timezone,
             )
+            findings.append(Finding("timezone", Verdict.WARNING, sentence))
         findings += [self._features(shop), self._numbers(shop), self._webhooks(shop, wanted)]
         if wanted.card is not None:
             findings.append(self._card(CardRef(serial=wanted.card), wanted.card.last_chars))
@@ -74,53 +78,65 @@ class ShopDoctor:
             return Finding(
                 "features",
                 Verdict.MISSING,
-                f"The settings count on {', '.join(lacking)}, which the shop does not have.",
-                "Set `features` to what the shop has, or have its developers add it.",
+                say(
+                    "The settings count on {features}, which the shop does not have.",
+                    features=", ".join(lacking),
+                ),
+                say("Set `features` to what the shop has, or have its developers add it."),
             )
         if unused:
             return Finding(
                 "features",
                 Verdict.WARNING,
-                f"The shop also has {', '.join(unused)}, which the settings leave out.",
-                "Add it to `features` if giftsync shall use it.",
+                say(
+                    "The shop also has {features}, which the settings leave out.",
+                    features=", ".join(unused),
+                ),
+                say("Add it to `features` if giftsync shall use it."),
             )
-        return Finding("features", Verdict.OK, f"The shop has {', '.join(sorted(wanted)) or 'reading only'}.")
+        has = say("The shop has {features}.", features=", ".join(sorted(wanted)))
+        return Finding("features", Verdict.OK, has if wanted else say("The shop has reading only."))
 
     def _numbers(self, shop: Shop) -> Finding:
         can = self._side.capabilities
         mine = (can.serial_length_min, can.serial_length_max, can.serial_digits_only)
         theirs = (shop.length_min, shop.length_max, shop.digits_only)
-        words = f"{theirs[0]} to {theirs[1]} {'digits' if theirs[2] else 'letters and digits'}"
+        words = (
+            say("{least} to {most} digits", least=theirs[0], most=theirs[1])
+            if theirs[2]
+            else say("{least} to {most} letters and digits", least=theirs[0], most=theirs[1])
+        )
         if mine == theirs:
-            return Finding("numbers", Verdict.OK, f"A card's number has {words}.")
+            return Finding("numbers", Verdict.OK, say("A card's number has {what}.", what=words))
         return Finding(
             "numbers",
             Verdict.WARNING,
-            f"A card's number has {words} in the shop, and the settings say otherwise.",
-            "Set `number_length_min`, `number_length_max` and `number_digits_only`.",
+            say("A card's number has {what} in the shop, and the settings say otherwise.", what=words),
+            say("Set `number_length_min`, `number_length_max` and `number_digits_only`."),
         )
 
     def _webhooks(self, shop: Shop, wanted: Expectations) -> Finding:
         listens = self._side.abilities.listener is not None
         if not listens:
-            sentence = "No webhooks are taken: changes are seen when they are read next."
-            remedy = "Set `webhook_secret`, and give it to the shop." if "webhooks" in shop.features else ""
-            return Finding("webhooks", Verdict.OK, sentence, remedy)
+            sentence = say("No webhooks are taken: changes are seen when they are read next.")
+            give = say("Set `webhook_secret`, and give it to the shop.")
+            return Finding("webhooks", Verdict.OK, sentence, give if "webhooks" in shop.features else "")
         if "webhooks" not in shop.features:
             return Finding(
                 "webhooks",
                 Verdict.WARNING,
-                "There is a `webhook_secret`, and the shop sends no webhooks.",
-                "Have its developers send them, or leave the secret out.",
+                say("There is a `webhook_secret`, and the shop sends no webhooks."),
+                say("Have its developers send them, or leave the secret out."),
             )
         if wanted.webhook_url is None:
             return Finding(
                 "webhooks",
                 Verdict.WARNING,
-                "giftsync has no public address, so the shop cannot send webhooks.",
-                "Set `public_url` in the table `[console]`.",
+                say("giftsync has no public address, so the shop cannot send webhooks."),
+                say("Set `public_url` in the table `[console]`."),
             )
-        return Finding("webhooks", Verdict.OK, f"The shop is to send webhooks to {wanted.webhook_url}.")
+        sends = say("The shop is to send webhooks to {address}.", address=wanted.webhook_url)
+        return Finding("webhooks", Verdict.OK, sends)
 
     def _card(self, ref: CardRef, last_chars: str) -> Finding:
         try:
@@ -129,6 +145,9 @@ class ShopDoctor:
             return error_finding("card", Verdict.UNKNOWN, error)
         name = mask(last_chars)
         if isinstance(shown, Seen):
-            return Finding("card", Verdict.OK, f"The card {name} is read, and its movements add up.")
-        reason = getattr(shown, "reason", "the shop has no such card")
-        return Finding("card", Verdict.WARNING, f"The card {name}: {reason}.", "Try another card.")
+            return Finding(
+                "card", Verdict.OK, say("The card {card} is read, and its movements add up.", card=name)
+            )
+        reason = getattr(shown, "reason", say("the shop has no such card"))
+        wrong = say("The card {card}: {reason}.", card=name, reason=reason)
+        return Finding("card", Verdict.WARNING, wrong, say("Try another card."))

@@ -17,6 +17,7 @@ from connectors.kit.examining import read_test_card
 from connectors.kit.probing import Trial, not_probed, put_back_earlier
 from mappings.lifecycle import CardStatus
 from mappings.money import currency_exponent
+from mappings.sentences import say
 from mappings.serials import mask
 
 
@@ -37,14 +38,18 @@ class RepetitionProbe:
         """What is known of the point without trying it."""
         known = wanted.known.get(self.point)
         if self.side.capabilities.applies_marker_once:
-            return Finding(self.point, Verdict.OK, f"On: {self.claim}.")
+            return Finding(self.point, Verdict.OK, say("On: {claim}.", claim=self.claim))
         if known is not None and known.verdict is Verdict.WARNING:
-            return Finding(self.point, Verdict.WARNING, f"The probe showed otherwise: {known.sentence}")
+            otherwise = say("The probe showed otherwise: {finding}", finding=known.sentence)
+            return Finding(self.point, Verdict.WARNING, otherwise)
         return Finding(
             self.point,
             Verdict.WARNING,
-            f"Off: nobody has shown that {self.claim}. Until then giftsync waits before it repeats one.",
-            "`giftsync doctor --probe --card NUMBER` tries it on a test card.",
+            say(
+                "Off: nobody has shown that {claim}. Until then giftsync waits before it repeats one.",
+                claim=self.claim,
+            ),
+            say("`giftsync doctor --probe --card NUMBER` tries it on a test card."),
         )
 
     def run(self, context: ProbeContext) -> Iterator[Finding]:

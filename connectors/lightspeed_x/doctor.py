@@ -12,10 +12,11 @@ from connectors.api.side import Side
 from connectors.kit.examining import error_finding, no_access
 from connectors.kit.repetition import RepetitionProbe
 from connectors.lightspeed_x.client import RetailerClient
+from mappings.sentences import say
 from mappings.serials import mask
 
 POINT: Final = "client_id_applies_once"
-_CLAIM: Final = "a request that comes again under the same client id moves no money again"
+_CLAIM: Final = say("a request that comes again under the same client id moves no money again")
 
 
 class RetailerDoctor:
@@ -30,14 +31,17 @@ class RetailerDoctor:
         try:
             identity = self._side.identify()
         except SideError as error:
-            return no_access(error, "Check the network, and `prefix` and `url` in the side's table.")
-        findings = [Finding("access", Verdict.OK, "Lightspeed lists the cards with this token.")]
+            return no_access(error, say("Check the network, and `prefix` and `url` in the side's table."))
+        findings = [Finding("access", Verdict.OK, say("Lightspeed lists the cards with this token."))]
         findings.append(self._limit())
         if wanted.currency not in (None, identity.currency):
-            sentence = f"The side's table says {identity.currency}, and the link {wanted.currency}."
-            findings.append(
-                Finding("currency", Verdict.MISSING, sentence, "Compare both with the retailer's settings.")
+            sentence = say(
+                "The side's table says {currency}, and the link {wanted}.",
+                currency=identity.currency,
+                wanted=wanted.currency,
             )
+            remedy = say("Compare both with the retailer's settings.")
+            findings.append(Finding("currency", Verdict.MISSING, sentence, remedy))
         if wanted.card is not None:
             findings.append(self._card(CardRef(serial=wanted.card), wanted.card.last_chars))
         findings.append(self._repetition.standing(wanted))
@@ -46,8 +50,8 @@ class RetailerDoctor:
     def _limit(self) -> Finding:
         told = self._client.limit
         if told is None:
-            return Finding("limit", Verdict.UNKNOWN, "Lightspeed's answers tell no limit of requests.")
-        sentence = f"{told[0]} of {told[1]} requests in five minutes are left."
+            return Finding("limit", Verdict.UNKNOWN, say("Lightspeed's answers tell no limit of requests."))
+        sentence = say("{left} of {limit} requests in five minutes are left.", left=told[0], limit=told[1])
         return Finding("limit", Verdict.OK, sentence, evidence={"left": told[0], "limit": told[1]})
 
     def _card(self, ref: CardRef, last_chars: str) -> Finding:
@@ -56,13 +60,11 @@ class RetailerDoctor:
         except SideError as error:
             return error_finding("card", Verdict.UNKNOWN, error)
         if isinstance(shown, Seen):
-            return Finding(
-                "card", Verdict.OK, f"The card {mask(last_chars)} is read, and its transactions add up."
-            )
-        reason = getattr(shown, "reason", "Lightspeed has no such card")
-        return Finding(
-            "card", Verdict.WARNING, f"The card {mask(last_chars)}: {reason}.", "Try another card."
-        )
+            added = say("The card {card} is read, and its transactions add up.", card=mask(last_chars))
+            return Finding("card", Verdict.OK, added)
+        reason = getattr(shown, "reason", say("Lightspeed has no such card"))
+        wrong = say("The card {card}: {reason}.", card=mask(last_chars), reason=reason)
+        return Finding("card", Verdict.WARNING, wrong, say("Try another card."))
 
     def probe(self, context: ProbeContext) -> Iterator[Finding]:
         return self._repetition.run(context)

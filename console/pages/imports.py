@@ -14,7 +14,6 @@ from mappings.sentences import say
 from sync.importer.actions import Action
 from sync.importer.desk import FILES, LAYOUTS, Busy, ImportDesk, Looked
 from sync.importer.files import AUTO, FileProblem, Stated
-from sync.importer.outcomes import Outcome
 from sync.importer.report import ImportReport
 from sync.importer.report_html import explanation, headline
 from sync.ledger.database.engine import LedgerUnavailable
@@ -85,7 +84,7 @@ def _file(visit: Visit, layout: str, stated: Stated, error: str = "", status: in
     try:
         looked = _desk(visit).look(token, layout, stated)
     except FileProblem as problem:
-        error, status = _problem(str(problem)), 422
+        error, status = problem.said, 422
     return visit.render(
         "import_file.html",
         status,
@@ -127,7 +126,7 @@ def act_file(visit: Visit) -> Response:
     try:
         desk.plan(token, layout, stated)
     except FileProblem as problem:
-        return _file(visit, layout, stated, _problem(str(problem)), 422)
+        return _file(visit, layout, stated, problem.said, 422)
     except Busy:
         return _file(visit, layout, stated, visit.words.text("Another import is at work; wait for it."), 409)
     visit.console.people.record(visit.name, say("planned an import"))
@@ -136,12 +135,6 @@ def act_file(visit: Visit) -> Response:
 
 def _stated(dates: str, ignored: Sequence[str]) -> Stated:
     return Stated(frozenset(ignored), dates.strip() or None)
-
-
-def _problem(words: str) -> str:
-    """Without the folder in which the file is kept, and without what only a terminal can do."""
-    kept = words.split(": ", 1)[-1] if "/" in words.split(": ", 1)[0] else words
-    return kept.split(" `giftsync", 1)[0]
 
 
 def show_now(visit: Visit) -> Response:
@@ -234,18 +227,9 @@ def _reasons(totals: Sequence[Total]) -> list[tuple[str, int]]:
 
 
 def _outcomes(report: ImportReport, words: Words) -> list[Line]:
-    names = {
-        Outcome.MADE: words.text("made"),
-        Outcome.ALREADY_SO: words.text("already so"),
-        Outcome.DIFFERED: words.text("differed"),
-        Outcome.FELL_AWAY: words.text("fell away"),
-        Outcome.CONFLICT: words.text("conflict"),
-        Outcome.REJECTED: words.text("rejected"),
-        Outcome.NOT_YET: words.text("not yet"),
-    }
     cards = report.planned.cards or 1
     return [
-        Line(names[kind], one.cards, one.planned_minor, one.made_minor, one.cards / cards)
+        Line(words.text(kind.label), one.cards, one.planned_minor, one.made_minor, one.cards / cards)
         for kind, one in report.tally.by.items()
     ]
 
@@ -261,7 +245,7 @@ def _said(report: ImportReport | None, words: Words) -> tuple[str, str]:
         report.planned.cards,
         done=words.number(done),
     )
-    return f"{line} {words.said(headline(report))}", words.said(explanation(report).split(" Run `")[0])
+    return f"{line} {words.said(headline(report))}", words.said(explanation(report, in_terminal=False))
 
 
 def act_one(visit: Visit) -> Response:
@@ -291,7 +275,7 @@ def act_one(visit: Visit) -> Response:
     except Busy:
         return _one(visit, visit.words.text("Another import is at work; wait for it."), 409)
     except LedgerUnavailable as error:
-        return _one(visit, visit.words.said(str(error)), 409)
+        return _one(visit, visit.words.why(error), 409)
     return visit.go(f"/imports/{plan.id}")
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from starlette.responses import Response
 
 from console.visit import NotFound, Page, Visit
-from console.words import Words
-from mappings.sentences import Sentence, say
+from mappings.sentences import say
 from sync.books import periods
 from sync.books.periods import Period, PeriodError
 from sync.books.render.csv_files import csv_of
 from sync.books.render.pages import pdf_of
-from sync.books.render.tables import Cell, Kind, Table, tables_of
+from sync.books.render.tables import Cell, Kind, Table, spoken_label, tables_of
 from sync.books.render.workbook import workbook_of
 from sync.books.rollforward import BooksBroken
 from sync.books.seal import Sealed
@@ -22,9 +19,6 @@ from sync.support.bookkeeping import AccountsUnknown, Bookkeeper, closed_months,
 from sync.support.people import Role
 
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
-_JOURNAL_LINE = re.compile(r"Gift cards (\S+): (.+)")
-_NO_BRAND = "no brand, "
 
 
 def _keeper(visit: Visit) -> Bookkeeper:
@@ -87,7 +81,7 @@ def show_month(visit: Visit) -> Response:
             for part in statement.currencies
         ],
         tables=[one for one in tables_of(statement, narrow=True) if one.rows],
-        said=lambda label: said(visit.words, label),
+        said=lambda label: spoken_label(label, visit.reader),
         cell=lambda table, n, value: _cell(visit, table, n, value),
     )
 
@@ -100,22 +94,9 @@ def _refused(visit: Visit, error: BooksBroken | AccountsUnknown) -> Response:
     return visit.render("message.html", 409, headline=words)
 
 
-def said(words: Words, label: str) -> str:
-    """A title or a label of the statement, which keeps its words in English."""
-    if isinstance(label, Sentence):
-        return words.amounts(label)
-    journal, kind = _JOURNAL_LINE.fullmatch(label), label.removeprefix(_NO_BRAND)
-    if journal is not None:
-        line = words.text(journal[2].capitalize()).lower()
-        return words.text("Gift cards {period}: {line}", period=journal[1], line=line)
-    if kind != label:
-        return words.text("no brand, {channel}", channel=kind)
-    return words.text(label) if label else ""
-
-
 def _cell(visit: Visit, table: Table, column: int, value: Cell) -> str:
     if not isinstance(value, int):
-        return said(visit.words, value)
+        return spoken_label(value, visit.reader)
     kind = table.columns[column].kind
     if kind is Kind.POSTED and not value:
         return ""
@@ -133,9 +114,9 @@ def download(visit: Visit) -> Response:
         return _refused(visit, error)
     signed = "" if closed is None else closed.words
     if name == "statement.pdf":
-        body, kind = pdf_of(statement, signed), "application/pdf"
+        body, kind = pdf_of(statement, signed, visit.reader), "application/pdf"
     elif name == "statement.xlsx":
-        body, kind = workbook_of(statement, signed), _XLSX
+        body, kind = workbook_of(statement, signed, visit.reader), _XLSX
     elif name == "statement.json" and closed is not None:
         body, kind = closed.to_file(), "application/json"
     else:

@@ -16,6 +16,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from mappings.sentences import say
 from sync.books.entries import Line
 from sync.books.statement import FORMAT, Statement, as_document
 
@@ -58,10 +59,13 @@ class Sealed:
     @property
     def words(self) -> str:
         """By whom it was signed, and how that can be checked; for what is made from it."""
-        return (
-            f"Statement {self.statement.number}, SHA-256 {self.sha256}, signed with the key "
-            f"{fingerprint(self.public_key)}. The signature is in {self.stem}.json: "
-            "giftsync close verify checks it."
+        return say(
+            "Statement {number}, SHA-256 {digest}, signed with the key {key}. The signature is in {file}: "
+            "giftsync close verify checks it.",
+            number=self.statement.number,
+            digest=self.sha256,
+            key=fingerprint(self.public_key),
+            file=f"{self.stem}.json",
         )
 
     def to_file(self) -> bytes:

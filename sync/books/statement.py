@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mappings.money import currency_exponent
+from mappings.sentences import marked
 from sync.books.ageing import Band, Breakage, bands_of
 from sync.books.entries import LABELS, Line
 from sync.books.journal import Accounts, JournalLine, journal
@@ -23,8 +24,8 @@ FORMAT = "giftsync-statement/1"
 LATE_LISTED_MAX = 1_000
 END_DEBT, STAY_OWED = "end_debt", "stay_owed"
 VAT_WORDS = {
-    "multi_purpose": "multi-purpose vouchers: VAT is due when a card is redeemed",
-    "single_purpose": "single-purpose vouchers: VAT was due when a card was issued",
+    "multi_purpose": marked("multi-purpose vouchers: VAT is due when a card is redeemed"),
+    "single_purpose": marked("single-purpose vouchers: VAT was due when a card was issued"),
 }
 
 
@@ -136,7 +137,7 @@ class RulesPart:
     discounts_borne_by: str
     breakage_months: int
     accounts: Accounts
-    redemptions: str = "first in, first out: the value that was put on a card first is used first"
+    redemptions: str = marked("first in, first out: the value that was put on a card first is used first")
     #: `end_debt`, or `stay_owed` until they are closed.
     expired_cards: str = "stay_owed"
 

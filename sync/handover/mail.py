@@ -8,11 +8,12 @@ from pathlib import Path
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from mappings.money import format_money
+from mappings.readers import ENGLISH, Reader
+from mappings.sentences import marked
 from sync.handover.printing import Printed, labels
 
 #: As a template is written: its first line is the subject.
-DEFAULT = """\
+DEFAULT = marked("""\
 Your gift card of {{ amount }}
 Hello,
 
@@ -26,7 +27,7 @@ here is your gift card{% if brand %} of {{ brand }}{% endif %}.
 
 Show the attached page in the store, or enter the number at the checkout online. Whoever has the number can
 spend the card: keep this mail to yourself.
-"""
+""")
 #: The template of brands that have none of their own.
 ANY_BRAND = "default"
 _SUBJECT_MAX = 200
@@ -51,16 +52,19 @@ def template_of(folder: Path | None, brand: str | None) -> str:
     return DEFAULT
 
 
-def mail_of(card: Printed, template: str, brand: str | None) -> EmailMessage:
-    """The mail without its addresses. Raises BadTemplate and NotPrintable."""
+def mail_of(card: Printed, template: str, brand: str | None, reader: Reader = ENGLISH) -> EmailMessage:
+    """The mail without its addresses; our own template is in the reader's language.
+
+    Raises BadTemplate and NotPrintable.
+    """
     environment = SandboxedEnvironment(
         undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
     try:
-        text = environment.from_string(template).render(
+        text = environment.from_string(reader.said(template)).render(
             number=card.grouped,
             cvc=card.cvc or "",
-            amount=format_money(card.amount_minor, card.currency),
+            amount=reader.money(card.amount_minor, card.currency),
             expires_on="" if card.expires_on is None else card.expires_on.isoformat(),
             brand=brand or "",
             title=card.title,
@@ -75,5 +79,7 @@ def mail_of(card: Printed, template: str, brand: str | None) -> EmailMessage:
     message = EmailMessage()
     message["Subject"] = " ".join(subject.split())[:_SUBJECT_MAX]
     message.set_content(body.lstrip("\n"))
-    message.add_attachment(labels([card]), maintype="application", subtype="pdf", filename="gift-card.pdf")
+    message.add_attachment(
+        labels([card], reader), maintype="application", subtype="pdf", filename="gift-card.pdf"
+    )
     return message

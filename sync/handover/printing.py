@@ -18,7 +18,9 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from mappings.money import decimal_from_minor, format_money
+from mappings.money import decimal_from_minor
+from mappings.readers import ENGLISH, Reader
+from mappings.sentences import marked, say
 from mappings.serials import Serial
 from sync.books.render.fonts import BOLD, PLAIN, printable, registered
 
@@ -63,21 +65,21 @@ class NotPrintable(ValueError):
     """The card does not go on this paper; the message says why, and never its number."""
 
 
-def labels(cards: Sequence[Printed]) -> bytes:
+def labels(cards: Sequence[Printed], reader: Reader = ENGLISH) -> bytes:
     """A page of a label's size for each card. Raises NotPrintable."""
     out = io.BytesIO()
-    canvas = _canvas(out, LABEL)
+    canvas = _canvas(out, LABEL, reader)
     for card in cards:
-        _draw(canvas, card, 0, 0, LABEL)
+        _draw(canvas, card, 0, 0, LABEL, reader)
         canvas.showPage()
     canvas.save()
     return out.getvalue()
 
 
-def sheets(cards: Sequence[Printed]) -> bytes:
+def sheets(cards: Sequence[Printed], reader: Reader = ENGLISH) -> bytes:
     """Pages of A4 with ten cards each, in frames to cut along. Raises NotPrintable."""
     out = io.BytesIO()
-    canvas = _canvas(out, A4)
+    canvas = _canvas(out, A4, reader)
     left, low = (A4[0] - COLUMNS * CARD[0]) / 2, (A4[1] - ROWS * CARD[1]) / 2
     on_page = COLUMNS * ROWS
     for start in range(0, len(cards), on_page):
@@ -86,7 +88,7 @@ def sheets(cards: Sequence[Printed]) -> bytes:
             x, y = left + column * CARD[0], low + (ROWS - 1 - row) * CARD[1]
             canvas.setLineWidth(0.2)
             canvas.rect(x, y, *CARD)
-            _draw(canvas, card, x, y, CARD)
+            _draw(canvas, card, x, y, CARD, reader)
         canvas.showPage()
     canvas.save()
     return out.getvalue()
@@ -104,25 +106,26 @@ def printers_file(cards: Sequence[Printed]) -> str:
     return out.getvalue()
 
 
-def _canvas(out: io.BytesIO, size: tuple[float, float]) -> Any:
+def _canvas(out: io.BytesIO, size: tuple[float, float], reader: Reader) -> Any:
     registered()
     canvas = Canvas(out, pagesize=size, invariant=1)
-    canvas.setTitle("Gift cards")
+    canvas.setTitle(reader.said(marked("Gift cards")))
     canvas.setAuthor("giftsync")
     return canvas
 
 
-def _draw(canvas: Any, card: Printed, x: float, y: float, size: tuple[float, float]) -> None:
+def _draw(canvas: Any, card: Printed, x: float, y: float, size: tuple[float, float], reader: Reader) -> None:
     """Title and amount above with the QR code beside them; number, CVC and bar code below."""
     width, height = size
     beside = width - 2 * EDGE - QR - mm
     top = y + height - EDGE
     title = printable(card.title)
+    until = "" if card.expires_on is None else reader.said(say("Valid until {day}", day=card.expires_on))
     for line, (text, font, points) in enumerate(
         (
             (title, BOLD, 10.0),
-            (printable(format_money(card.amount_minor, card.currency)), PLAIN, 11.0),
-            ("" if card.expires_on is None else f"Valid until {card.expires_on.isoformat()}", PLAIN, 7.5),
+            (printable(reader.money(card.amount_minor, card.currency)), PLAIN, 11.0),
+            (printable(until), PLAIN, 7.5),
         )
     ):
         _text(canvas, text, font, points, x + EDGE, top - 9 - line * 13, beside)

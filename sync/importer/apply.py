@@ -24,6 +24,7 @@ import structlog
 
 from connectors.api.bulk import Lister, MassCreator
 from connectors.api.errors import NoAnswer, NotSent, SideClosed
+from mappings.sentences import say
 from sync.importer.actions import Action, ImportContext
 from sync.importer.carry import CreateSender, ready_create
 from sync.importer.estimate import Estimate, estimate
@@ -168,13 +169,13 @@ class Importer:
             )
             if not self._in_turns:
                 self._resume(plan, threads)
-            self.progress.say(f"bringing online cards to {self.context.pos}")
+            self.progress.say(say("bringing online cards to {side}", side=self.context.pos))
             with self._ahead(self._ready(plan, batches, matcher, _TO_POS)) as ready:
                 live.carry(ready)
             if self.halt.is_set():
                 return
             use_mass = mass is not None and self.chooses_mass(plan)
-            self.progress.say(f"bringing store cards to {self.context.online}")
+            self.progress.say(say("bringing store cards to {side}", side=self.context.online))
             sender = mass if use_mass and mass is not None else live
             with self._ahead(self._ready(plan, batches, matcher, _TO_ONLINE)) as ready:
                 sender.carry(ready)
@@ -326,14 +327,20 @@ class Importer:
             now = self.link.clock()
             ids = self.imports.met(plan, 0, ROWS_AT_ONCE, due_by=now)
             if ids:
-                self.progress.say("finishing what was in doubt")
+                self.progress.say(say("finishing what was in doubt"))
                 list(threads.map(self._work_on, ids))
                 continue
             due = self.imports.next_due(plan)
             if due is None or due > deadline:
                 return
             pause, left = (due - now).total_seconds(), (deadline - now).total_seconds()
-            self.progress.say(f"waiting {ceil(pause)} s for what only time tells, {ceil(left)} s at most")
+            self.progress.say(
+                say(
+                    "waiting {seconds} s for what only time tells, {most} s at most",
+                    seconds=ceil(pause),
+                    most=ceil(left),
+                )
+            )
             self._pause(min(max(pause, 0.05), 1.0))
             if self.link.clock() > deadline:
                 return

@@ -21,6 +21,8 @@ import structlog
 from connectors.api.bulk import Lister
 from connectors.api.errors import SideError
 from connectors.api.side import Side
+from mappings.readers import ENGLISH, Reader
+from mappings.sentences import say
 from sync.importer.actions import ImportContext
 from sync.importer.apply import Importer
 from sync.importer.files import AUTO, CardFile, FileProblem, Stated, layout_of, open_card_file, private_file
@@ -30,7 +32,7 @@ from sync.importer.planfile import choose_rows, write_plan
 from sync.importer.progress import ImportProgress, StopSignal
 from sync.importer.report import ImportReport, RowsFile, make_report
 from sync.importer.report_html import RowsShown, render_html
-from sync.importer.sheets.formats import FORMATS, Role
+from sync.importer.sheets.formats import FIELD_WORDS, FORMATS, Role
 from sync.importer.sheets.rows import FileCard, OnlineCard, Reject, Terms
 from sync.ledger.database.engine import LedgerUnavailable
 from sync.ledger.database.private_files import make_private_folder, open_private
@@ -95,6 +97,8 @@ class ImportDesk:
     importer_of: Callable[[Import, StopSignal], Importer]
     #: Whether a plan that is started is left to the link's workers, which may be elsewhere.
     queues: bool = False
+    #: Of the reports.
+    reader: Reader = ENGLISH
     job: Job | None = None
     reports: dict[str, ImportReport] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -118,7 +122,9 @@ class ImportDesk:
         file = self._file(token, layout, stated)
         habits = file.habits
         taken = {index: what for what, index in habits.columns.items()}
-        columns = [(name, str(taken.get(i, "")).replace("_", " ")) for i, name in enumerate(habits.header)]
+        columns = [
+            (name, FIELD_WORDS[taken[i]] if i in taken else "") for i, name in enumerate(habits.header)
+        ]
         cards = (one for one in file.cards(self._terms) if isinstance(one, FileCard | OnlineCard | Reject))
         return Looked(
             *(token, file.name, habits.layout.name, file.encoding.removesuffix("-sig"), habits.rows, columns),
@@ -140,12 +146,12 @@ class ImportDesk:
         place = self.folder / token
         found = sorted(place.iterdir()) if _TOKEN.fullmatch(token) and place.is_dir() else []
         if not found:
-            raise FileProblem("the file is not here any more; send it again")
+            raise FileProblem(say("the file is not here any more; send it again"))
         if layout not in LAYOUTS:
-            raise FileProblem(f"{layout!r} is no layout")
+            raise FileProblem(say("“{name}” is no layout", name=layout))
         file = open_card_file(found[0], layout_of(layout), stated=stated)
         if file.role is Role.POOLS:
-            raise FileProblem(f"{file.name} lists pools, not cards")
+            raise FileProblem(say("{name} lists pools, not cards", name=file.name))
         return file
 
     # --- work -----------------------------------------------------------------------------------------------
@@ -202,12 +208,14 @@ class ImportDesk:
         try:
             work(job)
         except Stopped:
-            job.error = "It was stopped; nothing was changed."
-        except (FileProblem, SideError, LedgerUnavailable) as error:
-            job.error = str(error)
+            job.error = say("It was stopped; nothing was changed.")
+        except FileProblem as problem:
+            job.error = problem.said
+        except (SideError, LedgerUnavailable) as error:
+            job.error = error.args[0]
         except Exception as error:  # noqa: BLE001 the thread ends here, and the page says so
             log.error("an import failed", action="import.failed", why=type(error).__name__)
-            job.error = "It went wrong, and what was not done is still to be done. The log says more."
+            job.error = say("It went wrong, and what was not done is still to be done. The log says more.")
         finally:
             job.ended = True
 
@@ -238,7 +246,7 @@ class ImportDesk:
             self._report(job, plan)
 
     def _report(self, job: Job, plan: Import) -> None:
-        job.progress.say("reading every card back for the report")
+        job.progress.say(say("reading every card back for the report"))
         fresh, link, shown = self.imports.get(plan.id), self.link(), RowsShown()
         place = self.folder / plan.id
         make_private_folder(self.folder)
@@ -253,7 +261,7 @@ class ImportDesk:
 
             found = make_report(self.imports, fresh, tuple(sides), link.clock, dict(sides), each=each)
         with private_file(place / "report.html") as page:
-            page.write(render_html(found, shown.rejected, shown.waiting, shown.others))
+            page.write(render_html(found, shown.rejected, shown.waiting, shown.others, self.reader))
         self.reports[plan.id] = found
 
     # --- what is there --------------------------------------------------------------------------------------

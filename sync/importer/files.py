@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TextIO
 
+from mappings.sentences import in_a_row, say
 from sync.importer.sheet_file import WORKBOOK, Sheet, open_sheet
 from sync.importer.sheets.custom import MappingError, date_habit, read_mapping
 from sync.importer.sheets.formats import FORMATS, Format, Role, format_named, key_of
@@ -38,7 +39,16 @@ OnProgress = Callable[[int], None]
 
 
 class FileProblem(Exception):
-    """A file cannot be used; the message names it, the line where there is one, and what to do."""
+    """A file cannot be used; as text it names the file, the line where there is one, and what to do.
+
+    `said` is for whoever sent the file to a page: without its place, and without `commands`, which name
+    what only a terminal can do.
+    """
+
+    def __init__(self, words: str, path: Path | None = None, line: int = 0, commands: str = "") -> None:
+        where = "" if path is None else f"{path}:{line}: " if line else f"{path}: "
+        super().__init__(f"{where}{words}{commands and f'. {commands}'}")
+        self.said = say("Line {line}: {problem}", line=line, problem=words) if line else words
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Stated:
         try:
             day_first, form = date_habit(self.dates)
         except MappingError as error:
-            raise FileProblem(f"--{error}") from None
+            raise FileProblem(error.args[0], commands="--dates takes it") from None
         return replace(changed, day_first=day_first, date_form=form)
 
 
@@ -100,12 +110,19 @@ class CardFile:
     def check_columns(self) -> None:
         """Raises FileProblem when a column that sounds as if it mattered is not read."""
         if self.habits.suggesting:
-            told = ", ".join(f"{name} (sounds like {what})" for name, what in self.habits.suggesting)
+            told = (
+                say("{name} (sounds like {what})", name=name, what=say(what))
+                for name, what in self.habits.suggesting
+            )
             names = " ".join(f'--ignore "{name}"' for name, _ in self.habits.suggesting)
             raise FileProblem(
-                f"{self.path}: these columns are not read, and cards could be taken wrongly without them: "
-                f"{told}. `giftsync import layout {self.path}` writes a mapping file in which you say what "
-                f"they are; or say that they do not matter: {names}"
+                say(
+                    "these columns are not read, and cards could be taken wrongly without them: {columns}",
+                    columns=in_a_row(told, ", "),
+                ),
+                self.path,
+                commands=f"`giftsync import layout {self.path}` writes a mapping file in which you say what "
+                f"they are; or say that they do not matter: {names}",
             )
 
     def write_rejects(self, path: Path, rejects: Iterable[tuple[int, str, str]]) -> int:
@@ -153,15 +170,19 @@ def layout_of(name: str) -> Format | None:
     if path.suffix.lower() != ".toml":
         names = ", ".join(one.name for one in FORMATS)
         raise FileProblem(
-            f"{name!r} is no layout: use {AUTO}, {names}, or the path of a mapping file (.toml)"
+            say(
+                "“{name}” is no layout: use {names}, or the path of a mapping file (.toml)",
+                name=name,
+                names=f"{AUTO}, {names}",
+            )
         )
     try:
         return read_mapping(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise FileProblem(f"{path} cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     except (MappingError, UnicodeDecodeError) as error:
-        words = str(error) if isinstance(error, MappingError) else "it is not UTF-8"
-        raise FileProblem(f"{path}: {words}") from None
+        words = error.args[0] if isinstance(error, MappingError) else say("it is not UTF-8")
+        raise FileProblem(words, path) from None
 
 
 def open_card_file(
@@ -186,7 +207,7 @@ def open_card_file(
                 told(count)
         habits = survey.habits()
         if not habits.rows:
-            raise SheetError("the file names its columns, and has no rows below them", line)
+            raise SheetError(say("the file names its columns, and has no rows below them"), line)
         return CardFile(path, sheet, habits)
 
 
@@ -202,7 +223,7 @@ def private_file(path: Path, encoding: str = "utf-8") -> Iterator[TextIO]:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise FileProblem(f"{path} cannot be written: {error.strerror}") from None
+        raise FileProblem(say("it cannot be written: {why}", why=error.strerror), path) from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -213,11 +234,15 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except SheetError as error:
-        where = f"{path}:{error.line}" if error.line else str(path)
-        raise FileProblem(f"{where}: {error}") from None
+        raise FileProblem(error.args[0], path, error.line, error.commands) from None
     except NotText as error:
-        raise FileProblem(f"{path}: {error}") from None
+        raise FileProblem(error.args[0], path) from None
     except UnicodeError:
-        raise FileProblem(f"{path} is damaged: not all of it is text. Save it as CSV UTF-8.") from None
+        words = say("it is damaged: not all of it is text. Save it as CSV UTF-8.")
+        raise FileProblem(words, path) from None
     except OSError as error:
-        raise FileProblem(f"{path} cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> FileProblem:
+    return FileProblem(say("it cannot be read: {why}", why=error.strerror), path)

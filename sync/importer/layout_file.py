@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from mappings.lifecycle import CardStatus
+from mappings.sentences import say
 from sync.importer.files import FileProblem, naming
 from sync.importer.sheet_file import WORKBOOK, Sheet, open_sheet
 from sync.importer.sheets import cells
@@ -68,7 +69,7 @@ def _header(sheet: Sheet) -> tuple[tuple[str, ...], int, str]:
             for record in records:
                 if not _is_data(record) and tuple(c.strip() for c in record.cells if c.strip()) == best:
                     return tuple(record.cells), record.line, delimiter
-        raise FileProblem(f"{sheet.path}: no line names the columns; write one above the rows") from None
+        raise FileProblem(say("no line names the columns; write one above the rows"), sheet.path) from None
     return header, line, delimiter
 
 

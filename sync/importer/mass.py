@@ -27,6 +27,7 @@ from connectors.api.errors import (
     SideError,
     Throttled,
 )
+from mappings.sentences import say
 from sync.crashpoints import crashpoint
 from sync.decisions import protocol
 from sync.importer.carry import after_landing, ready_create
@@ -105,7 +106,7 @@ class MassSender:
             engine, now = self.link.store.engine, self.link.clock()
             for held, intent in ready:
                 self.link.brake.spend(engine, held.lease.card_id, intent.marker, intent.amount_minor, now)
-            self.progress.say(f"uploading {len(ready)} cards")
+            self.progress.say(say("uploading {count} cards", count=len(ready)))
             path = self.creator.upload([effect_of(held.card, intent) for held, intent in ready])
         except (BrakeTripped, SideError):
             self._give_back(held for held, _ in ready)
@@ -174,7 +175,7 @@ class MassSender:
 
     def resume(self, batch: Batch) -> None:
         """Settle a file that an earlier process left."""
-        self.progress.say("taking up a file of cards that was under way")
+        self.progress.say(say("taking up a file of cards that was under way"))
         operation = batch.operation
         if operation is None and batch.called_at is not None:
             operation = self._find(batch.tag)
@@ -192,7 +193,9 @@ class MassSender:
         """Wait for the end and take in the outcomes; `sent` has the card of each line, if we hold it."""
         seconds, before = POLL_SECONDS_MIN, 0
         while not (state := self.creator.state(operation)).is_over:
-            self.progress.say(f"making cards in bulk ({state.lines_done} of {lines})")
+            self.progress.say(
+                say("making cards in bulk ({done} of {count})", done=state.lines_done, count=lines)
+            )
             self.progress.add(made=max(0, state.lines_done - before))
             before = max(before, state.lines_done)
             self.batches.renew(self.link.clock())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mappings.money import format_money
+from mappings.sentences import marked
 from sync.importer.actions import SAME_ON_BOTH, Action
 from sync.ledger.imports.card_facts import CardFacts
 from sync.ledger.imports.rows import Row
@@ -42,7 +43,18 @@ class Outcome(StrEnum):
 
     @property
     def label(self) -> str:
-        return self.value.replace("_", " ")
+        return _LABELS[self]
+
+
+_LABELS = {
+    Outcome.MADE: marked("made"),
+    Outcome.ALREADY_SO: marked("already so"),
+    Outcome.DIFFERED: marked("differed"),
+    Outcome.FELL_AWAY: marked("fell away"),
+    Outcome.CONFLICT: marked("conflict"),
+    Outcome.REJECTED: marked("rejected"),
+    Outcome.NOT_YET: marked("not yet"),
+}
 
 
 @dataclass(frozen=True)

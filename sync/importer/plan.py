@@ -23,6 +23,7 @@ from connectors.api.bulk import Lister
 from connectors.api.card import Absent, Observation, Seen, Unreadable
 from connectors.api.side import place_of
 from mappings.lifecycle import CardStatus
+from mappings.sentences import say
 from mappings.serials import Serial
 from sync.importer.actions import (
     Action,
@@ -78,11 +79,11 @@ class Planner:
         sources = [self._take_file(plan, number, file, pools) for number, file in enumerate(files)]
         names = [file.name for file in files]
         if any(one.role is Role.POS for one in files):
-            self._say("looking for numbers that are listed twice")
+            self._say(say("looking for numbers that are listed twice"))
             self.imports.reject_duplicates(plan, names)
         if lister is not None and not any(one.role is Role.ONLINE for one in files):
             self._take_list(plan, lister)
-        self._say("comparing with the ledger")
+        self._say(say("comparing with the ledger"))
         self.imports.mark_known(plan, self.context.pos, self.context.online)
         if ask_pos:
             self._ask_pos(plan)
@@ -98,7 +99,7 @@ class Planner:
         counts: dict[str, Any] = {"rows": 0, "rejects": 0, "totals": []}
         if file.role is not Role.POOLS:
             rows = self._file_rows(plan, number, file, pools, counts)
-            self._stage(f"reading {file.name}", rows, file.habits.rows)
+            self._stage(say("reading {name}", name=file.name), rows, file.habits.rows)
         return {
             "file": file.name,
             "layout": file.habits.layout.name,
@@ -159,11 +160,11 @@ class Planner:
     # --- the online shop ------------------------------------------------------------------------------------
 
     def _take_list(self, plan: Import, lister: Lister) -> None:
-        doing = f"waiting for {self.context.online}'s list"
+        doing = say("waiting for the list of {side}", side=self.context.online)
         self._say(doing)
         listed = lister.list_cards(lambda gathered: self.progress(doing, gathered, 0))
         rows = (self._online_row(plan, one.seen, one.bought) for one in listed)
-        self._stage(f"reading {self.context.online}'s list", rows, 0)
+        self._stage(say("reading the list of {side}", side=self.context.online), rows, 0)
 
     def _online_row(
         self,
@@ -206,7 +207,8 @@ class Planner:
 
     def _match(self, plan: Import) -> None:
         """Cards whose last four some card online shares are looked up there by their whole number."""
-        side, doing = self.link.sides[self.context.online], f"looking numbers up in {self.context.online}"
+        side = self.link.sides[self.context.online]
+        doing = say("looking numbers up in {side}", side=self.context.online)
 
         def ask(serial: Serial) -> Observation:
             return side.lookup(self.context.online_serial(serial)[0])
@@ -252,7 +254,7 @@ class Planner:
         def page(after: int) -> list[Row]:
             return self.imports.unlooked(plan, asked, after, LOOKUP_PAGE)
 
-        self._each(f"asking {pos}", plan, page, side.lookup, verdict)
+        self._each(say("asking {side}", side=pos), plan, page, side.lookup, verdict)
 
     def _each(
         self,
@@ -306,7 +308,7 @@ def _pools(files: Sequence[CardFile]) -> dict[str, bool] | None:
             more = file.pools()
             both = set(more) & set(pools or {})
             if both:
-                raise FileProblem(f"{file.path}: a pool of it stands in another file of pools, too")
+                raise FileProblem(say("a pool of it stands in another file of pools, too"), file.path)
             pools = {**(pools or {}), **more}
     return pools
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from mappings.money import decimal_from_minor
+from mappings.sentences import say
 from mappings.serials import mask
 from sync.importer.actions import Action
 from sync.importer.files import FileProblem, OnProgress, naming, private_file
@@ -144,7 +145,7 @@ def import_id_of(path: Path) -> str:
     """The plan that a file is of. Raises FileProblem."""
     first = next(_lines(path), None)
     if first is None:
-        raise FileProblem(f"{path} has no lines: nothing was planned")
+        raise FileProblem(say("it has no lines: nothing was planned"), path)
     return cells.bare(first.cells["plan"])
 
 
@@ -172,10 +173,12 @@ def choose_rows(path: Path, imports: Imports, plan: Import, told: OnProgress = l
         told(seen)
     if wrong:
         shown = ", ".join(map(str, wrong[:_WRONG_LINES_SHOWN])) + (", …" if len(wrong) > 5 else "")
-        raise FileProblem(
-            f"{path}: lines {shown} are not as they were planned. Lines may be taken out of a plan, not "
-            "changed; plan again, or put them back as they were"
+        words = say(
+            "lines {lines} are not as they were planned. Lines may be taken out of a plan, not changed; plan "
+            "again, or put them back as they were",
+            lines=shown,
         )
+        raise FileProblem(words, path)
     imports.unchoose(plan)
     for start in range(0, len(doing), _PAGE):
         imports.choose(plan, doing[start : start + _PAGE].tolist())
@@ -237,10 +240,8 @@ def _lines(path: Path) -> Iterator[_Line]:
             found = dict(zip(names, padded, strict=False))
             row = _MARKS.sub("", _DECIMALS.sub("", cells.bare(found.get("row", ""))))
             if record.broken or not is_blank(padded[len(names) :] or [""]) or not row.isdecimal():
-                raise FileProblem(
-                    f"{path}:{record.line}: the line is damaged, or no line of the plan: take it out, or "
-                    "plan again"
-                )
+                words = say("the line is damaged, or no line of the plan: take it out, or plan again")
+                raise FileProblem(words, path, record.line)
             yield _Line(record.line, int(row[:18]), found)
 
 
@@ -254,4 +255,5 @@ def _header(sheet: Sheet) -> tuple[Record, str]:
             if not lacking:
                 return record, delimiter
             missing = min(missing, lacking, key=len)
-    raise FileProblem(f"{sheet.path}:1: it is no plan of giftsync: no column {', '.join(missing)}")
+    words = say("it is no plan of giftsync: no column {names}", names=", ".join(missing))
+    raise FileProblem(words, sheet.path, 1)

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import islice
+from typing import Any
 
-from mappings.money import format_money
+from mappings.readers import ENGLISH, Reader, figure_of
+from mappings.sentences import Money, Sentence, in_a_row, marked, say
 from mappings.serials import mask
 from sync.importer.outcomes import Outcome, RowOutcome, Sum
 from sync.importer.planfile import plan_source
-from sync.importer.report import ImportReport, ImportVerdict
+from sync.importer.report import Checked, ImportReport, ImportVerdict
 from sync.ledger.imports.sums import Liability
 
 #: Rejects and conflicts that the page lists; the CSV beside it has all.
@@ -62,13 +64,13 @@ footer { color:var(--soft); font-size:13px; margin-top:36px; }
 
 #: What each outcome means, on the page.
 _MEANING = {
-    Outcome.MADE: "a card was made with the money that was planned, and its side confirmed it",
-    Outcome.ALREADY_SO: "both sides agree, the hub had it, or there is nothing to make now",
-    Outcome.DIFFERED: "in step, with another amount than planned or by another way",
-    Outcome.FELL_AWAY: "nothing came of it: gone, closed, excluded, or taken out of the plan",
-    Outcome.CONFLICT: "a person decides",
-    Outcome.REJECTED: "the row or the card could not be taken",
-    Outcome.NOT_YET: "not done, or not confirmed",
+    Outcome.MADE: marked("a card was made with the money that was planned, and its side confirmed it"),
+    Outcome.ALREADY_SO: marked("both sides agree, the hub had it, or there is nothing to make now"),
+    Outcome.DIFFERED: marked("in step, with another amount than planned or by another way"),
+    Outcome.FELL_AWAY: marked("nothing came of it: gone, closed, excluded, or taken out of the plan"),
+    Outcome.CONFLICT: marked("a person decides"),
+    Outcome.REJECTED: marked("the row or the card could not be taken"),
+    Outcome.NOT_YET: marked("not done, or not confirmed"),
 }
 
 
@@ -97,35 +99,38 @@ def render_html(
     left_out: Iterable[RowOutcome],
     waiting: Iterable[RowOutcome],
     others: Iterable[RowOutcome] = (),
+    reader: Reader = ENGLISH,
 ) -> str:
     """The page. `left_out` are rejects, `waiting` rows that wait for a person.
 
     `others` are rows that differed, or fell away though they were to be done.
     """
-    plan, currency = report.plan, report.plan.currency
+    page, said = _Page(report, reader), reader.said
+    title = escape(said(say("Gift card import {plan}", plan=report.plan.id)))
+    what = escape(said(marked("Gift card import")))
     parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        f"<!doctype html><html lang='{reader.language}'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
-        f"<title>Gift card import {escape(plan.id)}</title><style>{_STYLE}</style></head><body><main>",
-        "<h1>Gift card import</h1>",
-        _subtitle(report),
-        _proof(report),
-        _tiles(report),
-        "<h2>What happened to each card</h2>",
-        _outcomes(report),
-        "<h2>Both sides</h2>",
-        _sides(report),
-        "<h2>Waiting for a person</h2>",
-        _rows(report, waiting, "Nothing waits for a person."),
-        "<h2>Not as planned</h2>",
-        _rows(report, others, "Every card that was done was done as planned."),
-        "<h2>Rejected</h2>",
-        _rows(report, left_out, "No line and no card was rejected."),
-        "<h2>What is owed, by brand</h2>",
-        _liability(report.brands, "Brand", currency),
-        "<h2>What is owed, by store</h2>",
-        _liability(report.stores, "Store", currency),
-        _footer(report),
+        f"<title>{title}</title><style>{_STYLE}</style></head><body><main>",
+        f"<h1>{what}</h1>",
+        page.subtitle(),
+        page.proof(),
+        page.tiles(),
+        page.heading(marked("What happened to each card")),
+        page.outcomes(),
+        page.heading(marked("Both sides")),
+        page.sides(),
+        page.heading(marked("Waiting for a person")),
+        page.rows(waiting, marked("Nothing waits for a person.")),
+        page.heading(marked("Not as planned")),
+        page.rows(others, marked("Every card that was done was done as planned.")),
+        page.heading(marked("Rejected")),
+        page.rows(left_out, marked("No line and no card was rejected.")),
+        page.heading(marked("What is owed, by brand")),
+        page.liability(report.brands, marked("Brand"), marked("no brand named")),
+        page.heading(marked("What is owed, by store")),
+        page.liability(report.stores, marked("Store"), marked("no store named")),
+        page.footer(),
         "</main></body></html>",
     ]
     return "\n".join(parts)
@@ -136,219 +141,305 @@ def counted(count: int) -> str:
     return f"{count:,}".replace(",", " ")
 
 
-def _subtitle(report: ImportReport) -> str:
-    plan = report.plan
-    return (
-        f"<p class='sub'>Plan {escape(plan.id)} of {_when(plan.created_at)}; "
-        f"report of {_when(report.made_at)}. Amounts in {escape(plan.currency)}.</p>"
-    )
-
-
-def _footer(report: ImportReport) -> str:
-    notices = f"Customers notified about these cards: {report.hub.notices}."
-    return (
-        f"<footer>Cards show their last four only. {notices} The CSV beside this file has every row.</footer>"
-    )
-
-
-def headline(report: ImportReport) -> str:
+def headline(report: ImportReport) -> Sentence:
     """What the import came to, in a sentence."""
-    currency, by = report.plan.currency, report.tally.by
+    by = report.tally.by
     match report.verdict:
         case ImportVerdict.WRONG:
-            return "The sums do not agree."
+            return say("The sums do not agree.")
         case ImportVerdict.UNFINISHED:
-            left = by[Outcome.NOT_YET]
-            return f"Not finished: {_cards(left, currency)} {_are(left)} not made yet, or not confirmed."
+            return _of_cards(
+                report,
+                by[Outcome.NOT_YET],
+                marked("Not finished: {count} card with {money} is not made yet, or not confirmed."),
+                marked("Not finished: {count} cards with {money} are not made yet, or not confirmed."),
+            )
         case ImportVerdict.FELL_AWAY:
-            return f"{_cards(report.tally.unexpected, currency)} fell away: find out why."
+            return _of_cards(
+                report,
+                report.tally.unexpected,
+                marked("{count} card with {money} fell away: find out why."),
+                marked("{count} cards with {money} fell away: find out why."),
+            )
         case ImportVerdict.CONFLICTS:
-            return f"{_cards(by[Outcome.CONFLICT], currency)} {_waits(by[Outcome.CONFLICT])} for a person."
+            return _of_cards(
+                report,
+                by[Outcome.CONFLICT],
+                marked("{count} card with {money} waits for a person."),
+                marked("{count} cards with {money} wait for a person."),
+            )
         case ImportVerdict.NOT_READ:
-            return "All is done. The sides were not read back, so it is not proved that they show it."
-    return "Money in is money out: the difference is 0."
+            return say("All is done. The sides were not read back, so it is not proved that they show it.")
+    return say("Money in is money out: the difference is 0.")
 
 
-def explanation(report: ImportReport) -> str:
-    """What the headline rests on, and the next step."""
+def explanation(report: ImportReport, *, in_terminal: bool = True) -> Sentence:
+    """What the headline rests on, and the next step; `in_terminal`: also which command takes it."""
     currency, hub, checked = report.plan.currency, report.hub, report.checked
-    opening, balance = format_money(hub.opening_minor, currency), format_money(hub.balance_minor, currency)
-    words = f"The imported cards came with {opening}"
+    opening, balance = Money(hub.opening_minor, currency), Money(hub.balance_minor, currency)
     if hub.changes_minor:
-        words += f", moved by {format_money(hub.changes_minor, currency)} since,"
-    words += f" and are worth {balance} in the hub."
-    if checked is None:
-        words += " The sides were not read back for this report: `giftsync import report PLAN` does it."
+        words = [
+            say(
+                "The imported cards came with {opening}, moved by {changes} since, and are worth {balance} "
+                "in the hub.",
+                opening=opening,
+                changes=Money(hub.changes_minor, currency),
+                balance=balance,
+            )
+        ]
     else:
-        shown = "; ".join(
-            f"{name.capitalize()} shows {format_money(minor, currency)} on {counted(count)} cards"
+        words = [
+            say(
+                "The imported cards came with {opening} and are worth {balance} in the hub.",
+                opening=opening,
+                balance=balance,
+            )
+        ]
+    if checked is None:
+        words.append(
+            say("The sides were not read back for this report: `giftsync import report PLAN` does it.")
+            if in_terminal
+            else say("The sides were not read back for this report.")
+        )
+    else:
+        shown = [
+            say(
+                "{name} shows {money} on {count} cards",
+                name=name.capitalize(),
+                money=Money(minor, currency),
+                count=counted(count),
+            )
             for name, (count, minor) in sorted(checked.shown.items())
+        ]
+        words.append(
+            say("Read back card by card: {what}.", what=in_a_row(shown, "; "))
+            if shown
+            else say("Read back card by card: no card is there yet.")
         )
-        words += f" Read back card by card: {shown or 'no card is there yet'}."
-        words += _differing(report)
+        words += _differing(checked, currency, in_terminal=in_terminal)
     if report.tally.unexpected.cards:
-        words += (
-            " What fell away is listed in the report under Not as planned: a number may have lost a digit."
+        words.append(
+            say(
+                "What fell away is listed in the report under Not as planned: a number may have lost a digit."
+            )
         )
-    if report.left:
-        words += " Run `giftsync import apply PLAN` again: what is done stays done."
+    if report.left and in_terminal:
+        words.append(say("Run `giftsync import apply PLAN` again: what is done stays done."))
     rejected = report.tally.by[Outcome.REJECTED]
     if rejected.cards:
-        words += f" {_cards(rejected, currency)} {_were(rejected)} rejected: correct the rows and plan again."
-    return words
+        words.append(
+            _of_cards(
+                report,
+                rejected,
+                marked("{count} card with {money} was rejected: correct the rows and plan again."),
+                marked("{count} cards with {money} were rejected: correct the rows and plan again."),
+            )
+        )
+    return in_a_row(words)
 
 
-def _differing(report: ImportReport) -> str:
-    checked, currency = report.checked, report.plan.currency
-    if checked is None:
-        return ""
-    words = ""
+def _differing(checked: Checked, currency: str, *, in_terminal: bool) -> list[Sentence]:
+    words = []
     if checked.moved:
-        by = format_money(checked.moved_minor, currency)
-        words += (
-            f" {counted(checked.moved)} show something else than the ledger expects, {by} together: "
-            "customers have paid or loaded since. `giftsync sync` takes that in; then write the report again."
+        told = {"count": counted(checked.moved), "money": Money(checked.moved_minor, currency)}
+        words.append(
+            say(
+                "{count} show something else than the ledger expects, {money} together: customers have paid "
+                "or loaded since. `giftsync sync` takes that in; then write the report again.",
+                **told,
+            )
+            if in_terminal
+            else say(
+                "{count} show something else than the ledger expects, {money} together: customers have paid "
+                "or loaded since. The worker takes that in; then write the report again.",
+                **told,
+            )
         )
     if checked.absent:
-        words += f" {counted(checked.absent)} are not there any more."
+        words.append(say("{count} are not there any more.", count=counted(checked.absent)))
     if checked.unread:
-        words += (
-            f" {counted(checked.unread)} could not be read: write the report again when the side answers."
+        words.append(
+            say(
+                "{count} could not be read: write the report again when the side answers.",
+                count=counted(checked.unread),
+            )
         )
     if checked.busy:
-        words += f" {counted(checked.busy)} were being worked on and are not compared."
+        words.append(say("{count} were being worked on and are not compared.", count=counted(checked.busy)))
     if checked.discrepancies:
-        times = counted(checked.discrepancies)
-        words += f" The ledger contradicts itself {times} times: `giftsync audit` says where."
+        words.append(
+            say(
+                "The ledger contradicts itself {count} times: `giftsync audit` says where.",
+                count=counted(checked.discrepancies),
+            )
+        )
     return words
 
 
-def _cards(one: Sum, currency: str) -> str:
-    noun = "card" if one.cards == 1 else "cards"
-    return f"{counted(one.cards)} {noun} with {format_money(one.planned_minor, currency)}"
-
-
-def _are(one: Sum) -> str:
-    return "is" if one.cards == 1 else "are"
-
-
-def _were(one: Sum) -> str:
-    return "was" if one.cards == 1 else "were"
-
-
-def _waits(one: Sum) -> str:
-    return "waits" if one.cards == 1 else "wait"
+def _of_cards(report: ImportReport, one: Sum, single: str, many: str) -> Sentence:
+    money = Money(one.planned_minor, report.plan.currency)
+    return Sentence(single if one.cards == 1 else many, {"count": counted(one.cards), "money": money})
 
 
 _TONE = {ImportVerdict.WRONG: " bad", ImportVerdict.IN_STEP: ""}
 
 
-def _proof(report: ImportReport) -> str:
-    tone = _TONE.get(report.verdict, " open")
-    words = escape(explanation(report))
-    return f"<div class='proof{tone}'><strong>{escape(headline(report))}</strong>{words}</div>"
+@dataclass(frozen=True)
+class _Page:
+    """The parts of the page, for one reader."""
 
+    report: ImportReport
+    reader: Reader
 
-def _tiles(report: ImportReport) -> str:
-    by, currency = report.tally.by, report.plan.currency
-    made = report.tally.total.made_minor
-    tiles = [
-        (f"{counted(report.planned.cards)}", "rows planned"),
-        (f"{counted(by[Outcome.MADE].cards + by[Outcome.DIFFERED].cards)}", "made or differed"),
-        (_bare(made, currency), "put on new cards"),
-        (f"{counted(by[Outcome.CONFLICT].cards)}", "wait for a person"),
-        (f"{counted(by[Outcome.NOT_YET].cards)}", "not yet"),
-        (f"{counted(by[Outcome.REJECTED].cards)}", "rejected"),
-    ]
-    cells = "".join(f"<div class='tile'><b>{escape(b)}</b><span>{escape(s)}</span></div>" for b, s in tiles)
-    return f"<div class='tiles'>{cells}</div>"
+    def heading(self, words: str) -> str:
+        return f"<h2>{self._text(words)}</h2>"
 
-
-def _sides(report: ImportReport) -> str:
-    currency = report.plan.currency
-    rows = []
-    for side in report.sides:
-        before = report.plan.before.get(side.side, {"cards": 0, "minor": 0})
-        shown = None if report.checked is None else report.checked.shown.get(side.side, (0, 0))
-        rows.append(
-            [
-                side.side.capitalize(),
-                f"{counted(before['cards'])}",
-                _bare(before["minor"], currency),
-                f"{counted(side.made_cards)}",
-                _bare(side.made_minor, currency),
-                "not read" if shown is None else f"{counted(shown[0])}",
-                "not read" if shown is None else _bare(shown[1], currency),
-            ]
+    def subtitle(self) -> str:
+        plan = self.report.plan
+        words = say(
+            "Plan {plan} of {planned_at}; report of {made_at}. Amounts in {currency}.",
+            plan=plan.id,
+            planned_at=_when(plan.created_at),
+            made_at=_when(self.report.made_at),
+            currency=plan.currency,
         )
-    head = ("Side", "Listed cards", "Listed money", "Cards made", "Money made", "Cards read back", "Shows")
-    note = (
-        "<p class='soft'>Listed: all that files and lists showed when the import was planned. Made: what the "
-        "side confirmed. Shows: what it was read to show for this report, on the imported cards.</p>"
-    )
-    return f"<section><div class='wide'>{_table(head, rows, numbers=range(1, 7))}</div>{note}</section>"
+        return f"<p class='sub'>{self._text(words)}</p>"
 
-
-def _outcomes(report: ImportReport) -> str:
-    currency, planned = report.plan.currency, report.planned
-    rows = [
-        [
-            kind.label.capitalize(),
-            f"{counted(one.cards)}",
-            _bare(one.planned_minor, currency),
-            _bare(one.made_minor, currency) if one.made_minor else "",
-            _bar(one.cards / (planned.cards or 1)),
-            _MEANING[kind],
-        ]
-        for kind, one in report.tally.by.items()
-    ]
-    total = ["Planned", f"{counted(planned.cards)}", _bare(planned.planned_minor, currency)]
-    total += [_bare(report.tally.total.made_minor, currency), "", "the sum of the above"]
-    head = ("Outcome", "Cards", "Money planned", "Put on new cards", "", "")
-    table = _table(head, rows, numbers=(1, 2, 3), raw=(4,), tight=(0,), total=total)
-    return f"<section id='outcomes'><div class='wide'>{table}</div></section>"
-
-
-def _liability(found: Sequence[Liability], what: str, currency: str) -> str:
-    top = max((one.balance_minor for one in found), default=0) or 1
-    rows = [
-        [
-            one.name or f"no {what.lower()} named",
-            f"{counted(one.cards)}",
-            _bare(one.balance_minor, currency),
-            _bar(one.balance_minor / top),
-        ]
-        for one in found
-    ]
-    cards, money = sum(one.cards for one in found), sum(one.balance_minor for one in found)
-    total = ["Total", f"{counted(cards)}", _bare(money, currency), ""]
-    table = _table((what, "Cards", "Owed", ""), rows, numbers=(1, 2), raw=(3,), total=total)
-    return f"<section>{table}</section>"
-
-
-def _rows(report: ImportReport, told: Iterable[RowOutcome], nothing: str) -> str:
-    found = list(islice(told, ROWS_SHOWN_MAX + 1))
-    if not found:
-        return f"<section class='soft'>{nothing}</section>"
-    plan = report.plan
-    rows = []
-    for one in found[:ROWS_SHOWN_MAX]:
-        row = one.row
-        where = "" if row.source is None else f"{plan_source(plan, row.source)}:{row.line}"
-        rows.append(
-            [
-                mask(row.last_chars) if row.last_chars else "",
-                "" if row.pos_minor is None else _bare(row.pos_minor, plan.currency),
-                "" if row.online_minor is None else _bare(row.online_minor, plan.currency),
-                where,
-                row.cell,
-                one.why or one.kind.label,
-            ]
+    def footer(self) -> str:
+        words = say(
+            "Cards show their last four only. Customers notified about these cards: {count}. The CSV beside "
+            "this file has every row.",
+            count=self.report.hub.notices,
         )
-    more = "<p class='soft'>There are more; the CSV has all.</p>" if len(found) > ROWS_SHOWN_MAX else ""
-    head = ("Card", "In the store", "Online", "Line", "Column", "Why")
-    table = _table(head, rows, numbers=(1, 2), tight=(0, 3, 4))
-    return f"<section><div class='wide'>{table}</div>{more}</section>"
+        return f"<footer>{self._text(words)}</footer>"
+
+    def proof(self) -> str:
+        tone = _TONE.get(self.report.verdict, " open")
+        first, then = self._text(headline(self.report)), self._text(explanation(self.report))
+        return f"<div class='proof{tone}'><strong>{first}</strong>{then}</div>"
+
+    def tiles(self) -> str:
+        by = self.report.tally.by
+        tiles = [
+            (counted(self.report.planned.cards), marked("rows planned")),
+            (counted(by[Outcome.MADE].cards + by[Outcome.DIFFERED].cards), marked("made or differed")),
+            (self._bare(self.report.tally.total.made_minor), marked("put on new cards")),
+            (counted(by[Outcome.CONFLICT].cards), marked("wait for a person")),
+            (counted(by[Outcome.NOT_YET].cards), marked("not yet")),
+            (counted(by[Outcome.REJECTED].cards), marked("rejected")),
+        ]
+        cells = "".join(
+            f"<div class='tile'><b>{escape(value)}</b><span>{self._text(words)}</span></div>"
+            for value, words in tiles
+        )
+        return f"<div class='tiles'>{cells}</div>"
+
+    def sides(self) -> str:
+        rows, not_read = [], self.reader.said(marked("not read"))
+        for side in self.report.sides:
+            before = self.report.plan.before.get(side.side, {"cards": 0, "minor": 0})
+            checked = self.report.checked
+            shown = None if checked is None else checked.shown.get(side.side, (0, 0))
+            rows.append(
+                [
+                    side.side.capitalize(),
+                    counted(before["cards"]),
+                    self._bare(before["minor"]),
+                    counted(side.made_cards),
+                    self._bare(side.made_minor),
+                    not_read if shown is None else counted(shown[0]),
+                    not_read if shown is None else self._bare(shown[1]),
+                ]
+            )
+        head = (
+            *(marked("Side"), marked("Listed cards"), marked("Listed money"), marked("Cards made")),
+            *(marked("Money made"), marked("Cards read back"), marked("Shows")),
+        )
+        note = marked(
+            "Listed: all that files and lists showed when the import was planned. Made: what the side "
+            "confirmed. Shows: what it was read to show for this report, on the imported cards."
+        )
+        table = self._table(head, rows, numbers=range(1, 7))
+        return f"<section><div class='wide'>{table}</div><p class='soft'>{self._text(note)}</p></section>"
+
+    def outcomes(self) -> str:
+        planned, said = self.report.planned, self.reader.said
+        rows = [
+            [
+                _capital(said(kind.label)),
+                counted(one.cards),
+                self._bare(one.planned_minor),
+                self._bare(one.made_minor) if one.made_minor else "",
+                _bar(one.cards / (planned.cards or 1)),
+                said(_MEANING[kind]),
+            ]
+            for kind, one in self.report.tally.by.items()
+        ]
+        total = [said(marked("Planned")), counted(planned.cards), self._bare(planned.planned_minor)]
+        total += [self._bare(self.report.tally.total.made_minor), "", said(marked("the sum of the above"))]
+        head = (
+            *(marked("Outcome"), marked("Cards"), marked("Money planned"), marked("Put on new cards")),
+            *("", ""),
+        )
+        table = self._table(head, rows, numbers=(1, 2, 3), raw=(4,), tight=(0,), total=total)
+        return f"<section id='outcomes'><div class='wide'>{table}</div></section>"
+
+    def liability(self, found: Sequence[Liability], what: str, nameless: str) -> str:
+        top = max((one.balance_minor for one in found), default=0) or 1
+        rows = [
+            [
+                one.name or self.reader.said(nameless),
+                counted(one.cards),
+                self._bare(one.balance_minor),
+                _bar(one.balance_minor / top),
+            ]
+            for one in found
+        ]
+        cards, money = sum(one.cards for one in found), sum(one.balance_minor for one in found)
+        total = [self.reader.said(marked("Total")), counted(cards), self._bare(money), ""]
+        head = (what, marked("Cards"), marked("Owed"), "")
+        return f"<section>{self._table(head, rows, numbers=(1, 2), raw=(3,), total=total)}</section>"
+
+    def rows(self, told: Iterable[RowOutcome], nothing: str) -> str:
+        found = list(islice(told, ROWS_SHOWN_MAX + 1))
+        if not found:
+            return f"<section class='soft'>{self._text(nothing)}</section>"
+        plan, rows = self.report.plan, []
+        for one in found[:ROWS_SHOWN_MAX]:
+            row = one.row
+            where = "" if row.source is None else f"{plan_source(plan, row.source)}:{row.line}"
+            rows.append(
+                [
+                    mask(row.last_chars) if row.last_chars else "",
+                    "" if row.pos_minor is None else self._bare(row.pos_minor),
+                    "" if row.online_minor is None else self._bare(row.online_minor),
+                    where,
+                    row.cell,
+                    self.reader.reason(one.why) if one.why else self.reader.said(one.kind.label),
+                ]
+            )
+        more = self._text(marked("There are more; the CSV has all."))
+        head = (
+            *(marked("Card"), marked("In the store"), marked("Online"), marked("Line"), marked("Column")),
+            marked("Why"),
+        )
+        table = self._table(head, rows, numbers=(1, 2), tight=(0, 3, 4))
+        after = f"<p class='soft'>{more}</p>" if len(found) > ROWS_SHOWN_MAX else ""
+        return f"<section><div class='wide'>{table}</div>{after}</section>"
+
+    def _table(self, head: Sequence[str], rows: Sequence[Sequence[str]], **looks: Any) -> str:
+        return _table([self.reader.said(one) for one in head], rows, **looks)
+
+    def _text(self, words: str) -> str:
+        return escape(self.reader.said(words))
+
+    def _bare(self, minor: int) -> str:
+        """An amount without the currency, which the page names once."""
+        return figure_of(self.reader, minor, self.report.plan.currency)
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _table(
@@ -379,10 +470,5 @@ def _bar(share: float) -> str:
     return f"<div class='bar'><i style='width:{min(max(share, 0), 1) * 100:.1f}%'></i></div>"
 
 
-def _bare(minor: int, currency: str) -> str:
-    """An amount without the currency, which the page names once."""
-    return format_money(minor, currency).removesuffix(f" {currency}")
-
-
 def _when(moment: object) -> str:
-    return escape(f"{moment:%Y-%m-%d %H:%M} UTC") if moment else ""
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else ""

@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 
 from python_calamine import CalamineError, PasswordError, load_workbook
 
+from mappings.sentences import say
 from sync.importer.sheets.records import Record, records_of
 from sync.importer.sheets.rows import DELIMITERS, HEAD_LINES, is_blank
 from sync.importer.sheets.text import EncodingFinder, NotText
@@ -58,7 +59,7 @@ class Sheet:
         with self._text() as file:
             lines = list(islice(_lines(file), HEAD_LINES))
         if lines and len(lines[0]) == _LINE_CHARS_MAX:
-            raise NotText("it begins with a line longer than a megabyte, so it is no table of cards.")
+            raise NotText(say("it begins with a line longer than a megabyte, so it is no table of cards."))
         return {one: list(records_of(lines, one)) for one in delimiters}
 
     @contextmanager
@@ -98,7 +99,7 @@ def _binary(path: Path, content: bytes | None) -> Iterator[BinaryIO]:
             with gzip.GzipFile(fileobj=raw) as unpacked:
                 yield unpacked  # type: ignore[misc]
         except (EOFError, gzip.BadGzipFile) as error:
-            raise NotText("it is a damaged gzip file. Pack it again.") from error
+            raise NotText(say("it is a damaged gzip file. Pack it again.")) from error
 
 
 def _lines(file: io.TextIOWrapper) -> Iterator[str]:
@@ -122,19 +123,21 @@ def _rows_of_workbook(content: bytes) -> list[list[str]]:
                 for name in book.sheet_names
             }
     except PasswordError:
-        raise NotText("it is a workbook with a password. Save it without one.") from None
+        raise NotText(say("it is a workbook with a password. Save it without one.")) from None
     except CalamineError:
-        what = (
-            "an archive or a damaged Excel workbook"
-            if content[:2] == b"PK"
-            else "a damaged old Excel workbook"
-        )
-        raise NotText(f"it is {what}. Save it as CSV UTF-8, or unpack it.") from None
+        words = say("it is a damaged old Excel workbook. Save it as CSV UTF-8.")
+        if content[:2] == b"PK":
+            words = say("it is an archive or a damaged Excel workbook. Unpack it, or save it as CSV UTF-8.")
+        raise NotText(words) from None
     filled = {name: rows for name, rows in found.items() if not all(map(is_blank, rows))}
     if len(filled) > 1:
         names = ", ".join(filled)
         raise NotText(
-            f"it has several sheets with rows ({names}). Save the one with the cards as a file of its own."
+            say(
+                "it has several sheets with rows ({names}). Save the one with the cards as a file of its "
+                "own.",
+                names=names,
+            )
         )
     return next(iter(filled.values()), [])
 

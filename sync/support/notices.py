@@ -13,7 +13,8 @@ from typing import Any
 
 import structlog
 
-from mappings.money import format_money
+from mappings.readers import ENGLISH, Reader
+from mappings.sentences import Sentence, say
 from sync.ledger.conflicts.news import ConflictNews, NewsConflict, conflict_news
 from sync.ledger.database.engine import Engine
 from sync.ledger.database.marks import read_mark, save_mark
@@ -27,18 +28,24 @@ CURSOR = "notices"
 LISTED_MAX = 20
 
 
-def notice_of(news: ConflictNews, browsers: Sequence[NewBrowser] = ()) -> Notice | None:
+def notice_of(
+    news: ConflictNews, browsers: Sequence[NewBrowser] = (), reader: Reader = ENGLISH
+) -> Notice | None:
     """What people are told; None when there is nothing new."""
     if not news.opened_count and not news.ended_count and not browsers:
         return None
-    lines = [_signed_in(one) for one in browsers[-LISTED_MAX:]]
-    lines += [_line(one) for one in news.opened]
+    lines: list[str] = [_signed_in(one) for one in browsers[-LISTED_MAX:]]
+    lines += [_line(one, reader) for one in news.opened]
     more = news.opened_count - len(news.opened)
     if more:
-        lines.append(f"and {more} more")
+        lines.append(say("and {count} more", count=more))
     if news.ended_count:
-        lines.append(f"Closed by themselves, because their cause is gone: {news.ended_count}.")
-    lines.append(f"Waiting for a decision: {news.waiting_count}. `giftsync conflicts list` shows them.")
+        ended = news.ended_count
+        lines.append(say("Closed by themselves, because their cause is gone: {count}.", count=ended))
+    waiting = say(
+        "Waiting for a decision: {count}. `giftsync conflicts list` shows them.", count=news.waiting_count
+    )
+    lines.append(waiting)
     data = {
         "opened": [{"id": one.id, "kind": one.kind, "amount_minor": one.amount_minor} for one in news.opened],
         "opened_count": news.opened_count,
@@ -50,18 +57,24 @@ def notice_of(news: ConflictNews, browsers: Sequence[NewBrowser] = ()) -> Notice
     }
     told = []
     if browsers:
-        told.append("a sign-in on a new browser" if len(browsers) == 1 else "sign-ins on new browsers")
-    if news.opened_count or not browsers:
-        told.append(f"{news.opened_count} new conflicts")
-    return Notice(f"giftsync: {', '.join(told)}", "\n".join(lines), data)
+        told.append(
+            say("a sign-in on a new browser") if len(browsers) == 1 else say("sign-ins on new browsers")
+        )
+    opened = news.opened_count
+    if opened or not browsers:
+        told.append(say("1 new conflict") if opened == 1 else say("{count} new conflicts", count=opened))
+    subject = f"giftsync: {', '.join(map(reader.said, told))}"
+    return Notice(subject, "\n".join(map(reader.said, lines)), data)
 
 
-def _signed_in(one: NewBrowser) -> str:
+def _signed_in(one: NewBrowser) -> Sentence:
     """Its person can say best whether it was them: the console asks them as well."""
-    return (
-        f"{one.name} signed in to the console on a new browser ({one.device or 'unknown'}) at "
-        f"{one.met_at:%Y-%m-%d %H:%M %Z}. If it was somebody else: Sessions in the menu under the name ends "
-        "it, `giftsync people remove` takes the person out."
+    return say(
+        "{name} signed in to the console on a new browser ({device}) at {moment}. If it was somebody else: "
+        "Sessions in the menu under the name ends it, `giftsync people remove` takes the person out.",
+        name=one.name,
+        device=one.device or say("unknown"),
+        moment=f"{one.met_at:%Y-%m-%d %H:%M %Z}",
     )
 
 
@@ -74,10 +87,10 @@ def _told(text: str | None) -> dict[str, Any]:
         return {}
 
 
-def _line(one: NewsConflict) -> str:
+def _line(one: NewsConflict, reader: Reader) -> str:
     at_stake = one.amount_minor and one.currency
-    stake = f", {format_money(one.amount_minor, one.currency or '')}" if at_stake else ""
-    return f"{one.id} ({one.kind.replace('_', ' ')}{stake}): {one.summary}"
+    stake = f", {reader.money(one.amount_minor, one.currency or '')}" if at_stake else ""
+    return f"{one.id} ({reader.kind(one.kind)}{stake}): {reader.said(one.summary)}"
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,7 @@ class Notices:
     senders: Sequence[Sender]
     clock: Callable[[], datetime]
     interval_seconds: float
+    reader: Reader = ENGLISH
 
     def send_due(self) -> bool:
         """Send a digest when there is news and the last one is long enough ago; whether one went out."""
@@ -98,7 +112,7 @@ class Notices:
             return False
         news = conflict_news(self.engine, told.get("id", 0), since, LISTED_MAX)
         browsers = browsers_met(self.engine, told.get("browser", 0))
-        notice = notice_of(news, browsers)
+        notice = notice_of(news, browsers, self.reader)
         if notice is None:
             return False
         sent = [self._send(sender, notice) for sender in self.senders]

@@ -8,9 +8,11 @@ import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from console.reader import reader_of
 from mappings.serials import Serial
 from sync.handover.mail import BadTemplate, mail_of, template_of
 from sync.handover.printing import NotPrintable, Printed, labels, printers_file, sheets
@@ -81,6 +83,23 @@ def test_given_our_own_words_then_the_mail_says_all_and_has_the_card_to_print() 
         assert words in text
     (page,) = mail.iter_attachments()
     assert (page.get_content_type(), page.get_filename()) == ("application/pdf", "gift-card.pdf")
+
+
+def test_given_norwegian_customers_then_our_mail_is_in_norwegian_and_the_merchants_as_it_was_written() -> (
+    None
+):
+    reader = reader_of("nb", ZoneInfo("Europe/Oslo"))
+
+    ours = mail_of(CARD, template_of(None, None), "Spa", reader)
+    theirs = mail_of(CARD, "Ett kort\nVerdi {{ amount }}", "Spa", reader)
+
+    bodies = [mail.get_body(("plain",)) for mail in (ours, theirs)]
+    first, second = (str(body.get_content()) for body in bodies if body is not None)
+    assert ours["Subject"] == "Gavekortet ditt på 500,00 kr"
+    assert "Gyldig til  2027-11-30" in first
+    assert "fra Spa" in first
+    assert theirs["Subject"] == "Ett kort"
+    assert second.strip() == "Verdi 500,00\xa0kr"
 
 
 @pytest.mark.parametrize(

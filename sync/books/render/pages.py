@@ -15,8 +15,10 @@ from reportlab.lib.units import mm
 from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Spacer
 from reportlab.platypus import Table as Grid
 
+from mappings.readers import ENGLISH, Reader
+from mappings.sentences import say
 from sync.books.render.fonts import BOLD, PLAIN, printable, registered
-from sync.books.render.tables import Table, facts, headline, shown, tables_of, title
+from sync.books.render.tables import Table, facts, headline, shown, spoken, tables_of, title
 from sync.books.statement import Statement
 
 MARGIN = 18 * mm
@@ -38,14 +40,14 @@ _HEADING = ParagraphStyle("heading", parent=_BOLD, fontSize=10.5, leading=14, sp
 _NOTE = ParagraphStyle("note", parent=_BODY, fontSize=7.5, leading=9.5, textColor=_PALE, spaceBefore=2)
 
 
-def pdf_of(statement: Statement, signed: str = "") -> bytes:
+def pdf_of(statement: Statement, signed: str = "", reader: Reader = ENGLISH) -> bytes:
     """The statement as PDF; `signed` tells by whom and how it can be checked."""
     # Once to count the pages: each says of how many it is.
-    _, count = _built(statement, signed, 0)
-    return _built(statement, signed, count)[0]
+    _, count = _built(statement, signed, 0, reader)
+    return _built(statement, signed, count, reader)[0]
 
 
-def _built(statement: Statement, signed: str, count: int) -> tuple[bytes, int]:
+def _built(statement: Statement, signed: str, count: int, reader: Reader) -> tuple[bytes, int]:
     registered()
     out = io.BytesIO()
     pages = SimpleDocTemplate(
@@ -55,56 +57,60 @@ def _built(statement: Statement, signed: str, count: int) -> tuple[bytes, int]:
         rightMargin=MARGIN,
         topMargin=MARGIN,
         bottomMargin=MARGIN,
-        title=title(statement),
+        title=title(statement, reader),
+        lang=reader.language,
         author="giftsync",
         invariant=1,
     )
-    story = [Paragraph(_shown(title(statement)), _TITLE), Spacer(1, 4)]
-    story += [Paragraph(_shown(sentence), _OWED) for sentence in headline(statement)]
+    story = [Paragraph(_shown(title(statement, reader)), _TITLE), Spacer(1, 4)]
+    story += [Paragraph(_shown(sentence), _OWED) for sentence in headline(statement, reader)]
     if statement.number is None:
-        story.append(Paragraph("A draft: it is not signed, and may be another one tomorrow.", _NOTE))
-    story += [Spacer(1, 4), _facts(statement, pages.width)]
+        draft = reader.said(say("A draft: it is not signed, and may be another one tomorrow."))
+        story.append(Paragraph(_shown(draft), _NOTE))
+    story += [Spacer(1, 4), _facts(statement, pages.width, reader)]
     for table in tables_of(statement, narrow=True):
-        story += _section(table, pages.width)
+        story += _section(spoken(table, reader), pages.width, reader)
     if signed:
-        story += [Spacer(1, 8), Paragraph(_shown(signed), _NOTE)]
-    footer = _footer(statement, count)
+        story += [Spacer(1, 8), Paragraph(_shown(reader.said(signed)), _NOTE)]
+    footer = _footer(statement, count, reader)
     pages.build(story, onFirstPage=footer, onLaterPages=footer)
     return out.getvalue(), pages.page
 
 
-def _footer(statement: Statement, count: int) -> Callable[[Any, object], None]:
+def _footer(statement: Statement, count: int, reader: Reader) -> Callable[[Any, object], None]:
     def draw(canvas: Any, _: object) -> None:
         canvas.saveState()
         canvas.setFont(PLAIN, 7.5)
         canvas.setFillColor(_PALE)
         left, right = MARGIN + FRAME_PADDING, A4[0] - MARGIN - FRAME_PADDING
-        canvas.drawString(left, 10 * mm, printable(title(statement)))
-        canvas.drawRightString(right, 10 * mm, f"Page {canvas.getPageNumber()} of {count}")
+        canvas.drawString(left, 10 * mm, printable(title(statement, reader)))
+        page = say("Page {number} of {count}", number=canvas.getPageNumber(), count=count)
+        canvas.drawRightString(right, 10 * mm, printable(reader.said(page)))
         canvas.restoreState()
 
     return draw
 
 
-def _facts(statement: Statement, width: float) -> Grid:
+def _facts(statement: Statement, width: float, reader: Reader) -> Grid:
     rows = [
-        [Paragraph(_shown(name), _BOLD), Paragraph(_shown(value), _BODY)] for name, value in facts(statement)
+        [Paragraph(_shown(name), _BOLD), Paragraph(_shown(value), _BODY)]
+        for name, value in facts(statement, reader)
     ]
     style = [("VALIGN", (0, 0), (-1, -1), "TOP"), *_padding(1)]
     return Grid(rows, colWidths=[28 * mm, width - 28 * mm], style=style, hAlign="LEFT")
 
 
-def _section(table: Table, width: float) -> list[object]:
+def _section(table: Table, width: float, reader: Reader) -> list[object]:
     heading = Paragraph(_shown(table.title), _HEADING)
     parts: list[object] = [heading]
     if table.rows:
-        parts.append(_grid(table, width))
+        parts.append(_grid(table, width, reader))
     if table.note:
         parts.append(Paragraph(_shown(table.note), _NOTE))
     return [KeepTogether(parts)] if len(table.rows) <= ROWS_TOGETHER_MAX else parts
 
 
-def _grid(table: Table, width: float) -> Grid:
+def _grid(table: Table, width: float, reader: Reader) -> Grid:
     rows = [
         [
             Paragraph(_shown(column.title), _BOLD_RIGHT if column.kind.is_number else _BOLD)
@@ -116,7 +122,7 @@ def _grid(table: Table, width: float) -> Grid:
         cells = []
         for n, (column, cell) in enumerate(zip(table.columns, row, strict=True)):
             styles = (_BOLD, _BOLD_RIGHT) if is_last else (_BODY, _RIGHT)
-            cells.append(Paragraph(_shown(shown(table, n, cell)), styles[column.kind.is_number]))
+            cells.append(Paragraph(_shown(shown(table, n, cell, reader)), styles[column.kind.is_number]))
         rows.append(cells)
     style = [
         ("LINEBELOW", (0, 0), (-1, 0), 0.7, _INK),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from mappings.sentences import Sentence, marked, say
+from mappings.readers import ENGLISH, Reader
+from mappings.sentences import Money, Sentence, marked, say
 from sync.books.entries import Line
 from sync.books.statement import (
     END_DEBT,
@@ -25,14 +27,16 @@ from sync.books.statement import (
 GROUPS_ABREAST_MAX = 4
 ESTIMATE = marked("ESTIMATE, not booked")
 EXPIRED_WORDS = {
-    "end_debt": "owed no longer once their last day has passed",
-    "stay_owed": "owed until they are closed, also after their last day",
+    "end_debt": marked("owed no longer once their last day has passed"),
+    "stay_owed": marked("owed until they are closed, also after their last day"),
 }
-BEARERS = {
-    "head_office": "the head office",
-    "issuing": "the store that issued the value",
-    "redeeming": "the store that redeems it",
+BORNE_BY = {
+    "head_office": marked("borne by the head office"),
+    "issuing": marked("borne by the store that issued the value"),
+    "redeeming": marked("borne by the store that redeems it"),
 }
+_JOURNAL_LINE = re.compile(r"Gift cards (\S+): (.+)")
+_NO_BRAND = "no brand, "
 
 
 class Kind(StrEnum):
@@ -85,43 +89,58 @@ class Table:
     note: str = ""
 
 
-def headline(statement: Statement) -> list[str]:
+def headline(statement: Statement, reader: Reader = ENGLISH) -> list[str]:
     """What is owed, one sentence for each currency."""
-    said = []
+    told = []
     for part in statement.currencies:
-        many = f"{plain_money(part.total.cards, 0)} {'card' if part.total.cards == 1 else 'cards'}"
-        owed = plain_money(part.total.closing_minor, part.exponent)
-        said.append(f"{owed} {part.currency} are owed on {many}.")
-    return said or ["Nothing is owed: there are no cards."]
+        values = {
+            "money": Money(part.total.closing_minor, part.currency),
+            "count": reader.figure(part.total.cards, 0),
+        }
+        one = say("{money} are owed on {count} card.", **values)
+        told.append(one if part.total.cards == 1 else say("{money} are owed on {count} cards.", **values))
+    return [reader.said(one) for one in told or [say("Nothing is owed: there are no cards.")]]
 
 
-def title(statement: Statement) -> str:
-    if statement.number is None:
-        return f"Gift cards, {statement.period}: draft"
-    return f"Gift cards, {statement.period}: statement {statement.number}"
+def title(statement: Statement, reader: Reader = ENGLISH) -> str:
+    period, number = statement.period, statement.number
+    if number is None:
+        return reader.said(say("Gift cards, {period}: draft", period=period))
+    return reader.said(say("Gift cards, {period}: statement {number}", period=period, number=number))
 
 
-def facts(statement: Statement) -> list[tuple[str, str]]:
+def facts(statement: Statement, reader: Reader = ENGLISH) -> list[tuple[str, str]]:
     """What the statement is of, and under which rules it was made."""
     zone = ZoneInfo(statement.timezone)
     rules = statement.rules
     last = statement.until_at
-    movements = plain_money(statement.ledger.movements, 0)
+    period = say("{since} up to {until}", since=_when(statement.from_at, zone), until=_when(last, zone))
+    ledger = say(
+        "{count} movements, chain {chain}…",
+        count=reader.figure(statement.ledger.movements, 0),
+        chain=statement.ledger.chain_sha256[:16],
+    )
     told = [
-        ("Period", f"{_when(statement.from_at, zone)} up to {_when(last, zone)}"),
-        ("Made", _when(statement.made_at, zone)),
-        *((f"Side {side.name}", f"{side.identity}, {side.currency}") for side in statement.sides),
-        ("VAT", VAT_WORDS.get(rules.vat, rules.vat)),
-        ("Redemptions", rules.redemptions),
-        ("Expired cards", EXPIRED_WORDS.get(rules.expired_cards, rules.expired_cards)),
-        ("Write-offs", f"borne by {BEARERS.get(rules.write_offs_borne_by, rules.write_offs_borne_by)}"),
-        ("Discounts", f"borne by {BEARERS.get(rules.discounts_borne_by, rules.discounts_borne_by)}"),
-        ("Ledger", f"{movements} movements, chain {statement.ledger.chain_sha256[:16]}…"),
+        (marked("Period"), period),
+        (marked("Made"), _when(statement.made_at, zone)),
+        *((say("Side {name}", name=one.name), f"{one.identity}, {one.currency}") for one in statement.sides),
+        (marked("VAT"), VAT_WORDS.get(rules.vat, rules.vat)),
+        (marked("Redemptions"), rules.redemptions),
+        (marked("Expired cards"), EXPIRED_WORDS.get(rules.expired_cards, rules.expired_cards)),
+        (marked("Write-offs"), BORNE_BY.get(rules.write_offs_borne_by, rules.write_offs_borne_by)),
+        (marked("Discounts"), BORNE_BY.get(rules.discounts_borne_by, rules.discounts_borne_by)),
+        (marked("Ledger"), ledger),
     ]
     if statement.previous is not None:
         before = statement.previous
-        told.append(("Continues", f"statement {before.number} of {before.period}, {before.sha256[:16]}…"))
-    return told
+        words = say(
+            "statement {number} of {period}, {digest}…",
+            number=before.number,
+            period=before.period,
+            digest=before.sha256[:16],
+        )
+        told.append((marked("Continues"), words))
+    return [(reader.said(name), reader.said(value)) for name, value in told]
 
 
 def tables_of(statement: Statement, *, narrow: bool) -> list[Table]:
@@ -142,7 +161,32 @@ def tables_of(statement: Statement, *, narrow: bool) -> list[Table]:
     return made
 
 
-def shown(table: Table, column: int, cell: Cell) -> str:
+def spoken(table: Table, reader: Reader) -> Table:
+    """The table in the reader's language. Names of stores and brands stay as they are."""
+    return replace(
+        table,
+        title=spoken_label(table.title, reader),
+        columns=[replace(one, title=spoken_label(one.title, reader)) for one in table.columns],
+        rows=[
+            [spoken_label(cell, reader) if isinstance(cell, str) else cell for cell in row]
+            for row in table.rows
+        ],
+        note=spoken_label(table.note, reader),
+    )
+
+
+def spoken_label(label: str, reader: Reader) -> str:
+    """A title or a label, which statements keep in English."""
+    journal, kind = _JOURNAL_LINE.fullmatch(label), label.removeprefix(_NO_BRAND)
+    if journal is not None:
+        line = reader.said(journal[2].capitalize()).lower()
+        return reader.said(say("Gift cards {period}: {line}", period=journal[1], line=line))
+    if kind != label:
+        return reader.said(say("no brand, {channel}", channel=kind))
+    return reader.said(label)
+
+
+def shown(table: Table, column: int, cell: Cell, reader: Reader = ENGLISH) -> str:
     """A cell as pages and terminals print it."""
     kind = table.columns[column].kind
     if isinstance(cell, str):
@@ -151,14 +195,7 @@ def shown(table: Table, column: int, cell: Cell) -> str:
         return ""
     if kind is Kind.ID:
         return str(cell)
-    return plain_money(cell, table.exponent if kind.is_money else 0)
-
-
-def plain_money(minor: int, exponent: int) -> str:
-    """`1 234.50`, without the currency."""
-    sign, digits = "-" if minor < 0 else "", str(abs(minor)).zfill(exponent + 1)
-    whole = f"{int(digits[: len(digits) - exponent]):,}".replace(",", " ")
-    return f"{sign}{whole}.{digits[-exponent:]}" if exponent else f"{sign}{whole}"
+    return reader.figure(cell, table.exponent if kind.is_money else 0)
 
 
 def _table(
@@ -349,7 +386,7 @@ def _journal(part: CurrencyPart, statement: Statement, *, narrow: bool) -> Table
     ]
     debit, credit = sum(j.debit_minor for j in part.journal), sum(j.credit_minor for j in part.journal)
     rows.append([marked("Total"), *("" for _ in before), "", debit, credit])
-    columns = [] if narrow else [Column("Date", Kind.DATE), Column("Statement")]
+    columns = [] if narrow else [Column(marked("Date"), Kind.DATE), Column(marked("Statement"))]
     columns += [Column(marked("Account")), Column(marked("Text"))]
     columns += [Column(marked("Debit"), Kind.POSTED), Column(marked("Credit"), Kind.POSTED)]
     return _table(part, "journal", marked("Journal lines"), columns, rows, sums_down=True)

@@ -10,7 +10,9 @@ from typing import Any
 import xlsxwriter
 from xlsxwriter.utility import xl_rowcol_to_cell
 
-from sync.books.render.tables import Cell, Kind, Table, facts, headline, tables_of, title
+from mappings.readers import ENGLISH, Reader
+from mappings.sentences import marked, say
+from sync.books.render.tables import Cell, Kind, Table, facts, headline, spoken, tables_of, title
 from sync.books.statement import Statement
 
 WIDTH_MAX = 48
@@ -22,7 +24,7 @@ _A4 = 9
 _NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def workbook_of(statement: Statement, signed: str = "") -> bytes:
+def workbook_of(statement: Statement, signed: str = "", reader: Reader = ENGLISH) -> bytes:
     """The whole statement, a sheet for each table; the same bytes for the same statement.
 
     `signed` tells by whom and how it can be checked.
@@ -31,17 +33,18 @@ def workbook_of(statement: Statement, signed: str = "") -> bytes:
     # Texts come from sides: none of them becomes a formula, a number or a link.
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(out, options) as book:
-        book.set_properties({"title": title(statement), "created": _NO_DATE.replace(tzinfo=None)})
+        book.set_properties({"title": title(statement, reader), "created": _NO_DATE.replace(tzinfo=None)})
         formats = _Formats(book)
-        _cover(book, formats, statement, signed)
+        _cover(book, formats, statement, signed, reader)
         for table in tables_of(statement, narrow=False):
-            _sheet(book, formats, table)
+            _sheet(book, formats, spoken(table, reader))
+        pages = reader.said(say("Page {number} of {count}", number="&P", count="&N"))
         for sheet in book.worksheets():
             sheet.hide_gridlines(2)
             sheet.set_landscape()
             sheet.set_paper(_A4)
             sheet.fit_to_pages(1, 0)
-            sheet.set_footer(f"&L{title(statement)}&C&A&RPage &P of &N")
+            sheet.set_footer(f"&L{title(statement, reader)}&C&A&R{pages}")
     return out.getvalue()
 
 
@@ -73,17 +76,18 @@ class _Formats:
         return self._made[key]
 
 
-def _cover(book: Any, formats: _Formats, statement: Statement, signed: str) -> None:
-    sheet = book.add_worksheet("Statement")
+def _cover(book: Any, formats: _Formats, statement: Statement, signed: str, reader: Reader) -> None:
+    sheet = book.add_worksheet(reader.said(marked("Statement")))
     sheet.set_column(0, 0, 16)
     sheet.set_column(1, 1, 90)
-    sheet.write_string(0, 0, title(statement), formats.of(bold=True, font_size=14))
+    sheet.write_string(0, 0, title(statement, reader), formats.of(bold=True, font_size=14))
     row = 2
-    for sentence in headline(statement):
+    for sentence in headline(statement, reader):
         sheet.write_string(row, 0, sentence, formats.of(bold=True))
         row += 1
     row += 1
-    told = [*facts(statement), *([("Signed", signed)] if signed else [])]
+    by = [(reader.said(marked("Signed")), reader.said(signed))] if signed else []
+    told = [*facts(statement, reader), *by]
     for name, value in told:
         sheet.write_string(row, 0, name, formats.of(valign="top"))
         sheet.write_string(row, 1, value, formats.of(text_wrap=True, valign="top"))

@@ -20,6 +20,7 @@ import tomllib
 from typing import Any, Final
 
 from mappings.lifecycle import CardStatus
+from mappings.sentences import say
 from sync.importer.sheets.dates import DateForm
 from sync.importer.sheets.formats import Field, Format, Role, key_of
 
@@ -76,7 +77,10 @@ def read_mapping(text: str) -> Format:
         if needed not in columns:
             raise MappingError(f'columns.{needed} is missing: write {needed} = "the name of its column"')
     amounts = _choice(content, "amounts", ("decimal", "minor")) or "decimal"
-    day_first, form = date_habit(content.get("dates"))
+    try:
+        day_first, form = date_habit(content.get("dates"))
+    except MappingError as error:
+        raise MappingError(f"dates: {error}") from None
     ignored = content.get("ignore", [])
     if not isinstance(ignored, list) or not all(isinstance(name, str) for name in ignored):
         raise MappingError("ignore must be a list of the names of columns")
@@ -108,13 +112,19 @@ def date_habit(value: object) -> tuple[bool | None, DateForm | None]:
     if value is None:
         return None, None
     if not isinstance(value, str):
-        raise MappingError("dates must be a text")
+        raise MappingError("it must be a text")
     if value in _DATES:
         return _DATES[value], None
     try:
         return None, DateForm(value)
-    except ValueError as error:
-        raise MappingError(f"dates: {error}; or {', '.join(map(repr, _DATES))}") from None
+    except ValueError:
+        raise MappingError(
+            say(
+                "“{text}” is no way to write a date: use YYYY or YY, MM or Mon, and DD, such as DD.MM.YY; or "
+                "say “day first” or “month first”",
+                text=value,
+            )
+        ) from None
 
 
 def _truth(content: dict[str, Any], name: str) -> bool:

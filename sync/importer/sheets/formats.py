@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Final
 
 from mappings.lifecycle import CardStatus
+from mappings.sentences import marked
 from sync.importer.sheets.dates import DateForm
 
 
@@ -53,6 +54,28 @@ class Field(StrEnum):
     LAST_CHARS = "last_chars"
     ENABLED = "enabled"
     ORDER = "order"
+
+
+#: What each field is called where people read of it.
+FIELD_WORDS: Final[Mapping[Field, str]] = {
+    Field.NUMBER: marked("number"),
+    Field.BALANCE: marked("balance"),
+    Field.CVC: marked("CVC or PIN"),
+    Field.BRAND: marked("brand"),
+    Field.STORE: marked("store"),
+    Field.STATUS: marked("status"),
+    Field.VALID_TO: marked("last day"),
+    Field.LEGACY_NUMBER: marked("former number"),
+    Field.NOTE: marked("note"),
+    Field.CURRENCY: marked("currency"),
+    Field.POOL: marked("pool"),
+    Field.ARCHIVED: marked("archived or not"),
+    Field.CVV_REQUIRED: marked("CVV needed or not"),
+    Field.ID: marked("id"),
+    Field.LAST_CHARS: marked("last four"),
+    Field.ENABLED: marked("enabled or not"),
+    Field.ORDER: marked("order"),
+}
 
 
 @dataclass(frozen=True)
@@ -337,12 +360,12 @@ def recognise(header: Sequence[str], formats: Sequence[Format] = FORMATS) -> For
 _WORDS: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 #: Words that a column's name holds, whole or (with a star) at their beginning.
 _SUGGESTING: Final[Mapping[str, tuple[str, ...]]] = {
-    "status": (
+    marked("status"): (
         *("status*", "state", "active", "aktiv*", "enabled", "disabled", "blocked", "sperret", "gesperrt"),
         *("tilstand", "zustand", "statut", "archived", "arkivert", "void*", "deleted", "cancel*", "suspend*"),
         *("locked", "frozen", "estado", "inactive"),
     ),
-    "expiry": (
+    marked("expiry"): (
         *(
             "expir*",
             "exp",
@@ -356,9 +379,9 @@ _SUGGESTING: Final[Mapping[str, tuple[str, ...]]] = {
         ),
         *("validthru", "validtill", "enddate", "end", "verfall*", "udlob*", "giltigtill", "vervaldatum"),
     ),
-    "currency": ("currenc*", "valuta*", "wahrung*", "devise", "moneda", "valute"),
-    "PIN": ("pin", "pincode", "pinkode", "pinkod", "cvc*", "cvv*", "securitycode", "kontrollkode"),
-    "balance": (
+    marked("currency"): ("currenc*", "valuta*", "wahrung*", "devise", "moneda", "valute"),
+    marked("PIN"): ("pin", "pincode", "pinkode", "pinkod", "cvc*", "cvv*", "securitycode", "kontrollkode"),
+    marked("balance"): (
         *(
             "balance*",
             "saldo*",

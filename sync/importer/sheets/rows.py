@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from mappings.lifecycle import CardStatus
+from mappings.sentences import say
 from mappings.serials import Serial
 from sync.importer.sheets import cells
 from sync.importer.sheets.cells import CellError, DateForm, Marks
@@ -52,11 +53,14 @@ _CELLS_KEPT: Final = 4_096
 
 
 class SheetError(ValueError):
-    """The file as a whole cannot be read; `line` says where, 0 when nowhere in particular."""
+    """The file as a whole cannot be read; `line` says where, 0 when nowhere in particular.
 
-    def __init__(self, message: str, line: int = 0) -> None:
+    `commands`: what a terminal can do about it.
+    """
+
+    def __init__(self, message: str, line: int = 0, commands: str = "") -> None:
         super().__init__(message)
-        self.line = line
+        self.line, self.commands = line, commands
 
 
 class FileCard(Struct, gc=False):
@@ -166,7 +170,7 @@ def header_of(
         _, chosen, header, line, delimiter = max(found, key=lambda one: one[0])
         _check_header(chosen, header, line)
         return chosen, header, line, delimiter
-    raise SheetError(_no_layout(head, layout), 1)
+    raise _no_layout(head, layout)
 
 
 def is_hint(row: Sequence[str]) -> bool:
@@ -180,9 +184,8 @@ def _check_header(layout: Format, header: tuple[str, ...], line: int) -> None:
     for position in columns_of(layout, header).values():
         if names.count(names[position]) > 1:
             name = header[position].strip()[:_NAME_LENGTH_MAX]
-            raise SheetError(
-                f"two columns of the header have the same name, {name}; rename or remove one", line
-            )
+            words = say("two columns have the same name, {name}; rename or remove one", name=name)
+            raise SheetError(words, line)
 
 
 def names_in(head: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
@@ -198,18 +201,31 @@ def names_in(head: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
     return tuple(cell.strip() for cell in best if sum(c.isdigit() for c in cell) <= 2 and cell.strip())
 
 
-def _no_layout(head: Mapping[str, Sequence[Record]], layout: Format | None) -> str:
+def _no_layout(head: Mapping[str, Sequence[Record]], layout: Format | None) -> SheetError:
     if not any(not is_blank(record.cells) for records in head.values() for record in records):
-        return "the file is empty"
-    names = names_in(head)
-    shown = ", ".join(name[:_NAME_LENGTH_MAX] for name in names[:12]) or "none that looks like a name"
+        return SheetError(say("the file is empty"))
+    names = ", ".join(name[:_NAME_LENGTH_MAX] for name in names_in(head)[:12])
     if layout is not None:
-        wanted = "; ".join(" or ".join(layout.columns[one][:3]) for one in sorted(layout.required))
-        return f"the layout {layout.name} needs columns that are not there ({wanted}); found: {shown}"
-    return (
-        f"no known layout has these columns: {shown}. A line must name the columns, one of them the number "
-        "and one the balance; `giftsync import layout FILE` writes a mapping file to start from"
-    )
+        wanted = "; ".join("/".join(layout.columns[one][:3]) for one in sorted(layout.required))
+        words = say(
+            "the layout {layout} needs columns that are not there ({wanted}); found: {names}",
+            layout=layout.name,
+            wanted=wanted,
+            names=names or say("none that looks like a name"),
+        )
+        return SheetError(words)
+    if not names:
+        words = say(
+            "no line names the columns. Write one above the rows, with the number and the balance in it, "
+            "such as: Number, Balance"
+        )
+    else:
+        words = say(
+            "no known layout has these columns: {names}. A line must name the columns, one of them the "
+            "number and one the balance",
+            names=names,
+        )
+    return SheetError(words, commands="`giftsync import layout FILE` writes a mapping file to start from")
 
 
 # --- Pass 1 -------------------------------------------------------------------------------------------------
@@ -291,11 +307,12 @@ class Survey:
     def habits(self) -> Habits:
         """What was found. Raises SheetError when the numbers are not what was printed on the cards."""
         if self._long >= ROUNDED_ROWS_MIN and self._rounded == self._long:
-            raise SheetError(
-                f"all {self._long} long card numbers end in zero: a spreadsheet keeps 15 digits only and has "
+            words = say(
+                "all {count} long card numbers end in zero: a spreadsheet keeps 15 digits only and has "
                 "rounded them. Export again with that column formatted as text",
-                self._line,
+                count=self._long,
             )
+            raise SheetError(words, self._line)
         layout = self._layout
         unused, suggesting = unused_columns(layout, self._header, self._columns.values())
         return Habits(
@@ -318,12 +335,15 @@ class Survey:
         if not self._layout.negative_balances or self._named or Field.ID in self._columns:
             return self._layout.negative_balances
         if self._signs.get(1) and self._signs.get(-1):
-            raise SheetError(
-                f"{self._signs[1]} balances are positive and {self._signs[-1]} negative: which of them is "
-                f"money on the card? Say --format {self._layout.name} if the negative ones are, --format "
-                "flow if the positive ones are",
-                self._line,
+            words = say(
+                "balances above zero: {positive}, below zero: {negative}. Which of them is money on the "
+                "card? The layout is {layout} if those below are, {other} if those above are",
+                positive=self._signs[1],
+                negative=self._signs[-1],
+                layout=self._layout.name,
+                other="flow",
             )
+            raise SheetError(words, self._line, f"Say --format {self._layout.name} or --format flow")
         return bool(self._signs.get(-1))
 
     def _whole_length(self) -> int | None:
@@ -445,7 +465,8 @@ def read_pools(records: Iterable[Record], habits: Habits) -> dict[str, bool]:
             raise SheetError(_ragged(len(row), len(habits.header)), line)
         name = cells.bare(row[habits.columns[Field.POOL]])
         if not name or name in pools:
-            raise SheetError("the pool has no system name" if not name else "the pool is listed twice", line)
+            words = say("the pool is listed twice") if name else say("the pool has no system name")
+            raise SheetError(words, line)
         try:
             pools[name] = cells.flag(row[habits.columns[Field.CVV_REQUIRED]], default=False)
         except CellError as error:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
+from mappings.sentences import say
+
 UTF_8: Final = "utf-8-sig"
 CP1252: Final = "cp1252"
 
-#: First bytes of files that people send instead of a CSV, and what they are.
+#: First bytes of files that people send instead of a CSV, and what to say of them.
 _MAGIC: Final = (
-    (b"PK\x03\x04", "an archive and no workbook", "Unpack it first."),
-    (b"\x1f\x8b", "an archive in an archive", "Unpack it first."),
-    (b"%PDF", "a PDF", "Export the cards as CSV instead."),
-    (b"SQLite format 3", "a database", "Export the cards as CSV instead."),
+    (b"PK\x03\x04", say("it is an archive and no workbook, not a CSV. Unpack it first.")),
+    (b"\x1f\x8b", say("it is an archive in an archive, not a CSV. Unpack it first.")),
+    (b"%PDF", say("it is a PDF, not a CSV. Export the cards as CSV instead.")),
+    (b"SQLite format 3", say("it is a database, not a CSV. Export the cards as CSV instead.")),
 )
 _ZEROS_MIN: Final = 16
 _BOMS: Final = ((codecs.BOM_UTF8, UTF_8), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -55,9 +57,9 @@ class EncodingFinder:
         self._cp1252_bad |= any(byte in chunk for byte in b"\x81\x8d\x8f\x90\x9d")
 
     def _begin(self, head: bytes) -> None:
-        for magic, what, remedy in _MAGIC:
+        for magic, words in _MAGIC:
             if head.startswith(magic):
-                raise NotText(f"it is {what}, not a CSV. {remedy}")
+                raise NotText(words)
         for mark, encoding in _BOMS:
             if head.startswith(mark):
                 self._decided = encoding
@@ -74,7 +76,7 @@ class EncodingFinder:
             return self._decided
         # A few of them spoil their rows; more say that it is something else.
         if self._zeros > max(_ZEROS_MIN, self._bytes // 100):
-            raise NotText("it holds many zero bytes, so it is no text. Save it as CSV UTF-8.")
+            raise NotText(say("it holds many zero bytes, so it is no text. Save it as CSV UTF-8."))
         if self._utf_8 is not None:
             try:
                 self._utf_8.decode(b"", final=True)
@@ -83,5 +85,5 @@ class EncodingFinder:
             else:
                 return UTF_8
         if self._cp1252_bad:
-            raise NotText("it is neither UTF-8, UTF-16 nor Windows-1252. Save it as CSV UTF-8.")
+            raise NotText(say("it is neither UTF-8, UTF-16 nor Windows-1252. Save it as CSV UTF-8."))
         return CP1252

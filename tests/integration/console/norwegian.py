@@ -12,8 +12,10 @@ ENGLISH = re.compile(
     r"no|of|says|seen|waits|because|been|will|cannot|does|an|as|now|there|everywhere|balance|store)\b",
     re.IGNORECASE,
 )
-#: What is quoted: commands, keys of settings, addresses.
-QUOTED = re.compile(r"`[^`]*`|https?://\S+|giftsync [a-z]+|[a-z]+_[a-z_]+|\b(English|gs-\w+)\b")
+#: What is quoted: commands, layouts of files, addresses, keys of settings.
+QUOTED = re.compile(
+    r"`[^`]*`|\b[a-z]+-(?:cards|pools)\b|https?://\S+|giftsync [a-z]+|[a-z]+_[a-z_]+|\b(English|gs-\w+)\b"
+)
 
 
 def in_norwegian(browser: Browser) -> Browser:

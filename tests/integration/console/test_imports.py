@@ -18,6 +18,7 @@ from sync.importer.desk import ImportDesk
 from sync.importer.files import FileProblem, Stated
 from sync.worker.service import Service
 from tests.integration.console.house import PASSWORD, Browser, headline, read
+from tests.integration.console.norwegian import english_in, in_norwegian
 from tests.support import seen_in_time
 
 HEAD = "Gift card number,Balance,Status,Expires"
@@ -124,6 +125,48 @@ def test_given_a_file_that_is_none_then_it_says_what_is_wrong(browser: Browser, 
     assert answer.status_code == 422
     assert 'role="alert"' in answer.text
     assert str(config.parent) not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "Filen er tom"),
+        (b"1000200030004000,100.00\n1000200030004001,50.00\n", "Ingen linje navngir kolonnene."),
+        (b"Dato,Bilag\n2026-11-29,7\n", "Ikke noe kjent oppsett har disse kolonnene: Dato, Bilag."),
+        (b"Kortnr,Saldo,Saldo\n1000200030004000,5,5\n", "Linje 1: to kolonner har samme navn, Saldo;"),
+        (b"Kortnr,Saldo\n", "Linje 1: filen navngir kolonnene sine, og har ingen rader"),
+        (b"%PDF-1.7\n", "Den er en PDF, ikke en CSV."),
+        (b"Kortnr;Saldo\n" + b"\x81\xe5;1\n" * 9, "Den er verken UTF-8, UTF-16 eller Windows-1252."),
+    ],
+)
+def test_given_a_norwegian_then_what_is_wrong_with_a_file_is_said_in_norwegian(
+    browser: Browser, config: Path, content: bytes, words: str
+) -> None:
+    in_norwegian(browser)
+
+    answer = browser.send("/imports", csrf=browser.csrf("/imports"), files={"file": ("kort.csv", content)})
+
+    assert answer.status_code == 422
+    assert words in read(answer.text)
+    assert english_in(answer.text) == []
+    assert str(config.parent) not in answer.text
+
+
+def test_given_a_norwegian_then_an_import_is_norwegian_from_the_file_to_its_report(
+    browser: Browser, flow: Control
+) -> None:
+    in_norwegian(browser)
+    number = flow.call("sell", amount="100")["number"]
+    page = sent(browser, f"Kortnr;Saldo\n{number};100,00\n12;5,00\n", "kort.csv")
+    browser.send(page, csrf=browser.csrf(page), layout="auto", do="plan")
+    one = ended(browser)
+
+    left = english_in(browser.get(page).text) + english_in(browser.get(one).text)
+    browser.send(one, csrf=browser.csrf(one), do="start", sure="yes")
+    done = browser.get(ended(browser)).text
+
+    assert left + english_in(done) == []
+    assert "De importerte kortene kom med 100,00 kr" in read(done)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,15 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from python_calamine import load_workbook
+
 from sync.books import periods
 from sync.books.render.pages import pdf_of
 from sync.books.render.workbook import workbook_of
 from sync.support.bookkeeping import close, draft
 from sync.support.people import Role
 from tests.integration.console.house import House, headline, plain, read
+from tests.integration.console.norwegian import english_in, in_norwegian
 from tests.integration.shop import FLOW
 from tests.support import seen_in_time
 
@@ -111,3 +114,20 @@ def test_given_a_ledger_as_it_was_written_then_it_is_proved_and_a_changed_one_is
     assert "Proved: 1 card, every movement as giftsync wrote it." in proved()
     shop.by_hand("UPDATE movements SET amount_minor = amount_minor + 100")
     assert "discrepanc" in proved()
+
+
+def test_given_a_norwegian_then_the_statement_that_they_take_home_is_in_norwegian(house: House) -> None:
+    shop = house.shop
+    card_id = shop.in_step(50_000)
+    shop.move(FLOW, -12_050)
+    shop.work_until_quiet(card_id)
+    browser = in_norwegian(house.enter(Role.MERCHANT))
+
+    book = load_workbook(io.BytesIO(browser.get("/reports/2026-11/statement.xlsx").content))
+
+    sheets = [book.get_sheet_by_name(name).to_python() for name in book.sheet_names]
+    cells = [str(cell) for sheet in sheets for row in sheet for cell in row]
+    assert "379,50\xa0kr skyldes på 1 kort." in cells
+    assert english_in(" | ".join(cells)) == []
+    pages = browser.get("/reports/2026-11/statement.pdf")
+    assert b"/Lang (nb)" in pages.content

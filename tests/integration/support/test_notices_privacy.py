@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import update
@@ -20,6 +21,7 @@ from connectors.api.errors import SideClosed, Throttled
 from connectors.api.webhooks import Delivery
 from connectors.shopify.privacy import KINDS, PrivacyTopics
 from connectors.shopify.webhooks import read_delivery
+from console.reader import reader_of
 from mappings.contact import Contact
 from mappings.serials import Serial
 from sync.ledger.database.marks import read_mark
@@ -36,6 +38,7 @@ from sync.support.privacy import (
 from sync.support.senders import MailSender, NotDelivered, Notice, WebhookSender
 from sync.support.settle import Action, Resolution, resolve
 from tests.faulty_server import faulty_server, whole
+from tests.integration.console.norwegian import english_in
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop, hidden
 from tests.support import Crashed
 
@@ -87,10 +90,22 @@ def test_a_new_conflict_is_told_of_once_in_money_and_without_serials(shop: Shop,
     assert not notices.send_due()
 
     (notice,) = inbox.notices
-    assert notice.subject == "giftsync: 1 new conflicts"
+    assert notice.subject == "giftsync: 1 new conflict"
     assert "1 (overdraft, 30.00 NOK): The card was spent on several sides" in notice.text
     assert notice.data["opened"] == [{"id": 1, "kind": "overdraft", "amount_minor": 3_000}]
     assert SERIAL not in json.dumps([notice.text, dict(notice.data)])
+
+
+def test_given_norwegian_staff_then_the_digest_is_in_norwegian(shop: Shop, inbox: Received) -> None:
+    overdraw(shop)
+    reader = reader_of("nb", ZoneInfo("Europe/Oslo"))
+
+    assert replace(notices_of(shop, inbox), reader=reader).send_due()
+
+    (notice,) = inbox.notices
+    assert notice.subject == "giftsync: 1 nytt avvik"
+    assert "1 (brukt to ganger, 30,00\xa0kr): " in notice.text
+    assert english_in(notice.text) == []
 
 
 def test_what_happens_within_the_interval_is_told_in_the_next_digest(shop: Shop, inbox: Received) -> None:

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mappings.money import minor_from_decimal
+from mappings.readers import ENGLISH
 from sync.books import periods
 from sync.books.ageing import estimate_breakage
 from sync.books.classify import Context, UnknownMovement, classify
@@ -26,7 +27,7 @@ from sync.books.periods import PeriodError
 from sync.books.render.csv_files import csv_of, harmless
 from sync.books.render.fonts import printable
 from sync.books.render.pages import pdf_of
-from sync.books.render.tables import Table, plain_money, shown, tables_of
+from sync.books.render.tables import Table, shown, tables_of
 from sync.books.render.workbook import workbook_of
 from sync.books.rollforward import BooksBroken, CardBook, Key, Summed, keep_books
 from sync.books.seal import NotAStatement, Sealed, canonical, fingerprint, read_content, read_file
@@ -464,8 +465,8 @@ def test_given_another_key_then_its_fingerprint_is_another_one() -> None:
 
 
 def test_given_a_currency_without_decimals_or_with_three_then_amounts_are_written_so() -> None:
-    assert plain_money(-1_234_567, 0) == "-1 234 567"
-    assert plain_money(5, 3) == "0.005"
+    assert ENGLISH.figure(-1_234_567, 0) == "-1 234 567"
+    assert ENGLISH.figure(5, 3) == "0.005"
     for currency, words in (("JPY", "7450"), ("KWD", "7.450"), ("NOK", "74.50")):
         table = tables_of(a_statement(currency=currency), narrow=False)[0]
         assert list(csv.reader(io.StringIO(csv_of(table).decode("utf-8-sig"))))[-1] == ["Closing", words]

@@ -49,12 +49,10 @@ IN_ENGLISH_ONLY = {
     "cli/commands/doctor.py",
     "connectors/flow/probe.py",
     "connectors/giftlocal/doctor.py",
-    "connectors/http_side/doctor.py",
     "connectors/kit/examining.py",
     "connectors/kit/probing.py",
     "connectors/kit/repetition.py",
     "connectors/lightspeed_r/doctor.py",
-    "connectors/lightspeed_x/doctor.py",
     "connectors/maestra/doctor.py",
     "connectors/shopify/probe.py",
 }

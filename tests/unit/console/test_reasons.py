@@ -17,8 +17,10 @@ from tests.integration.console.norwegian import ENGLISH, QUOTED
 ROOT = Path(__file__).parents[3]
 NORWEGIAN = Words.of("nb", ZoneInfo("Europe/Oslo"))
 PLACES = {"flow": Place("Flow", "")}
-RAISED = {"CellError", "SerialError", "Verdict"}
+#: What raises a reason, and which of its arguments that is.
+RAISED = {"CellError": 0, "SerialError": 0, "Verdict": 1, "BadCell": 1}
 RETURNED = {"accepts_serial", "spoiled", "_idle", "_over_limits", "_over_bound", "may_be_store_card"}
+RETURNED |= {"_ragged", "_reason"}
 #: Values that are words of the sentence.
 FILLED = {
     "{_AS_TEXT}": "format that column as text and export again",
@@ -31,6 +33,8 @@ VALUES = {
     "day": "2027-12-31",
     "money": "1 234.50 NOK",
     "reason": "the date does not exist",
+    "place": "line 7 of till.csv",
+    "places": "line 3, line 7",
     "doubt": "it was not bought online and its code ends in four digits, as store numbers do",
 }
 
@@ -58,7 +62,7 @@ def reasons_in_code() -> Iterator[str]:
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISED:
-                yield from texts(node.args[1 if node.func.id == "Verdict" else 0] if node.args else None)
+                yield from texts(node.args[RAISED[node.func.id]] if node.args else None)
             if isinstance(node, ast.FunctionDef) and node.name in RETURNED:
                 for one in ast.walk(node):
                     if isinstance(one, ast.Return):

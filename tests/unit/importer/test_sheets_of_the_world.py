@@ -143,7 +143,7 @@ def test_given_balances_of_both_signs_then_the_plan_stops_until_somebody_says_wh
 ) -> None:
     text = f"Code,Balance,Archived\n{A},25.00,false\n{B},-30.00,false\n{C},0.00,true\n"
 
-    with pytest.raises(FileProblem, match="--format lightspeed-r if the negative ones are"):
+    with pytest.raises(FileProblem, match=r"lightspeed-r if those below are.*--format lightspeed-r"):
         read(tmp_path, text)
     one, two, three = read(tmp_path, text, "flow")
     assert isinstance(one, FileCard)
