@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sync.support import cases
+from sync.support import cases, settle
 from sync.support.people import Role
 from tests.integration.console.house import Browser, House, headline, plain, read
 from tests.integration.console.test_guarding import overdraft
@@ -282,7 +282,10 @@ def test_given_the_worklist_then_page_csv_and_terminal_say_the_same(house: House
         assert shown.advice.why in one_page
 
 
-def test_given_a_card_that_the_worker_has_then_the_person_is_asked_to_say_it_again(house: House) -> None:
+def test_given_a_card_that_the_worker_has_then_the_person_is_asked_to_say_it_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "CLAIM_SECONDS", 0.0)
     conflict = first_contact(house)
     house.shop.claim(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,9 @@ from connectors.api.errors import NotSent
 from connectors.memory import MemoryFault
 from mappings.lifecycle import CardStatus
 from sync.decisions.resolutions import Action
+from sync.ledger.cards.store import Lease, Store
 from sync.model import ConflictKind, Hold, NewConflict
+from sync.support import settle
 from sync.support.settle import NotResolved, Resolution, Resolved, resolve
 from tests.integration.shop import FLOW, LEASE_SECONDS, SHOPIFY, Shop, effects
 
@@ -290,7 +293,10 @@ def test_given_a_side_that_never_got_the_card_then_nothing_can_be_tried_again_th
     resolve_twice(shop, ConflictKind.SERIAL, say(Action.IGNORE))
 
 
-def test_given_a_card_at_work_then_it_is_said_and_nothing_changes(two_balances: Shop) -> None:
+def test_given_a_card_at_work_then_it_is_said_and_nothing_changes(
+    two_balances: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "CLAIM_SECONDS", 0.0)
     two_balances.claim(1)
     before = two_balances.everything()
 
@@ -298,6 +304,23 @@ def test_given_a_card_at_work_then_it_is_said_and_nothing_changes(two_balances: 
         resolve(two_balances.link, 1, say(Action.VALUE, value_minor=1))
 
     assert two_balances.everything() == before
+
+
+def test_given_a_card_that_the_worker_gives_back_then_the_decision_waits_for_it(
+    two_balances: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, claim = two_balances.claim(1), two_balances.store.claim
+
+    def gives_back(*args: Any) -> Lease | None:
+        found = claim(*args)
+        two_balances.store.release(lease, None)
+        return found
+
+    monkeypatch.setattr(Store, "claim", lambda _, *args: gives_back(*args))
+
+    resolve(two_balances.link, 1, say(Action.VALUE, value_minor=1))
+
+    assert two_balances.card(1).balance_minor == 1
 
 
 def test_given_a_card_that_is_taken_while_the_sides_are_asked_then_it_is_said(
