@@ -366,6 +366,7 @@ def test_given_a_row_that_is_never_loaded_then_it_is_refused_in_the_end_and_says
         with pytest.raises(Refused, match="log of imports"):
             world.side.apply(replace(effect, progress=dict(saved.progress)), saved)
         errors = world.control("imports", {})["imports"]
+        assert errors
         assert all(one["errors"] for one in errors)
 
 

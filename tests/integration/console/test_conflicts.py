@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_given_three_clicks_from_the_overview_then_a_conflict_is_settled(house: 
 def test_given_the_same_confirmation_twice_then_it_is_done_once(house: House) -> None:
     conflict = first_contact(house)
     browser = house.enter(Role.SUPPORT)
-    said = {"choice": "accept:shopify", "why": "seen", "confirmed": "yes"}
+    said: dict[str, Any] = {"choice": "accept:shopify", "why": "seen", "confirmed": "yes"}
 
     for _ in range(2):
         assert browser.post(f"/conflicts/{conflict}", **said).status_code == 200
@@ -137,7 +138,7 @@ def test_given_a_decision_of_which_nothing_was_done_then_another_takes_its_place
     assert "Decide otherwise" not in browser.get(f"/conflicts/{conflict}").text
 
 
-def fields(page: str) -> dict[str, str]:
+def fields(page: str) -> dict[str, Any]:
     """What the page's form would send besides what a person types."""
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page))
 
@@ -236,7 +237,7 @@ def test_given_like_conflicts_then_one_decision_settles_them_all(house: House) -
     assert headline(browser.get("/conflicts").text) == "Nothing waits for you."
 
 
-def many(browser: Browser, ids: list[int], **more: str) -> str:
+def many(browser: Browser, ids: list[int], **more: Any) -> str:
     return browser.send("/conflicts", csrf=browser.csrf("/"), conflict=ids, **more).text
 
 
@@ -269,7 +270,9 @@ def test_given_the_worklist_then_page_csv_and_terminal_say_the_same(house: House
     page, table = read(browser.get("/conflicts").text), browser.get("/conflicts/export.csv").text
 
     words = house.console.words(None)
-    for one in cases.list_cases(house.shop.link):
+    listed = list(cases.list_cases(house.shop.link))
+    assert len(listed) == 2
+    for one in listed:
         assert plain(words.said(one.what)) in page
         assert one.ends_in in page
         assert one.next_step.split(":")[0] in table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,8 @@ def test_given_a_stranger_then_no_page_is_shown_and_no_form_is_taken(house: Hous
         assert answer.status_code == 303
         assert answer.headers["location"].startswith("/sign-in")
     if page.act is not None:
-        assert browser.send(address(page), follow=False).status_code in (303, 403, 404)
+        answer = browser.send(address(page))
+        assert answer.status_code in (403, 404) or answer.url.startswith(f"{house.url}/sign-in")
 
 
 def test_given_each_role_then_only_what_it_covers_is_open(house: House) -> None:
@@ -69,7 +71,12 @@ def test_given_a_session_that_ended_in_the_middle_of_a_form_then_nothing_is_done
     house: House,
 ) -> None:
     conflict, browser = overdraft(house), house.enter(Role.SUPPORT, "Kari")
-    form = {"choice": "acknowledge:", "why": "seen", "confirmed": "yes", "csrf": browser.csrf()}
+    form: dict[str, Any] = {
+        "choice": "acknowledge:",
+        "why": "seen",
+        "confirmed": "yes",
+        "csrf": browser.csrf(),
+    }
     browser.session.cookies.clear()
 
     page = browser.send(f"/conflicts/{conflict}", **form)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 
-from connectors.memory import MemoryFault
+from connectors.memory import CAPABILITIES, MemoryFault
 from sync.ledger.cards.waits import WAIT_MAX, bring_near
 from sync.ledger.database.tables import arrivals, cards, polls
 from tests.integration.shop import FLOW, SHOPIFY, Shop
@@ -25,15 +27,28 @@ def test_given_a_clock_that_was_a_day_ahead_then_everything_is_due_at_the_next_s
     with shop.engine.begin() as connection:
         connection.execute(update(cards).values(due_at=future))
         connection.execute(update(arrivals).values(due_at=future))
-        connection.execute(update(polls).values(asked_at=future, polled_at=future))
 
     assert bring_near(shop.store, shop.clock(), 60.0) >= 2
 
     assert [lease.card_id for lease in shop.store.claim_due("w", shop.clock(), 60.0, 5)] == [card_id]
     assert len(shop.intake.due_arrivals(shop.clock(), 5)) == 1
-    with shop.engine.connect() as connection:
-        latest = connection.execute(select(func.max(polls.c.asked_at))).scalar_one()
-    assert latest is None or latest <= shop.clock()
+
+
+def test_given_looks_of_the_future_then_the_card_counts_as_looked_at_now(
+    make_shop: Callable[..., Shop],
+) -> None:
+    one_by_one = replace(CAPABILITIES, read_batch_max=1, lists_entries=False)
+    shop = make_shop(capabilities={FLOW: one_by_one})
+    shop.in_step(10_000)
+    shop.worker.look(shop.sides[FLOW])
+    future = ahead(shop)
+    with shop.engine.begin() as connection:
+        connection.execute(update(polls).values(asked_at=future, polled_at=future, changed_at=future))
+
+    assert bring_near(shop.store, shop.clock(), 60.0) == 3
+
+    (row,) = shop.rows("polls")
+    assert {row["asked_at"], row["polled_at"], row["changed_at"]} == {shop.clock()}
 
 
 def test_given_a_lease_of_the_future_then_the_card_is_free_and_the_old_worker_commits_nothing(
