@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from math import ceil
 from statistics import quantiles
 
-from connectors.flow.side import READS_AT_ONCE
-from sync.fleet.crew import TURN_SECONDS, places
+from connectors.flow.settings import READS_AT_ONCE
+from sync.fleet.crew import places
 from sync.fleet.queue import LATER, NOW
+from sync.worker.until import TURN_SECONDS
 
 # --- What was measured, and by which command ----------------------------------------------------------------
 

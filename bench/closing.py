@@ -127,7 +127,7 @@ def _fill(engine: Engine) -> dict[str, object]:
     with engine.connect() as connection:
         if is_sqlite:
             for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -3000000"):
-                connection.connection.driver_connection.execute(f"PRAGMA {pragma}")
+                connection.connection.cursor().execute(f"PRAGMA {pragma}")
         for index in indexes:
             index.drop(connection)
         began = BEGAN.replace(tzinfo=None) if is_sqlite else BEGAN

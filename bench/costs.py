@@ -111,7 +111,7 @@ def _measure(meter: Meter, flow: Control, shopify: Control) -> None:
     _show("a card that is met and created", meter.of(lambda: _pass(worker)))
     _show("a card that is looked at on all sides", meter.of(lambda: _pass(worker, sweep=True)))
     native = {card.serial: card.id for card in shopify.cards()}
-    ids = dict(
+    ids: dict[str, int] = dict(
         meter.connection.execute(
             b"SELECT native_id, card_id FROM presences WHERE side = 'shopify'"
         ).fetchall()

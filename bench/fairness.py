@@ -24,9 +24,9 @@ from sqlalchemy import func, select
 from bench.fleet_house import Merchant, house
 from bench.pace import p99
 from bench.processes import GIFTSYNC
-from sync.fleet.crew import TURN_SECONDS
 from sync.ledger.database.engine import reading
 from sync.ledger.database.tables import cards, intent_states, intents, presences
+from sync.worker.until import TURN_SECONDS
 
 SELLING = int(os.environ.get("TEST_BENCH_SELLING", "3"))
 NEW = int(os.environ.get("TEST_BENCH_NEW", "300"))

@@ -119,7 +119,7 @@ def _schema(url: str, number: int) -> str:
 
 def _settings(database: str, values: Values | None = None) -> str:
     values = values or sandbox_values(NOWHERE, Pace())
-    own = {("database",): database, ("key_file",): "giftsync.key"}
+    own: Values = {("database",): database, ("key_file",): "giftsync.key"}
     return render_toml({**values, **own})
 
 

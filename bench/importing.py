@@ -41,7 +41,7 @@ from sync.ledger.cards.pool import Pool
 from sync.ledger.cards.store import Store
 from sync.ledger.database.engine import open_engine
 from sync.ledger.database.migrations import upgrade
-from sync.ledger.imports.rows import Imports
+from sync.ledger.imports.rows import Import, Imports
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.secrets.vault import KEY_BYTES, Vault
 from sync.model import LinkRules, SideRules
@@ -230,14 +230,14 @@ class _Shop:
         self.imports = Imports(self.engine, self.vault)
         self.context = ImportContext("flow", "shopify", rules, self.online.capabilities, "NOK", _now().date())
 
-    def plan(self, path: Path) -> Any:
+    def plan(self, path: Path) -> Import:
         planner = Planner(self.link, self.imports, self.context)
         made, _ = planner.plan([open_card_file(path, None)], None)
         write_plan(self.folder / "plan.csv", self.imports, made)
         choose_rows(self.folder / "plan.csv", self.imports, made)
         return made
 
-    def importer(self, plan: Any, mode: Mode) -> Importer:
+    def importer(self, plan: Import, mode: Mode) -> Importer:
         numbers = Numbers(self.pos, Pool(self.engine, self.vault), "9900", _now)
         intake = Intake(self.engine, self.vault)
         return Importer(

@@ -15,7 +15,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from zoneinfo import ZoneInfo
 import requests
 from argon2 import PasswordHasher
 from sqlalchemy import Connection, Engine, Table, text
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from bench.pace import p99
 from bench.postgres import postgres
@@ -111,7 +112,7 @@ def measure(name: str, url: str, vault: Vault, count: int) -> None:
         form = {"name": f"bench {time.time()}", "password": PASSWORD, "again": PASSWORD}
         session.post(f"{base}/join/{token}", data=form, timeout=60).raise_for_status()
         csrf = re.findall(r'name="csrf" value="(\w+)"', session.get(f"{base}/cards", timeout=60).text)[0]
-        pages = {
+        pages: dict[str, Callable[[int], requests.Response]] = {
             "sign-in": lambda n: requests.get(f"{base}/sign-in", timeout=60),
             "overview": lambda n: session.get(f"{base}/", timeout=60),
             "cards": lambda n: session.get(f"{base}/cards?after={n * 97 % count}", timeout=60),
@@ -252,7 +253,7 @@ def write(
     `same` and the columns' own defaults are the same in every row.
     """
     given = {
-        **{c.name: c.default.arg for c in table.c if c.default is not None and c.default.is_scalar},
+        **{c.name: c.default.arg for c in table.c if isinstance(c.default, ScalarElementColumnDefault)},
         **same,
     }
     given = {name: value for name, value in given.items() if name not in names}

@@ -144,7 +144,7 @@ def _alone(folder: Path, shopify: Control, codes: Sequence[str]) -> tuple[float,
     return median(calls), median(seconds), median(processor)
 
 
-def _presences(engine: Engine) -> Sequence[Row[Any]]:
+def _presences(engine: Engine) -> Sequence[Row[Any, Any]]:
     query = select(presences.c.native_id, presences.c.card_id).where(presences.c.side == "shopify")
     with reading(engine) as connection:
         return connection.execute(query).all()

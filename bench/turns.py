@@ -14,8 +14,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from statistics import median
 
@@ -41,10 +40,8 @@ class Idle(Crew):
         self.seen[ledger].append(time.monotonic())
 
 
-@contextmanager
-def _nothing(_: str) -> Iterator[Worker]:
+def _nothing(_: str) -> AbstractContextManager[Worker]:
     raise NotImplementedError
-    yield
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 
-def main(count):
+def main(count: int) -> None:
     from vdirsyncer.storage.memory import MemoryStorage
     from vdirsyncer.sync import sync
     from vdirsyncer.sync.status import SqliteStatus

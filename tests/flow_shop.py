@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -88,7 +89,7 @@ class FlowShop(Shop):
         return self._flow if name == FLOW else super()._side(name, capabilities)
 
 
-def _passing(clock: Clock) -> Any:
+def _passing(clock: Clock) -> Callable[[float], None]:
     def pause(seconds: float) -> None:
         clock.advance(seconds)
 

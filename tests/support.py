@@ -111,7 +111,9 @@ def link_settings(
     store = {"connector": "flow", "tenant": "7", "store": "70", "token": "a-token-of-flow"}
     shop = {"connector": "shopify", "shop": "example.myshopify.com", "token": "a-token-of-shopify"}
     made = settings_type({"flow": FlowSection, "shopify": ShopifySection})
-    return made(
-        link={"timezone": "Europe/Oslo"},
-        sides={"flow": {**store, **(flow or {})}, "shopify": {**shop, **(shopify or {})}},
+    return made.model_validate(
+        {
+            "link": {"timezone": "Europe/Oslo"},
+            "sides": {"flow": {**store, **(flow or {})}, "shopify": {**shop, **(shopify or {})}},
+        }
     )

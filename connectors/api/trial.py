@@ -42,9 +42,14 @@ class Till(Protocol):
 class TrialSide(Protocol):
     """A running stand-in. It is closed when the trial is over."""
 
-    #: The keys of a side's table that lead the connector to it, `connector` among them.
-    settings: Mapping[str, object]
-    #: What people do there.
-    till: Till
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The keys of a side's table that lead the connector to it, `connector` among them."""
+        ...
+
+    @property
+    def till(self) -> Till:
+        """What people do there."""
+        ...
 
     def close(self) -> None: ...

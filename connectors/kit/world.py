@@ -60,8 +60,11 @@ class World(Protocol):
     """The side without the connector. Amounts are minor units of `currency`; they are positive."""
 
     currency: str
-    #: What the side calls its own kind of card, if a create must name one.
-    brand: str | None
+
+    @property
+    def brand(self) -> str | None:
+        """What the side calls its own kind of card, if a create must name one."""
+        ...
 
     def sell(self, amount_minor: int) -> CardRef:
         """A customer buys a card here. The reference holds what the connector is asked by."""

@@ -7,7 +7,7 @@ side shows is what it was read to show.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -141,7 +141,7 @@ def make_report(
     plan: Import,
     names: Sequence[str],
     clock: Callable[[], datetime],
-    sides: dict[str, Side] | None = None,
+    sides: Mapping[str, Side] | None = None,
     told: Callable[[int], None] = lambda cards: None,
     each: Callable[[RowOutcome], None] = lambda row: None,
 ) -> ImportReport:
@@ -170,7 +170,7 @@ def _check(
     imports: Imports,
     plan: Import,
     clock: Callable[[], datetime],
-    sides: dict[str, Side],
+    sides: Mapping[str, Side],
     told: Callable[[int], None],
 ) -> Checked:
     differing: dict[int, str] = {}

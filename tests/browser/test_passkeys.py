@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, CDPSession, Page, expect
+from playwright.sync_api import Browser, CDPSession, Page, Request, expect
 
 from sync.support.people import Role
 from tests.browser.conftest import BUSY_MS, World, picture
@@ -108,8 +108,14 @@ def test_an_answer_that_somebody_kept_lets_nobody_in(phone: Phone) -> None:
     phone.add()
     expect(phone.page.locator("h1")).to_have_text("You have 1 passkey.")
     phone.sign_out()
-    sent: list[dict[str, str]] = []
-    phone.page.on("request", lambda r: sent.append(r.post_data_json) if r.method == "POST" else None)
+    sent: list[dict[str, str | float | bool]] = []
+
+    def note(request: Request) -> None:
+        form = request.post_data_json
+        if request.method == "POST" and form is not None:
+            sent.append(form)
+
+    phone.page.on("request", note)
     phone.sign_in()
     phone.page.wait_for_url(f"{phone.url}/cards")
     phone.page.context.clear_cookies()

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import repeat
 
 import pytest
 from pydantic import ValidationError
@@ -147,7 +148,7 @@ def test_a_notice_by_webhook_gives_up_a_dripped_answer(monkeypatch: pytest.Monke
 
 
 def test_a_notice_by_mail_gives_up_a_server_that_greets_for_ever() -> None:
-    with faulty_server(lambda: faults.repeat(b"220-hello\r\n"), greets=True) as server:
+    with faulty_server(lambda: repeat(b"220-hello\r\n"), greets=True) as server:
         began = time.monotonic()
         sender = MailSender("127.0.0.1", server.port, "a@b.no", "a@b.no", encrypts=False, seconds=READ)
         with pytest.raises(NotDelivered):

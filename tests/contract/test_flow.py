@@ -314,6 +314,7 @@ def test_a_number_that_flow_does_not_take_is_refused_before_the_money_step() -> 
             side.apply(effect, saved)
 
         assert side.find(replace(effect, progress=saved.progress)) == NotFound()
+        assert effect.card.serial is not None
         assert isinstance(side.lookup(effect.card.serial), Absent)
         side.close()
 
@@ -411,6 +412,7 @@ def test_a_card_that_needs_a_cvc(mode: CvcMode) -> None:
         with pytest.raises(SideError):
             blind.apply(debit(world, card, 30_00), Saved())
         assert world.balance(card) == 70_00
+        assert card.serial is not None
         assert world.cvcs[card.serial] not in without_addresses(repr(side) + repr(side.__dict__))
         side.close()
         blind.close()

@@ -316,7 +316,7 @@ class TestProbe:
                 if "POST settlements" in operation:
                     self.settled = True
                 gone = self.settled and "POST orders" in operation
-                return Fault(FaultKind.DROP_REQUEST) if gone else None
+                return Fault(FaultKind.DROP_REQUEST, False, 0) if gone else None
 
         world.emulator.faults = Gone()
         found = probed(side, serial, notes)

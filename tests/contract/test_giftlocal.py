@@ -80,6 +80,8 @@ class GiftWorld(EmulatedWorld):
     #: Redemptions carry no mark, and one that was sent twice is not sent again.
     asks_people = True
 
+    emulator: GiftLocalEmulator
+
     def __init__(
         self, emulator: GiftLocalEmulator, loopback: Loopback, proxy: FaultProxy, **more: Any
     ) -> None:

@@ -80,6 +80,8 @@ class HttpWorld(EmulatedWorld):
     signs_bodies = True
     lists_now = True
 
+    emulator: HttpShopEmulator
+
     def __init__(self, emulator: HttpShopEmulator, loopback: Loopback, proxy: FaultProxy) -> None:
         super().__init__(emulator, loopback, proxy)
         self.side = side_at(proxy.url)

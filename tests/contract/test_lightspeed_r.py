@@ -43,6 +43,8 @@ SETTINGS = SaleSettings(EMPLOYEE, REGISTER, SHOP, ONLINE_ITEM, PAID_ONLINE, GIFT
 class RWorld(EmulatedWorld):
     """The account, its customers, and the accidents on the way to it."""
 
+    emulator: LightspeedREmulator
+
     def __init__(self, emulator: LightspeedREmulator, loopback: Loopback, proxy: FaultProxy) -> None:
         super().__init__(emulator, loopback, proxy)
         self._open: list[LightspeedRSide] = []

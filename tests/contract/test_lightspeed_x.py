@@ -63,6 +63,8 @@ def side_at(
 class XWorld(EmulatedWorld):
     """The retailer, its customers, and the accidents on the way to it."""
 
+    emulator: LightspeedXEmulator
+
     def __init__(self, emulator: LightspeedXEmulator, loopback: Loopback, proxy: FaultProxy) -> None:
         super().__init__(emulator, loopback, proxy)
         self.side = side_at(proxy.url)

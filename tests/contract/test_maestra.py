@@ -81,6 +81,8 @@ class MaestraWorld:
     #: A card has no note.
     marks_cards = False
 
+    emulator: MaestraEmulator
+
     def __init__(self, emulator: MaestraEmulator, loopback: Loopback, **more: Any) -> None:
         self.emulator, self.loopback = emulator, loopback
         self.side = side_at(loopback.url, **more)

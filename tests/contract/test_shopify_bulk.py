@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from graphql import build_schema, parse
@@ -201,13 +202,14 @@ def test_given_a_line_that_says_nothing_clear_then_it_is_in_doubt_or_passed_over
     payload = {"data": {"giftCardCreate": {"giftCard": card, "userErrors": []}}}
     assert line(**payload) == LineOutcome(4, "gs-abcd1234", Applied("gid://shopify/GiftCard/1"))
     assert _outcome(payload) is None
-    for odd in (
+    oddities: tuple[dict[str, Any], ...] = (
         {"errors": [{"message": "x", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]},
         {"data": None},
         {"data": {"giftCardCreate": None}},
         {"data": {"giftCardCreate": {"giftCard": None, "userErrors": []}}},
         {"data": {"giftCardCreate": {"giftCard": card, "userErrors": [{"field": None, "message": "x"}]}}},
-    ):
+    )
+    for odd in oddities:
         found = line(**odd)
         assert found is not None
         assert isinstance(found.result, InDoubt), odd

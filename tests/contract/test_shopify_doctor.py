@@ -296,7 +296,7 @@ class TestProbe:
 
         class Away(FaultPlan):
             def draw(self, operation: str) -> Fault | None:
-                return Fault(FaultKind.DROP_REQUEST) if "giftCardDebit" in operation else None
+                return Fault(FaultKind.DROP_REQUEST, False, 0) if "giftCardDebit" in operation else None
 
         world.emulator.faults = Away()
         found = probed(side, serial, notes)

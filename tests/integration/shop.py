@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -29,7 +29,7 @@ from sync.ledger.secrets.vault import Vault
 from sync.model import Card, FirstContact, LinkRules, SideRules
 from sync.reconcile.card import reconcile
 from sync.reconcile.work import Link
-from sync.worker.passes import WorkerOptions
+from sync.worker.passes import PassReport, WorkerOptions
 from sync.worker.worker import Worker
 from tests.support import Clock, MovesClock
 
@@ -156,7 +156,7 @@ class Shop:
                 self.clock.advance((due_at - self.clock()).total_seconds())
         raise AssertionError(f"card {card_id} is never quiet")
 
-    def sync(self) -> Any:
+    def sync(self) -> PassReport:
         """One pass of the worker; where it waits, time passes."""
         return self.worker.sync_once(stop=MovesClock(self.clock))
 
@@ -233,7 +233,7 @@ def hidden(capabilities: Capabilities = CAPABILITIES) -> Capabilities:
     return replace(capabilities, hides_serials=True)
 
 
-def later(clock: Clock, seconds: float) -> Any:
+def later(clock: Clock, seconds: float) -> datetime:
     return clock() + timedelta(seconds=seconds)
 
 

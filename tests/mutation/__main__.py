@@ -104,7 +104,7 @@ class Trial:
                     self.unreached.append(mutant)
                     self._say("unreached", mutant, f"\n{mutant.told}\n")
                     continue
-                reader, child = _fork(lambda m=mutant, t=tests: _run(m, [items[name] for name in t]))
+                reader, child = _fork(partial(_run, mutant, [items[name] for name in tests]))
                 limit = GRACE_SECONDS + 5 * sum(self.reach.seconds[name] for name in tests)
                 running[reader] = (mutant, child, time.monotonic() + limit, tests)
             if not running:
@@ -125,7 +125,8 @@ class Trial:
                     self._say("caught", mutant, "it does not end")
 
     def _within_budget(self, mutant: Mutant) -> list[str]:
-        tests, left = [], self.budget_seconds
+        tests: list[str] = []
+        left = self.budget_seconds
         for test in self.reach.of(mutant):
             left -= self.reach.seconds[test]
             if left < 0 and tests:

@@ -115,8 +115,9 @@ def _without_a_statement(source: str) -> Iterator[str]:
     """A call, an addition to what exists, or a way out of a loop is left out: `pass` stands there."""
     lines = source.splitlines(keepends=True)
     for node in ast.walk(ast.parse(source)):
-        is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-        if is_call or isinstance(node, ast.AugAssign | ast.Continue | ast.Break):
+        if isinstance(node, ast.AugAssign | ast.Continue | ast.Break) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        ):
             first, last = node.lineno - 1, node.end_lineno or node.lineno
             yield "".join([*lines[:first], " " * node.col_offset + "pass\n", *lines[last:]])
 

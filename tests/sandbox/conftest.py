@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest_shopify import Shop, running_shop
-from test_flow_support import Flow, serve
+
+from tests.sandbox.conftest_shopify import Shop, running_shop
+from tests.sandbox.test_flow_support import Flow, serve
 
 
 @pytest.fixture

@@ -61,15 +61,16 @@ class Shop:
         answer: dict[str, Any] = response.json()
         return answer
 
-    def data(self, text: str, /, *, version: str = "2026-10", **variables: object) -> dict[str, Any]:
+    def data(self, text: str, /, *, version: str = "2026-10", **variables: Any) -> dict[str, Any]:
         """The data of a request that has no errors."""
         answer = self.run(text, version=version, **variables)
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
         return data
 
-    def payload(self, text: str, /, **variables: object) -> dict[str, Any]:
+    def payload(self, text: str, /, **variables: Any) -> dict[str, Any]:
         """The payload of a request with one root field."""
+        payload: dict[str, Any]
         (payload,) = self.data(text, **variables).values()
         return payload
 

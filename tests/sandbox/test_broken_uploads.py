@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from conftest_shopify import Shop, running_shop
-from test_flow_support import Flow, serve
+
+from tests.sandbox.conftest_shopify import Shop, running_shop
+from tests.sandbox.test_flow_support import Flow, serve
 
 BODIES = {
     "shorter than told": b"Content-Length: 100\r\n\r\nabc",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest_shopify import CREDIT, Shop, money, running_shop
-from test_flow_support import Flow, code_of, serve
+
+from tests.sandbox.conftest_shopify import CREDIT, Shop, money, running_shop
+from tests.sandbox.test_flow_support import Flow, code_of, serve
 
 CARD = """query Card($id: ID!) { giftCard(id: $id) {
   id balance { amount currencyCode } initialValue { amount } enabled expiresOn lastCharacters maskedCode note

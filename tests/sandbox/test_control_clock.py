@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import pytest
-from conftest_shopify import START as SHOP_START
-from conftest_shopify import Shop, running_shop
-from test_flow_support import START, Flow
 
 from sandbox.clock import SandboxClock
 from sandbox.shopify import ShopifyBehaviour
+from tests.sandbox.conftest_shopify import START as SHOP_START
+from tests.sandbox.conftest_shopify import Shop, running_shop
+from tests.sandbox.test_flow_support import START, Flow
 
 
 class Machine:

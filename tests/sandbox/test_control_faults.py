@@ -8,10 +8,10 @@ import zlib
 
 import pytest
 import requests
-from conftest_shopify import CREDIT, TOKEN, Shop, money
-from test_flow_support import Flow, code_of
 
 from sandbox.faults import FaultKind, FaultPlan, FaultRule, FaultRuleError, parse_fault_rules
+from tests.sandbox.conftest_shopify import CREDIT, TOKEN, Shop, money
+from tests.sandbox.test_flow_support import Flow, code_of
 
 MIB = 1 << 20
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from test_flow_support import Flow
+
+from tests.sandbox.test_flow_support import Flow
 
 
 def settled(flow: Flow) -> list[tuple[str, str]]:

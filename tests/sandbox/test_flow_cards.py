@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_flow_support import START, code_of, serve
 
 from sandbox.flow.behaviour import CvcMode, Edition, FlowBehaviour, NullValidTo, RateLimit, UnknownCard
 from sandbox.flow.catalog import BRAND_GIFTCARD, BRANDS_DEFAULT, Brand, Permission, Store
 from sandbox.flow.values import instant_text, parse_instant, to_ms
+from tests.sandbox.test_flow_support import START, code_of, serve
 
 PATH = "/tenants/7/stores/70/giftcards/"
 BRAND_SECURE = Brand("secure", 3, "Secure", "903", cvc_required=True)
@@ -18,7 +18,7 @@ BRAND_SECURE = Brand("secure", 3, "Secure", "903", cvc_required=True)
 # flow.md §1: auth, ids, conventions.
 
 
-def test_given_no_token_when_reading_then_401():
+def test_given_no_token_when_reading_then_401() -> None:
     with serve() as flow:
         answer = flow.session.get(f"{flow.url}/v2{PATH}1", timeout=5)
         assert answer.status_code == 401
@@ -27,13 +27,13 @@ def test_given_no_token_when_reading_then_401():
 
 
 @pytest.mark.parametrize("header", ["Bearer wrong", "Basic flow-test-token", "flow-test-token", "Bearer "])
-def test_given_a_wrong_token_when_reading_then_401(header):
+def test_given_a_wrong_token_when_reading_then_401(header: str) -> None:
     with serve() as flow:
         answer = flow.call("GET", PATH + "1", headers={"Authorization": header})
         assert answer.status_code == 401
 
 
-def test_given_a_token_without_the_permission_when_writing_then_403():
+def test_given_a_token_without_the_permission_when_writing_then_403() -> None:
     with serve(tokens={"reader": {Permission.GIFTCARD_READ}}) as flow:
         number = flow.sell()
         reader = replace(flow, token="reader")
@@ -58,19 +58,19 @@ def test_given_a_token_without_the_permission_when_writing_then_403():
         ("/tenants/7/orders/a%20b", 400, "BAD_REQUEST"),
     ],
 )
-def test_given_a_bad_path_when_reading_then_the_error_says_which(path, status, code):
+def test_given_a_bad_path_when_reading_then_the_error_says_which(path: str, status: int, code: str) -> None:
     with serve() as flow:
         answer = flow.get(path)
         assert (answer.status_code, code_of(answer)) == (status, code)
 
 
-def test_given_a_card_number_with_a_slash_when_reading_then_it_is_one_free_string():
+def test_given_a_card_number_with_a_slash_when_reading_then_it_is_one_free_string() -> None:
     with serve() as flow:
         answer = flow.get(PATH + "a%2Fb%20c")
         assert (answer.status_code, code_of(answer)) == (404, "GIFTCARD_NOT_FOUND")
 
 
-def test_given_a_rate_limit_when_calling_too_often_then_429_with_retry_after():
+def test_given_a_rate_limit_when_calling_too_often_then_429_with_retry_after() -> None:
     with serve(FlowBehaviour(rate_limit=RateLimit(2, 10))) as flow:
         assert [flow.get("/countries").status_code for _ in range(3)] == [200, 200, 429]
         answer = flow.get("/countries")
@@ -83,7 +83,7 @@ def test_given_a_rate_limit_when_calling_too_often_then_429_with_retry_after():
 # flow.md §3: GET.
 
 
-def test_given_the_newer_edition_when_reading_a_card_then_every_field_is_there():
+def test_given_the_newer_edition_when_reading_a_card_then_every_field_is_there() -> None:
     with serve() as flow:
         number = flow.sell("150.50")
         card = flow.card(number, extensionCode="FLOWGIFTCARD").json()
@@ -104,7 +104,7 @@ def test_given_the_newer_edition_when_reading_a_card_then_every_field_is_there()
         assert number.isdigit()
 
 
-def test_given_the_older_edition_when_reading_a_card_then_active_replaces_status():
+def test_given_the_older_edition_when_reading_a_card_then_active_replaces_status() -> None:
     with serve(FlowBehaviour(edition=Edition.OLDER)) as flow:
         number = flow.sell()
         keys = {"active", "balance", "cardId", "cardNumber", "validTo", "brandId", "brandName", "note"}
@@ -114,13 +114,13 @@ def test_given_the_older_edition_when_reading_a_card_then_active_replaces_status
         assert flow.put_card(number, {"status": "CLEARED"}).status_code == 400
 
 
-def test_given_the_switch_when_reading_a_newer_card_then_the_deprecated_active_is_there_too():
+def test_given_the_switch_when_reading_a_newer_card_then_the_deprecated_active_is_there_too() -> None:
     with serve(FlowBehaviour(newer_shows_active=True)) as flow:
         card = flow.card(flow.sell()).json()
         assert (card["active"], card["status"]) == (True, "ACTIVE")
 
 
-def test_given_a_brand_without_an_end_when_reading_then_valid_to_is_null():
+def test_given_a_brand_without_an_end_when_reading_then_valid_to_is_null() -> None:
     with serve() as flow:
         assert flow.card(flow.sell(brand="creditvoucher")).json()["validTo"] is None
 
@@ -136,23 +136,25 @@ def test_given_a_brand_without_an_end_when_reading_then_valid_to_is_null():
         ("flowgiftcard", 400),
     ],
 )
-def test_given_an_extension_code_when_reading_then_only_its_cards_are_found(extension, status):
+def test_given_an_extension_code_when_reading_then_only_its_cards_are_found(
+    extension: str, status: int
+) -> None:
     with serve() as flow:
         assert flow.card(flow.sell(), extensionCode=extension).status_code == status
 
 
-def test_given_the_switch_when_reading_an_unknown_number_then_200_and_empty():
+def test_given_the_switch_when_reading_an_unknown_number_then_200_and_empty() -> None:
     with serve(FlowBehaviour(unknown_card=UnknownCard.EMPTY_ANSWER)) as flow:
         answer = flow.card("1234567890123456")
         assert (answer.status_code, answer.json()) == (200, {})
 
 
-def test_given_the_extension_is_off_when_reading_then_404():
+def test_given_the_extension_is_off_when_reading_then_404() -> None:
     with serve(FlowBehaviour(extension_active=False)) as flow:
         assert flow.card(flow.sell()).status_code == 404
 
 
-def test_given_two_stores_when_reading_through_both_then_it_is_one_card_where_the_brand_matches():
+def test_given_two_stores_when_reading_through_both_then_it_is_one_card_where_the_brand_matches() -> None:
     stores = (Store("71"), Store("72", brands=("creditvoucher",)))
     with serve(stores=stores) as flow:
         number = flow.sell()
@@ -161,7 +163,7 @@ def test_given_two_stores_when_reading_through_both_then_it_is_one_card_where_th
         assert flow.card(flow.sell(brand="creditvoucher"), store="72").status_code == 200
 
 
-def test_given_a_legacy_number_when_reading_then_the_card_is_found_unless_switched_off():
+def test_given_a_legacy_number_when_reading_then_the_card_is_found_unless_switched_off() -> None:
     with serve(cards=1) as flow:
         (card,) = flow.session.get(f"{flow.url}/_sandbox/cards", timeout=5).json()
         answer = flow.card(card["legacy_number"]).json()
@@ -172,7 +174,9 @@ def test_given_a_legacy_number_when_reading_then_the_card_is_found_unless_switch
 
 
 @pytest.mark.parametrize("expiry_changes_status", [False, True])
-def test_given_an_expired_card_when_reading_then_the_status_follows_the_switch(expiry_changes_status):
+def test_given_an_expired_card_when_reading_then_the_status_follows_the_switch(
+    expiry_changes_status: bool,
+) -> None:
     with serve(FlowBehaviour(expiry_changes_status=expiry_changes_status)) as flow:
         number = flow.sell()
         flow.control("expire", {"number": number})
@@ -181,7 +185,7 @@ def test_given_an_expired_card_when_reading_then_the_status_follows_the_switch(e
         flow.control("redeem", {"number": number, "amount": 1}, status=409)
 
 
-def test_given_an_unseen_status_when_the_back_office_sets_it_then_it_is_shown_and_unspendable():
+def test_given_an_unseen_status_when_the_back_office_sets_it_then_it_is_shown_and_unspendable() -> None:
     with serve(FlowBehaviour(unseen_status="UNDER_REVIEW")) as flow:
         number = flow.sell()
         flow.control("status", {"number": number, "status": "UNDER_REVIEW"})
@@ -194,7 +198,7 @@ def test_given_an_unseen_status_when_the_back_office_sets_it_then_it_is_shown_an
 # flow.md §8: CVC.
 
 
-def test_given_a_card_that_needs_a_cvc_when_it_is_missing_or_wrong_then_422():
+def test_given_a_card_that_needs_a_cvc_when_it_is_missing_or_wrong_then_422() -> None:
     with serve(brands=(*BRANDS_DEFAULT, BRAND_SECURE)) as flow:
         sold = flow.control("sell", {"brand": "secure", "amount": "10"})
         wrong = f"{(int(sold['cvc']) + 1) % 1000:03d}"
@@ -206,7 +210,7 @@ def test_given_a_card_that_needs_a_cvc_when_it_is_missing_or_wrong_then_422():
         assert "cvc" not in answer.json()
 
 
-def test_given_the_hiding_mode_when_the_cvc_is_missing_then_the_balance_is_null():
+def test_given_the_hiding_mode_when_the_cvc_is_missing_then_the_balance_is_null() -> None:
     behaviour = FlowBehaviour(cvc_mode=CvcMode.HIDE_BALANCE)
     with serve(behaviour, brands=(BRAND_SECURE,)) as flow:
         sold = flow.control("sell", {"amount": "10"})
@@ -214,7 +218,7 @@ def test_given_the_hiding_mode_when_the_cvc_is_missing_then_the_balance_is_null(
         assert flow.card(sold["number"], cvc=sold["cvc"]).json()["balance"] == 1000
 
 
-def test_given_a_card_that_needs_a_cvc_when_paying_then_the_cvc_decides_and_is_never_echoed():
+def test_given_a_card_that_needs_a_cvc_when_paying_then_the_cvc_decides_and_is_never_echoed() -> None:
     with serve(brands=(*BRANDS_DEFAULT, BRAND_SECURE)) as flow:
         sold = flow.control("sell", {"brand": "secure", "amount": "10"})
         number = sold["number"]
@@ -231,7 +235,7 @@ def test_given_a_card_that_needs_a_cvc_when_paying_then_the_cvc_decides_and_is_n
 # flow.md §3: PUT.
 
 
-def test_given_a_note_when_put_alone_then_everything_else_stays():
+def test_given_a_note_when_put_alone_then_everything_else_stays() -> None:
     with serve() as flow:
         number = flow.sell()
         before = flow.card(number).json()
@@ -241,7 +245,7 @@ def test_given_a_note_when_put_alone_then_everything_else_stays():
         assert flow.card(number).json() == answer.json()
 
 
-def test_given_omitted_keys_are_cleared_when_putting_a_note_then_valid_to_goes():
+def test_given_omitted_keys_are_cleared_when_putting_a_note_then_valid_to_goes() -> None:
     with serve(FlowBehaviour(put_omitted_keys_stay=False)) as flow:
         number = flow.sell()
         assert flow.put_card(number, {"note": "x"}).json()["validTo"] is None
@@ -252,14 +256,16 @@ def test_given_omitted_keys_are_cleared_when_putting_a_note_then_valid_to_goes()
     ("mode", "status", "cleared"),
     [(NullValidTo.CLEARS, 200, True), (NullValidTo.IGNORED, 200, False), (NullValidTo.REFUSED, 400, False)],
 )
-def test_given_a_null_valid_to_when_put_then_the_switch_decides(mode, status, cleared):
+def test_given_a_null_valid_to_when_put_then_the_switch_decides(
+    mode: NullValidTo, status: int, cleared: bool
+) -> None:
     with serve(FlowBehaviour(null_valid_to=mode)) as flow:
         number = flow.sell()
         assert flow.put_card(number, {"validTo": None}).status_code == status
         assert (flow.card(number).json()["validTo"] is None) is cleared
 
 
-def test_given_an_instant_with_an_offset_when_put_then_it_is_answered_in_utc():
+def test_given_an_instant_with_an_offset_when_put_then_it_is_answered_in_utc() -> None:
     with serve() as flow:
         number = flow.sell()
         answer = flow.put_card(number, {"validTo": "2027-01-31T23:59:59.999+01:00"})
@@ -287,7 +293,7 @@ def test_given_an_instant_with_an_offset_when_put_then_it_is_answered_in_utc():
         "x",
     ],
 )
-def test_given_a_bad_body_when_put_then_400_and_nothing_changes(body):
+def test_given_a_bad_body_when_put_then_400_and_nothing_changes(body: object) -> None:
     with serve() as flow:
         number = flow.sell()
         before = flow.card(number).json()
@@ -295,20 +301,20 @@ def test_given_a_bad_body_when_put_then_400_and_nothing_changes(body):
         assert flow.card(number).json() == before
 
 
-def test_given_text_that_is_not_json_when_put_then_400():
+def test_given_text_that_is_not_json_when_put_then_400() -> None:
     with serve() as flow:
         number = flow.sell()
         for raw in (b"", b"{", b"\xff", b'{"note": NaN}', b"[" * 100_000):
             assert flow.call("PUT", PATH + number, data=raw).status_code == 400
 
 
-def test_given_unknown_keys_are_ignored_when_putting_a_balance_then_it_does_not_change():
+def test_given_unknown_keys_are_ignored_when_putting_a_balance_then_it_does_not_change() -> None:
     with serve(FlowBehaviour(refuse_unknown_keys=False)) as flow:
         number = flow.sell("10")
         assert flow.put_card(number, {"balance": 1}).json()["balance"] == 1000
 
 
-def test_given_an_active_card_when_suspended_by_status_or_active_then_it_can_come_back():
+def test_given_an_active_card_when_suspended_by_status_or_active_then_it_can_come_back() -> None:
     with serve() as flow:
         number = flow.sell()
         assert flow.put_card(number, {"status": "INACTIVE"}).json()["status"] == "INACTIVE"
@@ -317,7 +323,7 @@ def test_given_an_active_card_when_suspended_by_status_or_active_then_it_can_com
         assert flow.control("redeem", {"number": number, "amount": 1})["balance"] == "99.00"
 
 
-def test_given_a_blocked_card_when_put_active_then_409():
+def test_given_a_blocked_card_when_put_active_then_409() -> None:
     with serve() as flow:
         number = flow.sell()
         flow.control("block", {"number": number})
@@ -325,7 +331,7 @@ def test_given_a_blocked_card_when_put_active_then_409():
         assert (answer.status_code, code_of(answer)) == (409, "STATUS_LOCKED")
 
 
-def test_given_a_card_when_cleared_then_the_balance_is_gone_for_good():
+def test_given_a_card_when_cleared_then_the_balance_is_gone_for_good() -> None:
     with serve() as flow:
         number = flow.sell("10")
         card = flow.put_card(number, {"status": "CLEARED"}).json()
@@ -342,7 +348,7 @@ def test_given_a_card_when_cleared_then_the_balance_is_gone_for_good():
         flow.control("deposit", {"number": number, "amount": 1}, status=409)
 
 
-def test_given_the_switch_when_clearing_a_card_with_money_then_409():
+def test_given_the_switch_when_clearing_a_card_with_money_then_409() -> None:
     with serve(FlowBehaviour(clearing_needs_zero_balance=True)) as flow:
         number = flow.sell("10")
         assert flow.put_card(number, {"status": "CLEARED"}).status_code == 409
@@ -350,12 +356,12 @@ def test_given_the_switch_when_clearing_a_card_with_money_then_409():
         assert flow.put_card(number, {"status": "CLEARED"}).status_code == 200
 
 
-def test_given_a_put_on_an_unknown_card_then_404():
+def test_given_a_put_on_an_unknown_card_then_404() -> None:
     with serve() as flow:
         assert flow.put_card("1", {"note": "x"}).status_code == 404
 
 
-def test_instants_are_read_and_written_without_loss():
+def test_instants_are_read_and_written_without_loss() -> None:
     for text in ("2025-10-30T21:24:19.803Z", "1970-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"):
         assert instant_text(parse_instant(text)) == text
     assert instant_text(to_ms(START)) == "2026-03-01T12:00:00.000Z"
@@ -364,6 +370,6 @@ def test_instants_are_read_and_written_without_loss():
             parse_instant(text)
 
 
-def test_brands_are_what_the_documentation_says_a_store_usually_has():
+def test_brands_are_what_the_documentation_says_a_store_usually_has() -> None:
     assert [brand.name for brand in BRANDS_DEFAULT] == ["Gavekort", "Tilgodelapp"]
     assert not BRAND_GIFTCARD.cvc_required

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import queue
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import requests
 from aiohttp import web
-from test_flow_support import START, TIMEOUT_S, TOKEN, FakeClock, background_loop, listening, serve
 
 from sandbox.flow import FlowBehaviour, FlowEmulator
 from sandbox.flow.behaviour import WebhookBehaviour
 from sandbox.flow.catalog import Brand, Store
+from tests.sandbox.test_flow_support import (
+    START,
+    TIMEOUT_S,
+    TOKEN,
+    FakeClock,
+    Flow,
+    background_loop,
+    listening,
+    serve,
+)
 from tests.support import seen_in_time
 
 TRANSPORTS = "/tenants/7/httptransports"
@@ -22,7 +33,7 @@ TRANSPORTS = "/tenants/7/httptransports"
 # Control plane.
 
 
-def test_given_a_sale_at_the_till_then_card_order_and_receipt_agree():
+def test_given_a_sale_at_the_till_then_card_order_and_receipt_agree() -> None:
     with serve() as flow:
         sold = flow.control("sell", {"brand": "giftcard", "amount": "250.50"})
         assert set(sold) == {"number", "cvc", "balance", "order_id"}
@@ -40,7 +51,7 @@ def test_given_a_sale_at_the_till_then_card_order_and_receipt_agree():
         assert [one["amount"] for one in truth["transactions"]] == ["250.50"]
 
 
-def test_given_a_card_when_redeemed_and_loaded_at_the_till_then_the_settlement_names_it():
+def test_given_a_card_when_redeemed_and_loaded_at_the_till_then_the_settlement_names_it() -> None:
     with serve() as flow:
         number = flow.sell(100)
         paid = flow.control("redeem", {"number": number, "amount": 30.25})
@@ -59,13 +70,13 @@ def test_given_a_card_when_redeemed_and_loaded_at_the_till_then_the_settlement_n
     "amount", ["0", "-1", "0.001", "x", "NaN", "1e999", 0, -5, 1.005, True, None, [], 10**20]
 )
 @pytest.mark.parametrize("call", ["sell", "redeem", "deposit"])
-def test_given_a_bad_amount_when_a_cashier_types_it_then_400(call, amount):
+def test_given_a_bad_amount_when_a_cashier_types_it_then_400(call: str, amount: object) -> None:
     with serve() as flow:
         answer = flow.control(call, {"number": "1", "amount": amount}, status=400)
         assert "amount" in answer["error"]
 
 
-def test_given_a_refused_payment_at_the_till_then_409_and_nothing_moves():
+def test_given_a_refused_payment_at_the_till_then_409_and_nothing_moves() -> None:
     with serve() as flow:
         number = flow.sell("10")
         for body in ({"number": number, "amount": "10.01"}, {"number": "1", "amount": 1}):
@@ -78,7 +89,7 @@ def test_given_a_refused_payment_at_the_till_then_409_and_nothing_moves():
         assert flow.search().json()["paging"]["totalCount"] == 1
 
 
-def test_given_a_store_that_does_not_take_the_brand_when_paying_there_then_409():
+def test_given_a_store_that_does_not_take_the_brand_when_paying_there_then_409() -> None:
     with serve(stores=(Store("71", brands=("creditvoucher",)),)) as flow:
         number = flow.sell("10")
         flow.control("redeem", {"number": number, "amount": 1, "store": "71"}, status=409)
@@ -108,12 +119,12 @@ def test_given_a_store_that_does_not_take_the_brand_when_paying_there_then_409()
         ("nonsense", {}, 404),
     ],
 )
-def test_given_a_bad_control_call_then_it_says_why(call, body, status):
+def test_given_a_bad_control_call_then_it_says_why(call: str, body: dict[str, object], status: int) -> None:
     with serve() as flow:
         assert flow.control(call, body, status=status)["error"]
 
 
-def test_given_a_pre_generated_card_when_sold_at_the_till_then_it_becomes_active():
+def test_given_a_pre_generated_card_when_sold_at_the_till_then_it_becomes_active() -> None:
     with serve() as flow:
         cards = flow.control("pregenerate", {"count": 3, "brand": "creditvoucher"})["cards"]
         number = cards[0]["number"]
@@ -124,7 +135,7 @@ def test_given_a_pre_generated_card_when_sold_at_the_till_then_it_becomes_active
         flow.control("sell", {"amount": 5, "number": number, "brand": "creditvoucher"}, status=409)
 
 
-def test_given_an_expiry_when_the_back_office_sets_it_then_reads_show_it():
+def test_given_an_expiry_when_the_back_office_sets_it_then_reads_show_it() -> None:
     with serve() as flow:
         number = flow.sell()
         flow.control("expire", {"number": number, "valid_to": "2027-01-01T00:00:00+01:00"})
@@ -135,7 +146,7 @@ def test_given_an_expiry_when_the_back_office_sets_it_then_reads_show_it():
         flow.control("expire", {"number": number, "valid_to": "2027-01-01"}, status=400)
 
 
-def test_given_a_cleared_card_when_the_back_office_wants_it_back_then_409():
+def test_given_a_cleared_card_when_the_back_office_wants_it_back_then_409() -> None:
     with serve() as flow:
         number = flow.sell()
         flow.control("status", {"number": number, "status": "CLEARED"})
@@ -143,7 +154,7 @@ def test_given_a_cleared_card_when_the_back_office_wants_it_back_then_409():
         assert flow.truth(number)["balance"] == "0.00"
 
 
-def test_given_the_back_office_when_read_then_it_names_what_a_client_is_configured_with():
+def test_given_the_back_office_when_read_then_it_names_what_a_client_is_configured_with() -> None:
     with serve() as flow:
         known = flow.control("backoffice")
         assert known["online_redemption_product"] == "900"
@@ -155,8 +166,8 @@ def test_given_the_back_office_when_read_then_it_names_what_a_client_is_configur
 # History.
 
 
-def test_given_a_seed_when_started_twice_then_the_past_is_the_same():
-    def cards(seed):
+def test_given_a_seed_when_started_twice_then_the_past_is_the_same() -> None:
+    def cards(seed: int) -> list[dict[str, Any]]:
         emulator = FlowEmulator(token=TOKEN, seed=seed, cards=200, clock=FakeClock())
         return emulator.cards()
 
@@ -168,7 +179,7 @@ def test_given_a_seed_when_started_twice_then_the_past_is_the_same():
     assert len({card["balance"] for card in first}) > 20
 
 
-def test_given_the_past_when_read_then_movements_add_up_and_orders_name_the_cards():
+def test_given_the_past_when_read_then_movements_add_up_and_orders_name_the_cards() -> None:
     with serve(cards=60) as flow:
         truth = flow.session.get(f"{flow.url}/_sandbox/cards", timeout=TIMEOUT_S).json()
         receipts = flow.search(pageSize=1000).json()["items"]
@@ -189,7 +200,7 @@ def test_given_the_past_when_read_then_movements_add_up_and_orders_name_the_card
             assert sum(cents) == round(float(card["balance"]) * 100) >= 0
 
 
-def test_given_the_past_and_a_sale_when_compared_then_their_orders_have_one_shape():
+def test_given_the_past_and_a_sale_when_compared_then_their_orders_have_one_shape() -> None:
     with serve(cards=1) as flow:
         old = flow.search(sortDirection="ASC").json()["items"][0]["orderUid"]
         new = flow.control("sell", {"amount": 1})["order_id"]
@@ -204,7 +215,7 @@ def test_given_the_past_and_a_sale_when_compared_then_their_orders_have_one_shap
 # Receipts.
 
 
-def test_given_receipts_when_searched_by_window_then_from_is_in_and_to_is_out():
+def test_given_receipts_when_searched_by_window_then_from_is_in_and_to_is_out() -> None:
     with serve() as flow:
         for _ in range(5):
             flow.sell(1)
@@ -219,13 +230,13 @@ def test_given_receipts_when_searched_by_window_then_from_is_in_and_to_is_out():
         assert flow.search(backwards).json()["items"] == []
 
 
-def test_given_an_inclusive_end_when_searched_then_the_last_instant_is_found():
+def test_given_an_inclusive_end_when_searched_then_the_last_instant_is_found() -> None:
     with serve(FlowBehaviour(settled_at_to_inclusive=True, receipts_newest_first=False)) as flow:
         flow.sell(1)
         assert len(flow.search({"settledAtTo": "2026-03-01T12:00:00Z"}).json()["items"]) == 1
 
 
-def test_given_pages_when_walked_then_every_receipt_is_seen_once():
+def test_given_pages_when_walked_then_every_receipt_is_seen_once() -> None:
     with serve(cards=30) as flow:
         total = flow.search().json()["paging"]["totalCount"]
         seen = []
@@ -234,7 +245,7 @@ def test_given_pages_when_walked_then_every_receipt_is_seen_once():
         assert len(seen) == len(set(seen)) == total
 
 
-def test_given_late_receipts_when_searched_then_they_appear_behind_the_present():
+def test_given_late_receipts_when_searched_then_they_appear_behind_the_present() -> None:
     with serve(FlowBehaviour(receipts_visible_after_s=60)) as flow:
         flow.sell(1)
         assert flow.search().json()["items"] == []
@@ -242,7 +253,7 @@ def test_given_late_receipts_when_searched_then_they_appear_behind_the_present()
         assert flow.search().json()["items"][0]["settledAt"] == "2026-03-01T12:00:00.000Z"
 
 
-def test_given_filters_when_searching_then_each_one_counts():
+def test_given_filters_when_searching_then_each_one_counts() -> None:
     with serve(stores=(Store("71"),)) as flow:
         number = flow.sell(10)
         paid = flow.control("redeem", {"number": number, "amount": 1, "store": "71"})["order_id"]
@@ -275,7 +286,7 @@ def test_given_filters_when_searching_then_each_one_counts():
         assert flow.search(everything).json()["paging"]["totalCount"] == 2
 
 
-def test_given_an_exact_number_outside_the_window_when_searched_then_nothing():
+def test_given_an_exact_number_outside_the_window_when_searched_then_nothing() -> None:
     with serve() as flow:
         number = flow.read_order(flow.control("sell", {"amount": 1})["order_id"])["orderNumber"]
         body = {"orderNumber": number, "settledAtTo": "2026-03-01T12:00:00Z"}
@@ -285,7 +296,7 @@ def test_given_an_exact_number_outside_the_window_when_searched_then_nothing():
 
 
 @pytest.mark.parametrize("covered", [False, True])
-def test_given_an_external_order_number_when_queried_then_the_switch_decides(covered):
+def test_given_an_external_order_number_when_queried_then_the_switch_decides(covered: bool) -> None:
     with serve(FlowBehaviour(query_covers_external_order_number=covered)) as flow:
         number = flow.sell(10)
         order = flow.redemption(number, 100, externalOrderNumber="gs-abc")
@@ -293,7 +304,7 @@ def test_given_an_external_order_number_when_queried_then_the_switch_decides(cov
         assert len(flow.search({"query": "GS-ABC"}).json()["items"]) == covered
 
 
-def test_given_a_customer_when_queried_then_their_receipts_are_found():
+def test_given_a_customer_when_queried_then_their_receipts_are_found() -> None:
     with serve() as flow:
         number = flow.sell(10)
         order = flow.redemption(number, 100, customerAddress={"firstname": "Kari"})
@@ -313,7 +324,7 @@ def test_given_a_customer_when_queried_then_their_receipts_are_found():
         {"pageNumber": 1},
     ],
 )
-def test_given_a_bad_search_then_400(body):
+def test_given_a_bad_search_then_400(body: dict[str, object]) -> None:
     with serve() as flow:
         assert flow.search(body).status_code == 400
 
@@ -321,13 +332,13 @@ def test_given_a_bad_search_then_400(body):
 # Faults, on the money step.
 
 
-def fault(flow, kind, match="POST settlements", **more):
+def fault(flow: Flow, kind: str, match: str = "POST settlements", **more: object) -> None:
     rule = {"match": match, "kind": kind, "probability": 1, **more}
     flow.control("faults", {"seed": 1, "rules": [rule]})
 
 
 @pytest.mark.parametrize(("kind", "moved"), [("drop_request", False), ("drop_response", True)])
-def test_given_a_lost_settlement_when_read_back_then_the_reference_tells(kind, moved):
+def test_given_a_lost_settlement_when_read_back_then_the_reference_tells(kind: str, moved: bool) -> None:
     with serve() as flow:
         number = flow.sell(10)
         order = flow.redemption(number, 100)
@@ -339,7 +350,7 @@ def test_given_a_lost_settlement_when_read_back_then_the_reference_tells(kind, m
         assert references == (["gs-1"] if moved else [])
 
 
-def test_given_a_late_settlement_then_it_lands_after_the_connection_is_gone():
+def test_given_a_late_settlement_then_it_lands_after_the_connection_is_gone() -> None:
     with serve() as flow:
         number = flow.sell(10)
         order = flow.redemption(number, 100)
@@ -350,7 +361,7 @@ def test_given_a_late_settlement_then_it_lands_after_the_connection_is_gone():
         assert flow.read_order(order)["settleState"] == "SETTLED"
 
 
-def test_given_server_errors_then_some_were_carried_out():
+def test_given_server_errors_then_some_were_carried_out() -> None:
     with serve() as flow:
         number = flow.sell(100)
         fault(flow, "error_500")
@@ -363,7 +374,7 @@ def test_given_server_errors_then_some_were_carried_out():
         assert 8800 < flow.card(number).json()["balance"] < 10000
 
 
-def test_given_a_throttle_then_429_and_nothing_happens():
+def test_given_a_throttle_then_429_and_nothing_happens() -> None:
     with serve() as flow:
         number = flow.sell(10)
         order = flow.redemption(number, 100)
@@ -376,7 +387,7 @@ def test_given_a_throttle_then_429_and_nothing_happens():
         assert row["faults"] == {"throttle": 1}
 
 
-def test_given_a_delay_then_it_happens_and_is_answered():
+def test_given_a_delay_then_it_happens_and_is_answered() -> None:
     with serve() as flow:
         number = flow.sell(10)
         order = flow.redemption(number, 100)
@@ -384,7 +395,7 @@ def test_given_a_delay_then_it_happens_and_is_answered():
         assert flow.pay_with_card(order, number, 100).status_code == 201
 
 
-def test_given_calls_then_stats_name_every_operation():
+def test_given_calls_then_stats_name_every_operation() -> None:
     with serve() as flow:
         number = flow.sell(10)
         flow.card(number)
@@ -410,42 +421,43 @@ def test_given_calls_then_stats_name_every_operation():
 class Receiver:
     """A webhook endpoint that answers with the queued statuses, then 200."""
 
-    def __init__(self, statuses=()):
+    def __init__(self, statuses: Iterable[int] = ()) -> None:
         self.statuses = list(statuses)
-        self.got = queue.Queue()
+        self.got: queue.Queue[tuple[dict[str, Any], dict[str, str]]] = queue.Queue()
 
-    def application(self):
+    def application(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/hook", self._receive)
         return app
 
-    async def _receive(self, request):
+    async def _receive(self, request: web.Request) -> web.Response:
         self.got.put((await request.json(), dict(request.headers)))
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
-    def take(self, count):
+    def take(self, count: int) -> list[tuple[dict[str, Any], dict[str, str]]]:
         return [self.got.get(timeout=TIMEOUT_S) for _ in range(count)]
 
 
-def transport(url, **more):
+def transport(url: str, **more: object) -> dict[str, object]:
     return {"name": "giftsync", "url": f"{url}/hook", "securityType": "NONE", **more}
 
 
-def settled(flow):
+def settled(flow: Flow) -> list[dict[str, Any]]:
     """Every delivery, once none is under way."""
 
-    def deliveries():
-        return flow.control("webhooks")["deliveries"]
+    def deliveries() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = flow.control("webhooks")["deliveries"]
+        return found
 
     assert seen_in_time(lambda: all(one["outcome"] != "pending" for one in deliveries()))
     return deliveries()
 
 
-def quick(**more):
+def quick(**more: Any) -> FlowBehaviour:
     return FlowBehaviour(webhooks=WebhookBehaviour(backoff_first_s=0, late_s=0, **more))
 
 
-def test_given_a_transport_when_an_order_settles_then_both_events_carry_ids_only():
+def test_given_a_transport_when_an_order_settles_then_both_events_carry_ids_only() -> None:
     receiver = Receiver()
     with listening(receiver.application()) as url, serve(quick()) as flow:
         body = transport(url, securityType="BEARER", token="secret", headers=[{"key": "X-A", "value": "b"}])
@@ -468,7 +480,7 @@ def test_given_a_transport_when_an_order_settles_then_both_events_carry_ids_only
         assert {one["outcome"] for one in settled(flow)} == {"delivered"}
 
 
-def test_given_basic_auth_when_delivering_then_the_header_says_so():
+def test_given_basic_auth_when_delivering_then_the_header_says_so() -> None:
     receiver = Receiver()
     with listening(receiver.application()) as url, serve(quick(receipt_event_names_receipt=True)) as flow:
         body = transport(url, securityType="BASIC_AUTH", username="u", password="p")
@@ -490,7 +502,9 @@ def test_given_basic_auth_when_delivering_then_the_header_says_so():
         ([500] * 20, [500] * 11, "given up"),
     ],
 )
-def test_given_an_answer_when_delivering_then_the_retry_table_holds(statuses, answers, outcome):
+def test_given_an_answer_when_delivering_then_the_retry_table_holds(
+    statuses: list[int], answers: list[int], outcome: str
+) -> None:
     receiver = Receiver(statuses)
     with listening(receiver.application()) as url, serve(quick()) as flow:
         flow.post(TRANSPORTS, transport(url))
@@ -502,7 +516,7 @@ def test_given_an_answer_when_delivering_then_the_retry_table_holds(statuses, an
         assert (delivery["answers"], delivery["outcome"]) == (answers, outcome)
 
 
-def test_given_nobody_listens_when_delivering_then_every_attempt_is_made():
+def test_given_nobody_listens_when_delivering_then_every_attempt_is_made() -> None:
     with serve(quick(retries_max=2)) as flow:
         with listening(web.Application()) as url:
             flow.post(TRANSPORTS, transport(url))
@@ -510,10 +524,10 @@ def test_given_nobody_listens_when_delivering_then_every_attempt_is_made():
         assert {tuple(one["answers"]) for one in settled(flow)} == {("error",) * 3}
 
 
-def test_given_a_receiver_that_hangs_when_delivering_then_it_times_out():
+def test_given_a_receiver_that_hangs_when_delivering_then_it_times_out() -> None:
     release = asyncio.Event()
 
-    async def hang(_):
+    async def hang(_: web.Request) -> web.Response:
         await release.wait()
         return web.Response()
 
@@ -526,7 +540,7 @@ def test_given_a_receiver_that_hangs_when_delivering_then_it_times_out():
         background_loop().call_soon_threadsafe(release.set)
 
 
-def test_given_mischief_when_delivering_then_events_are_doubled_late_or_lost():
+def test_given_mischief_when_delivering_then_events_are_doubled_late_or_lost() -> None:
     receiver = Receiver()
     with listening(receiver.application()) as url, serve(quick(duplicated=1.0, late=1.0)) as flow:
         flow.post(TRANSPORTS, transport(url))
@@ -538,7 +552,7 @@ def test_given_mischief_when_delivering_then_events_are_doubled_late_or_lost():
         assert receiver.got.empty()
 
 
-def test_given_transports_when_changed_and_deleted_then_reads_follow():
+def test_given_transports_when_changed_and_deleted_then_reads_follow() -> None:
     with serve() as flow:
         body = transport("http://127.0.0.1:9")
         uid = flow.post(TRANSPORTS, body).json()["httpTransportUid"]
@@ -562,7 +576,7 @@ def test_given_transports_when_changed_and_deleted_then_reads_follow():
         {"name": None},
     ],
 )
-def test_given_a_bad_transport_when_made_then_400(change):
+def test_given_a_bad_transport_when_made_then_400(change: dict[str, object]) -> None:
     with serve() as flow:
         assert flow.post(TRANSPORTS, {**transport("http://127.0.0.1:9"), **change}).status_code == 400
 
@@ -578,6 +592,6 @@ def test_given_a_bad_transport_when_made_then_400(change):
         {"stores": (), "brands": (Brand("a", 1, "A", "901"), Brand("a", 2, "B", "902"))},
     ],
 )
-def test_given_a_senseless_set_up_then_the_emulator_refuses_to_start(options):
+def test_given_a_senseless_set_up_then_the_emulator_refuses_to_start(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         FlowEmulator(**{"token": TOKEN, **options})

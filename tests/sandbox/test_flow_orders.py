@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_flow_support import code_of, serve
 
 from sandbox.flow.behaviour import PROFILE_RENAMED, DebitMoment, FlowBehaviour
 from sandbox.flow.catalog import Permission, Store
+from tests.sandbox.test_flow_support import Flow, code_of, serve
 
 POOL_NUMBER = "4000000000000002"
 ORDER_FIELDS = {
@@ -82,7 +82,7 @@ SETTLEMENT_FIELDS = {
 # flow.md §4: orders.
 
 
-def test_given_a_new_order_when_read_then_every_required_field_is_there():
+def test_given_a_new_order_when_read_then_every_required_field_is_there() -> None:
     with serve() as flow:
         order = flow.order(note="gs-1", customerAddress={"firstname": "Kari", "city": "Oslo"})
         read = flow.read_order(order)
@@ -105,13 +105,13 @@ def test_given_a_new_order_when_read_then_every_required_field_is_there():
         {"customerAddress": {"planet": "Mars"}},
     ],
 )
-def test_given_a_bad_order_when_created_then_400(change):
+def test_given_a_bad_order_when_created_then_400(change: dict[str, object]) -> None:
     with serve() as flow:
         body = {"type": "ORDER", "systemOrigin": "APP", **change}
         assert flow.post("/tenants/7/stores/70/orders", body).status_code == 400
 
 
-def test_given_the_same_external_order_number_when_created_twice_then_the_switch_decides():
+def test_given_the_same_external_order_number_when_created_twice_then_the_switch_decides() -> None:
     with serve() as flow:
         assert flow.order() != flow.order()
     with serve(FlowBehaviour(external_order_number_unique=True)) as flow:
@@ -120,7 +120,7 @@ def test_given_the_same_external_order_number_when_created_twice_then_the_switch
         assert flow.post("/tenants/7/stores/70/orders", body).status_code == 409
 
 
-def test_given_an_order_of_a_store_when_changed_through_another_then_404():
+def test_given_an_order_of_a_store_when_changed_through_another_then_404() -> None:
     with serve(stores=(Store("71"),)) as flow:
         order = flow.order()
         assert flow.get(f"/tenants/7/orders/{order}").status_code == 200
@@ -141,7 +141,7 @@ def test_given_an_order_of_a_store_when_changed_through_another_then_404():
         ({"productUid": "901", "unitPrice": 0}, 422),
     ],
 )
-def test_given_a_bad_item_when_added_then_it_is_refused(change, status):
+def test_given_a_bad_item_when_added_then_it_is_refused(change: dict[str, object], status: int) -> None:
     with serve() as flow:
         order = flow.order()
         body = {"productUid": "900", "quantityOrdered": 100, "unitPrice": 19900, **change}
@@ -150,14 +150,14 @@ def test_given_a_bad_item_when_added_then_it_is_refused(change, status):
         assert flow.read_order(order)["items"] == []
 
 
-def test_given_items_when_added_then_quantities_are_x100():
+def test_given_items_when_added_then_quantities_are_x100() -> None:
     with serve() as flow:
         order = flow.order()
         assert flow.item(order, "900", 19900, quantityOrdered=150).json()["itemPrice"] == 29850
         assert flow.read_order(order)["orderTotals"]["totalAmount"] == 29850
 
 
-def test_given_an_order_when_parked_or_cancelled_then_only_the_parked_one_can_be_settled():
+def test_given_an_order_when_parked_or_cancelled_then_only_the_parked_one_can_be_settled() -> None:
     with serve() as flow:
         number = flow.sell("10")
         parked, cancelled = flow.redemption(number, 100), flow.redemption(number, 100)
@@ -172,7 +172,7 @@ def test_given_an_order_when_parked_or_cancelled_then_only_the_parked_one_can_be
         assert flow.put(path.format(parked), {"status": "CANCELLED"}).status_code == 409
 
 
-def test_given_an_order_paid_in_part_when_cancelled_then_409():
+def test_given_an_order_paid_in_part_when_cancelled_then_409() -> None:
     with serve() as flow:
         number = flow.sell("10")
         order = flow.redemption(number, 500)
@@ -184,7 +184,7 @@ def test_given_an_order_paid_in_part_when_cancelled_then_409():
         assert flow.read_order(order)["settleState"] == "PARTLY_SETTLED"
 
 
-def test_given_a_handling_when_added_then_it_has_not_started():
+def test_given_a_handling_when_added_then_it_has_not_started() -> None:
     with serve(cards=1) as flow:
         receipt = flow.search().json()["items"][0]
         for order in (flow.order(), receipt["orderUid"]):
@@ -194,7 +194,7 @@ def test_given_a_handling_when_added_then_it_has_not_started():
             assert len(flow.read_order(order)["orderhandlings"]) == 1
 
 
-def test_given_a_customer_when_made_then_an_order_can_name_it():
+def test_given_a_customer_when_made_then_an_order_can_name_it() -> None:
     with serve() as flow:
         person = {"firstname": "Kari", "lastname": "N", "email": "k@example.com", "mobile": "1"}
         answer = flow.post("/tenants/7/customers", {**person, "customerType": "PERSON"})
@@ -208,7 +208,7 @@ def test_given_a_customer_when_made_then_an_order_can_name_it():
 # flow.md §4: payment methods, extensions, countries, store.
 
 
-def test_given_the_plain_profile_when_discovering_then_one_candidate_with_its_parameters():
+def test_given_the_plain_profile_when_discovering_then_one_candidate_with_its_parameters() -> None:
     with serve() as flow:
         methods = flow.get("/tenants/7/paymentmethods").json()["items"]
         (giftcard,) = [one for one in methods if "GIFT" in one["settlementCode"]]
@@ -245,7 +245,7 @@ def test_given_the_plain_profile_when_discovering_then_one_candidate_with_its_pa
         }
 
 
-def test_given_the_renamed_profile_when_discovering_then_every_name_differs_and_it_pays():
+def test_given_the_renamed_profile_when_discovering_then_every_name_differs_and_it_pays() -> None:
     with serve(FlowBehaviour(payment_profile=PROFILE_RENAMED)) as flow:
         methods = flow.get("/tenants/7/paymentmethods").json()["items"]
         (giftcard,) = [one for one in methods if "GIFT" in one["settlementCode"]]
@@ -259,7 +259,7 @@ def test_given_the_renamed_profile_when_discovering_then_every_name_differs_and_
         assert flow.card(number).json()["balance"] == 600
 
 
-def test_given_a_second_gift_method_when_discovering_then_two_candidates():
+def test_given_a_second_gift_method_when_discovering_then_two_candidates() -> None:
     with serve(FlowBehaviour(second_giftcard_method=True)) as flow:
         methods = flow.get("/tenants/7/paymentmethods").json()["items"]
         codes = [one["settlementCode"] for one in methods if "GIFT" in one["settlementCode"]]
@@ -271,7 +271,7 @@ def test_given_a_second_gift_method_when_discovering_then_two_candidates():
         assert code_of(answer) == "UNKNOWN_CARD"
 
 
-def test_given_the_platform_list_when_read_then_the_tenant_is_required():
+def test_given_the_platform_list_when_read_then_the_tenant_is_required() -> None:
     with serve() as flow:
         answer = flow.get("/paymentmethods", tenantUid="7").json()
         assert {"CASH", "EXTERNAL", "GIFTCARD"} <= {one["paymentCode"] for one in answer["items"]}
@@ -295,12 +295,14 @@ def test_given_the_platform_list_when_read_then_the_tenant_is_required():
         ({"settlementCode": "EXTERNAL_WEB", "name": "Web", "externalSystemMappings": [{}]}, 400),
     ],
 )
-def test_given_a_new_payment_method_when_made_then_its_code_must_fit(body, status):
+def test_given_a_new_payment_method_when_made_then_its_code_must_fit(
+    body: dict[str, object], status: int
+) -> None:
     with serve() as flow:
         assert flow.post("/tenants/7/paymentmethods", body).status_code == status
 
 
-def test_given_mappings_when_listing_by_system_code_then_only_those_are_found():
+def test_given_mappings_when_listing_by_system_code_then_only_those_are_found() -> None:
     with serve() as flow:
         mapping = {"systemCode": "OMNIUM", "externalId": "x"}
         body = {"settlementCode": "EXTERNAL_WEB", "name": "Web", "externalSystemMappings": [mapping]}
@@ -310,7 +312,7 @@ def test_given_mappings_when_listing_by_system_code_then_only_those_are_found():
         assert flow.method("EXTERNAL_WEB")
 
 
-def test_given_the_extensions_when_read_then_the_gift_card_one_says_whether_it_is_on():
+def test_given_the_extensions_when_read_then_the_gift_card_one_says_whether_it_is_on() -> None:
     with serve(FlowBehaviour(extension_active=False, extension_messages=("Not connected",))) as flow:
         for path in ("/extensions", "/tenants/7/extensions"):
             (one, _) = flow.get(path).json()["items"]
@@ -321,7 +323,7 @@ def test_given_the_extensions_when_read_then_the_gift_card_one_says_whether_it_i
 
 
 @pytest.mark.parametrize(("currency", "country"), [("NOK", "NO"), ("SEK", "SE"), ("CHF", "XX")])
-def test_given_a_currency_when_the_store_is_read_then_its_country_has_it(currency, country):
+def test_given_a_currency_when_the_store_is_read_then_its_country_has_it(currency: str, country: str) -> None:
     with serve(currency=currency) as flow:
         assert flow.get("/tenants/7/stores/70").json()["countryCode"] == country
         countries = flow.get("/countries").json()["items"]
@@ -332,7 +334,7 @@ def test_given_a_currency_when_the_store_is_read_then_its_country_has_it(currenc
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_given_a_page_base_when_paging_then_pages_count_from_it(first):
+def test_given_a_page_base_when_paging_then_pages_count_from_it(first: int) -> None:
     with serve(FlowBehaviour(first_page=first)) as flow:
         pages = [flow.get("/countries", pageNumber=first + n, pageSize=4).json() for n in range(3)]
         assert [len(page["items"]) for page in pages] == [4, 2, 0]
@@ -352,7 +354,7 @@ def test_given_a_page_base_when_paging_then_pages_count_from_it(first):
         {"sortBy": "name"},
     ],
 )
-def test_given_bad_paging_when_listing_then_400(query):
+def test_given_bad_paging_when_listing_then_400(query: dict[str, object]) -> None:
     with serve() as flow:
         assert flow.get("/countries", **query).status_code == 400
 
@@ -360,7 +362,7 @@ def test_given_bad_paging_when_listing_then_400(query):
 # flow.md §5: debit.
 
 
-def test_given_funds_when_settling_with_the_card_then_the_money_is_gone_at_once():
+def test_given_funds_when_settling_with_the_card_then_the_money_is_gone_at_once() -> None:
     with serve() as flow:
         number = flow.sell("100")
         order = flow.redemption(number, 2550)
@@ -388,7 +390,7 @@ def test_given_funds_when_settling_with_the_card_then_the_money_is_gone_at_once(
         }
 
 
-def test_given_a_settled_order_when_the_settlement_is_sent_again_then_409_and_once():
+def test_given_a_settled_order_when_the_settlement_is_sent_again_then_409_and_once() -> None:
     with serve() as flow:
         number = flow.sell("100")
         order = flow.redemption(number, 1000)
@@ -398,7 +400,7 @@ def test_given_a_settled_order_when_the_settlement_is_sent_again_then_409_and_on
         assert flow.card(number).json()["balance"] == 9000
 
 
-def test_given_two_cards_when_each_pays_a_part_then_both_are_debited():
+def test_given_two_cards_when_each_pays_a_part_then_both_are_debited() -> None:
     with serve() as flow:
         first, second = flow.sell("5"), flow.sell("20")
         order = flow.redemption(first, 1500)
@@ -410,7 +412,7 @@ def test_given_two_cards_when_each_pays_a_part_then_both_are_debited():
         assert flow.card(second).json()["balance"] == 1000
 
 
-def prepare(flow, problem):
+def prepare(flow: Flow, problem: str) -> str:
     number = flow.sell("10")
     match problem:
         case "INSUFFICIENT_FUNDS":
@@ -440,7 +442,9 @@ PROBLEMS = [
 
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_given_a_card_that_cannot_pay_when_settling_then_422_and_no_money_moves(problem, listed):
+def test_given_a_card_that_cannot_pay_when_settling_then_422_and_no_money_moves(
+    problem: str, listed: bool
+) -> None:
     with serve(FlowBehaviour(declined_settlements_are_listed=listed)) as flow:
         number = prepare(flow, problem)
         truth = flow.session.get(f"{flow.url}/_sandbox/cards", timeout=5).json()
@@ -459,7 +463,7 @@ def test_given_a_card_that_cannot_pay_when_settling_then_422_and_no_money_moves(
     ("amount", "status"),
     [(501, 422), (0, 422), (-500, 422), (5.0, 400), ("500", 400), (None, 400), (True, 400), (500, 201)],
 )
-def test_given_an_amount_when_it_is_not_what_remains_then_it_is_refused(amount, status):
+def test_given_an_amount_when_it_is_not_what_remains_then_it_is_refused(amount: object, status: int) -> None:
     with serve() as flow:
         number = flow.sell("10")
         order = flow.redemption(number, 500)
@@ -483,14 +487,16 @@ def test_given_an_amount_when_it_is_not_what_remains_then_it_is_refused(amount, 
         ({"settlementCode": "GIFTCARD"}, 201),
     ],
 )
-def test_given_a_settlement_request_when_it_is_malformed_then_it_is_refused(change, status):
+def test_given_a_settlement_request_when_it_is_malformed_then_it_is_refused(
+    change: dict[str, object], status: int
+) -> None:
     with serve() as flow:
         number = flow.sell("10")
         order = flow.redemption(number, 500)
         assert flow.pay_with_card(order, number, 500, **change).status_code == status
 
 
-def test_given_settlement_by_code_when_switched_on_then_the_code_is_enough():
+def test_given_settlement_by_code_when_switched_on_then_the_code_is_enough() -> None:
     with serve(FlowBehaviour(settlement_by_code=True)) as flow:
         number = flow.sell("10")
         order = flow.redemption(number, 500)
@@ -501,7 +507,7 @@ def test_given_settlement_by_code_when_switched_on_then_the_code_is_enough():
         assert flow.post(path, body | {"settlementCode": "NOPE"}).status_code == 404
 
 
-def test_given_debits_at_completion_when_paid_in_part_then_the_money_moves_at_the_end():
+def test_given_debits_at_completion_when_paid_in_part_then_the_money_moves_at_the_end() -> None:
     with serve(FlowBehaviour(debit_moment=DebitMoment.AT_ORDER_SETTLED)) as flow:
         number = flow.sell("10")
         order = flow.redemption(number, 1000)
@@ -518,7 +524,7 @@ def test_given_debits_at_completion_when_paid_in_part_then_the_money_moves_at_th
         assert states == {"FAILED", "COMPLETED"}
 
 
-def test_given_api_orders_without_effects_when_settling_then_no_card_moves():
+def test_given_api_orders_without_effects_when_settling_then_no_card_moves() -> None:
     behaviour = FlowBehaviour(debit_by_api=False, issue_by_api=False, refund_by_api=False)
     with serve(behaviour) as flow:
         number = flow.sell("10")
@@ -529,7 +535,7 @@ def test_given_api_orders_without_effects_when_settling_then_no_card_moves():
         assert flow.card(number).json()["balance"] == 1000
 
 
-def test_given_an_exclusive_method_when_combined_then_422():
+def test_given_an_exclusive_method_when_combined_then_422() -> None:
     with serve() as flow:
         flow.post("/tenants/7/paymentmethods", {"settlementCode": "INVOICE", "name": "Invoice"})
         number = flow.sell("10")
@@ -538,7 +544,7 @@ def test_given_an_exclusive_method_when_combined_then_422():
         assert code_of(flow.pay_with_card(order, number, 300)) == "METHOD_EXCLUSIVE"
 
 
-def test_given_an_inactive_or_refund_only_method_when_settling_a_sale_then_422():
+def test_given_an_inactive_or_refund_only_method_when_settling_a_sale_then_422() -> None:
     with serve() as flow:
         for code, more in (("EXTERNAL_A", {"active": False}), ("EXTERNAL_B", {"allowSale": False})):
             flow.post("/tenants/7/paymentmethods", {"settlementCode": code, "name": code, **more})
@@ -546,7 +552,7 @@ def test_given_an_inactive_or_refund_only_method_when_settling_a_sale_then_422()
             assert flow.settle(order, 100, flow.method(code)).status_code == 422
 
 
-def test_given_cash_when_more_is_given_then_the_order_is_settled():
+def test_given_cash_when_more_is_given_then_the_order_is_settled() -> None:
     with serve() as flow:
         order = flow.redemption(flow.sell("1"), 100)
         assert flow.settle(order, 150, flow.method("CASH")).status_code == 201
@@ -556,7 +562,7 @@ def test_given_cash_when_more_is_given_then_the_order_is_settled():
 # flow.md §5: issue and credit.
 
 
-def test_given_a_number_chosen_by_the_caller_when_the_order_settles_then_the_card_is_issued():
+def test_given_a_number_chosen_by_the_caller_when_the_order_settles_then_the_card_is_issued() -> None:
     with serve() as flow:
         order = flow.order()
         assert flow.item(order, "901", 5000, externalId=POOL_NUMBER).json()["externalId"] == POOL_NUMBER
@@ -568,7 +574,7 @@ def test_given_a_number_chosen_by_the_caller_when_the_order_settles_then_the_car
         assert flow.truth(POOL_NUMBER)["transactions"][0]["reference"] == "gs-1"
 
 
-def test_given_no_number_when_the_order_settles_then_flow_assigns_one():
+def test_given_no_number_when_the_order_settles_then_flow_assigns_one() -> None:
     with serve() as flow:
         settled = flow.issue(None, 5000).json()
         order = settled["settlementUid"].partition("-")[0]
@@ -577,7 +583,7 @@ def test_given_no_number_when_the_order_settles_then_flow_assigns_one():
         assert flow.card(number).json()["balance"] == 5000
 
 
-def test_given_a_pre_generated_card_when_sold_through_the_api_then_it_becomes_active():
+def test_given_a_pre_generated_card_when_sold_through_the_api_then_it_becomes_active() -> None:
     with serve() as flow:
         (card,) = flow.control("pregenerate", {"count": 1})["cards"]
         before = flow.card(card["number"]).json()
@@ -588,7 +594,7 @@ def test_given_a_pre_generated_card_when_sold_through_the_api_then_it_becomes_ac
         assert after["validTo"] == "2029-02-28T12:00:00.000Z"
 
 
-def test_given_a_suspended_card_that_was_activated_by_put_when_sold_then_422():
+def test_given_a_suspended_card_that_was_activated_by_put_when_sold_then_422() -> None:
     with serve() as flow:
         (card,) = flow.control("pregenerate", {"count": 1})["cards"]
         flow.put_card(card["number"], {"status": "ACTIVE"})
@@ -596,7 +602,7 @@ def test_given_a_suspended_card_that_was_activated_by_put_when_sold_then_422():
         assert code_of(flow.issue(card["number"], 700)) == "CARD_INACTIVE"
 
 
-def test_given_an_existing_card_when_sold_again_then_it_is_loaded():
+def test_given_an_existing_card_when_sold_again_then_it_is_loaded() -> None:
     with serve() as flow:
         number = flow.sell("10")
         assert flow.issue(number, 700).status_code == 201
@@ -605,7 +611,7 @@ def test_given_an_existing_card_when_sold_again_then_it_is_loaded():
 
 
 @pytest.mark.parametrize("problem", PROBLEMS[1:5])
-def test_given_a_card_out_of_use_when_loaded_then_422_and_nothing_moves(problem):
+def test_given_a_card_out_of_use_when_loaded_then_422_and_nothing_moves(problem: str) -> None:
     with serve() as flow:
         number = prepare(flow, problem)
         before = flow.truth(number)
@@ -613,19 +619,19 @@ def test_given_a_card_out_of_use_when_loaded_then_422_and_nothing_moves(problem)
         assert flow.truth(number) == before
 
 
-def test_given_a_card_of_another_brand_when_loaded_then_422():
+def test_given_a_card_of_another_brand_when_loaded_then_422() -> None:
     with serve() as flow:
         assert code_of(flow.issue(flow.sell(brand="creditvoucher"), 700)) == "WRONG_BRAND"
 
 
 @pytest.mark.parametrize("number", ["12345678", "abcd1234abcd1234", "40000000000000021"])
-def test_given_a_number_that_is_not_16_digits_when_issuing_then_422(number):
+def test_given_a_number_that_is_not_16_digits_when_issuing_then_422(number: str) -> None:
     with serve() as flow:
         assert code_of(flow.issue(number, 700)) == "BAD_CARD_NUMBER"
         assert flow.card(number).status_code == 404
 
 
-def test_given_numbers_assigned_by_flow_when_the_caller_chooses_then_422_but_pool_cards_work():
+def test_given_numbers_assigned_by_flow_when_the_caller_chooses_then_422_but_pool_cards_work() -> None:
     with serve(FlowBehaviour(caller_may_choose_number=False)) as flow:
         assert code_of(flow.issue(POOL_NUMBER, 700)) == "UNKNOWN_CARD"
         (card,) = flow.control("pregenerate", {"count": 1})["cards"]
@@ -633,7 +639,7 @@ def test_given_numbers_assigned_by_flow_when_the_caller_chooses_then_422_but_poo
         assert flow.issue(None, 700).status_code == 201
 
 
-def test_given_another_item_field_when_issuing_then_only_that_field_names_the_card():
+def test_given_another_item_field_when_issuing_then_only_that_field_names_the_card() -> None:
     with serve(FlowBehaviour(item_number_key="giftcardNumber")) as flow:
         order = flow.order()
         answer = flow.item(order, "901", 500, externalId="mine", giftcardNumber=POOL_NUMBER).json()
@@ -642,7 +648,7 @@ def test_given_another_item_field_when_issuing_then_only_that_field_names_the_ca
         assert flow.card(POOL_NUMBER).json()["balance"] == 500
 
 
-def test_given_one_new_number_on_two_items_when_settled_then_422():
+def test_given_one_new_number_on_two_items_when_settled_then_422() -> None:
     with serve() as flow:
         order = flow.order()
         for _ in range(2):
@@ -652,7 +658,7 @@ def test_given_one_new_number_on_two_items_when_settled_then_422():
         assert flow.card(POOL_NUMBER).status_code == 404
 
 
-def test_given_an_issue_settled_in_part_then_the_card_appears_with_the_last_part():
+def test_given_an_issue_settled_in_part_then_the_card_appears_with_the_last_part() -> None:
     with serve() as flow:
         order = flow.order()
         flow.item(order, "901", 500, externalId=POOL_NUMBER)
@@ -666,7 +672,7 @@ def test_given_an_issue_settled_in_part_then_the_card_appears_with_the_last_part
 # flow.md §5: reverse a debit.
 
 
-def test_given_a_return_order_when_settled_with_the_card_then_it_is_credited():
+def test_given_a_return_order_when_settled_with_the_card_then_it_is_credited() -> None:
     with serve() as flow:
         number = flow.sell("10")
         order = flow.redemption(number, 400, type="RETURN")
@@ -677,7 +683,7 @@ def test_given_a_return_order_when_settled_with_the_card_then_it_is_credited():
         assert flow.pay_with_card(order, number, 400).status_code == 409
 
 
-def test_given_negative_refunds_when_settling_a_return_then_the_sign_is_demanded():
+def test_given_negative_refunds_when_settling_a_return_then_the_sign_is_demanded() -> None:
     with serve(FlowBehaviour(refund_amounts_negative=True)) as flow:
         number = flow.sell("10")
         order = flow.redemption(number, 400, type="RETURN")
@@ -687,19 +693,19 @@ def test_given_negative_refunds_when_settling_a_return_then_the_sign_is_demanded
         assert flow.read_order(order)["settlementTotals"]["remainingAmount"] == 0
 
 
-def test_given_a_cleared_card_when_refunded_then_422():
+def test_given_a_cleared_card_when_refunded_then_422() -> None:
     with serve() as flow:
         number = prepare(flow, "CARD_CLEARED")
         order = flow.redemption(number, 400, type="RETURN")
         assert code_of(flow.pay_with_card(order, number, 400)) == "CARD_CLEARED"
 
 
-def test_given_a_return_order_when_a_gift_card_is_its_item_then_422():
+def test_given_a_return_order_when_a_gift_card_is_its_item_then_422() -> None:
     with serve() as flow:
         assert flow.item(flow.order(type="RETURN"), "901", 400).status_code == 422
 
 
-def test_given_a_sales_token_when_returning_then_403():
+def test_given_a_sales_token_when_returning_then_403() -> None:
     with serve(tokens={"sales": {Permission.SALES_ORDER}}) as flow:
         sales = replace(flow, token="sales")
         body = {"type": "RETURN", "systemOrigin": "APP"}

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 import requests
 from aiohttp import web
@@ -71,8 +72,8 @@ class Flow:
     token: str = TOKEN
     session: requests.Session = field(default_factory=requests.Session)
 
-    def call(self, method: str, path: str, json: object = None, **options: object) -> requests.Response:
-        headers = {"Authorization": f"Bearer {self.token}"} | dict(options.pop("headers", {}))
+    def call(self, method: str, path: str, json: object = None, **options: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
         return self.session.request(
             method, f"{self.url}/v2{path}", json=json, headers=headers, timeout=TIMEOUT_S, **options
         )
@@ -86,20 +87,23 @@ class Flow:
     def put(self, path: str, json: object) -> requests.Response:
         return self.call("PUT", path, json)
 
-    def control(self, name: str, body: object = None, status: int = 200) -> dict:
+    def control(self, name: str, body: object = None, status: int = 200) -> dict[str, Any]:
         answer = self.session.post(f"{self.url}/_sandbox/{name}", json=body or {}, timeout=TIMEOUT_S)
         assert answer.status_code == status, answer.text
-        return answer.json()
+        done: dict[str, Any] = answer.json()
+        return done
 
-    def truth(self, number: str) -> dict:
-        cards = self.session.get(f"{self.url}/_sandbox/cards", timeout=TIMEOUT_S).json()
+    def truth(self, number: str) -> dict[str, Any]:
+        cards: list[dict[str, Any]] = self.session.get(f"{self.url}/_sandbox/cards", timeout=TIMEOUT_S).json()
         return next(card for card in cards if card["number"] == number)
 
-    def stats(self) -> dict:
-        return self.session.get(f"{self.url}/_sandbox/stats", timeout=TIMEOUT_S).json()
+    def stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = self.session.get(f"{self.url}/_sandbox/stats", timeout=TIMEOUT_S).json()
+        return stats
 
     def sell(self, amount: object = "100.00", **more: object) -> str:
-        return self.control("sell", {"amount": amount, **more})["number"]
+        number: str = self.control("sell", {"amount": amount, **more})["number"]
+        return number
 
     def card(self, number: str, store: str = "70", **params: object) -> requests.Response:
         return self.get(f"/tenants/7/stores/{store}/giftcards/{number}", **params)
@@ -110,14 +114,16 @@ class Flow:
     def method(self, code: str = "GIFTCARD", store: str = "70") -> str:
         for one in self.control("backoffice")["stores"]:
             if one["uid"] == store:
-                return one["payment_methods"][code]
+                uid: str = one["payment_methods"][code]
+                return uid
         raise LookupError(store)
 
     def order(self, **more: object) -> str:
         body = {"type": "ORDER", "systemOrigin": "APP", "externalOrderNumber": "gs-1", **more}
         answer = self.post("/tenants/7/stores/70/orders", body)
         assert answer.status_code == 201, answer.text
-        return answer.json()["orderUid"]
+        uid: str = answer.json()["orderUid"]
+        return uid
 
     def item(self, order: str, product: str, price: int, **more: object) -> requests.Response:
         body = {"productUid": product, "quantityOrdered": 100, "unitPrice": price, **more}
@@ -149,15 +155,16 @@ class Flow:
         assert self.item(order, "901", price, **named).status_code == 201
         return self.settle(order, price, self.method("EXTERNAL_SHOPIFY"), **more)
 
-    def read_order(self, order: str) -> dict:
-        return self.get(f"/tenants/7/orders/{order}").json()
+    def read_order(self, order: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/tenants/7/orders/{order}").json()
+        return found
 
     def search(self, body: object = None, **params: object) -> requests.Response:
         return self.call("POST", "/tenants/7/receipts/search", body or {}, params=params)
 
 
 @contextmanager
-def serve(behaviour: FlowBehaviour | None = None, **options: object) -> Iterator[Flow]:
+def serve(behaviour: FlowBehaviour | None = None, **options: Any) -> Iterator[Flow]:
     """A served emulator with a clock of its own."""
     clock = FakeClock()
     emulator = FlowEmulator(token=TOKEN, clock=clock, behaviour=behaviour, **options)
@@ -166,4 +173,5 @@ def serve(behaviour: FlowBehaviour | None = None, **options: object) -> Iterator
 
 
 def code_of(answer: requests.Response) -> str:
-    return answer.json()["error"]["code"]
+    code: str = answer.json()["error"]["code"]
+    return code

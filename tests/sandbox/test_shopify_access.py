@@ -7,10 +7,10 @@ import hmac
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from conftest_shopify import CREATE, CREDIT, SECRET, Shop, money, running_shop
 
 from sandbox.shopify import ALL_SCOPES
 from sandbox.shopify.http.emulator import CLIENT_ID
+from tests.sandbox.conftest_shopify import CREATE, CREDIT, SECRET, Shop, money, running_shop
 
 READ_CARD = "query($id: ID!) { giftCard(id: $id) { id transactions(first: 1) { nodes { id } } } }"
 

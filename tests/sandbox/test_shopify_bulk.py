@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from conftest_shopify import CREDIT, Shop, money, running_shop
 
 from sandbox.shopify import ALL_SCOPES, ShopifyBehaviour
+from tests.sandbox.conftest_shopify import CREDIT, Shop, money, running_shop
 
 RUN_QUERY = """
 mutation($query: String!) { bulkOperationRunQuery(query: $query) {
@@ -92,7 +92,8 @@ def staged(shop: Shop, body: bytes, *, break_it: bool = False) -> str:
     parts = [(name, (None, value)) for name, value in parameters.items()]
     response = shop.session.post(target["url"], files=[*parts, ("file", ("cards.jsonl", body))], timeout=10)
     assert response.status_code == (403 if break_it else 201)
-    return parameters["key"]
+    key: str = parameters["key"]
+    return key
 
 
 class TestQueries:
@@ -229,7 +230,7 @@ class TestQueries:
         }
         """
 
-        def ids(**variables: object) -> list[str]:
+        def ids(**variables: Any) -> list[str]:
             return [node["id"] for node in shop.data(query, **variables)["bulkOperations"]["nodes"]]
 
         assert ids() == [second, first]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import requests
-from conftest_shopify import CREDIT, DEACTIVATE, START, Shop, money, running_shop
 
 from sandbox.shopify import ShopifyEmulator
+from tests.sandbox.conftest_shopify import CREDIT, DEACTIVATE, START, Shop, money, running_shop
 
 
 def buy(shop: Shop, amount: object = 100) -> dict[str, Any]:

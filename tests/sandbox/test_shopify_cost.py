@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest_shopify import CREATE, CREDIT, Shop, money, running_shop
+
+from tests.sandbox.conftest_shopify import CREATE, CREDIT, Shop, money, running_shop
 
 CARD = 'giftCard(id: "gid://shopify/GiftCard/1")'
 MONEY_INPUT = "{creditAmount: {amount: 1, currencyCode: NOK}}"

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest_shopify import SECRET, TOKEN, Shop, running_shop
 
 from connectors.shopify.webhooks import is_signed
 from sandbox.shopify import ShopifyBehaviour
+from tests.sandbox.conftest_shopify import SECRET, TOKEN, Shop, running_shop
 
 FOLDER = Path(__file__).parents[1] / "node"
 SECONDS_MAX = 60

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from conftest_shopify import CREDIT, DEACTIVATE, START, UPDATE, Shop, money, running_shop
 
 from sandbox.shopify import ShopifyBehaviour
+from tests.sandbox.conftest_shopify import CREDIT, DEACTIVATE, START, UPDATE, Shop, money, running_shop
 
 LIST = """
 query List(
@@ -29,7 +29,7 @@ query List(
 """
 
 
-def page(shop: Shop, **arguments: object) -> dict[str, Any]:
+def page(shop: Shop, **arguments: Any) -> dict[str, Any]:
     found: dict[str, Any] = shop.data(LIST, **arguments)["giftCards"]
     return found
 
@@ -261,7 +261,7 @@ class TestPages:
             ({"limit": 1, "query": "initial_value:>=2"}, 1, "AT_LEAST"),
             ({"query": "initial_value:>=2"}, 2, "EXACT"),
         ):
-            assert shop.data(query, **arguments)["giftCardsCount"] == {  # type: ignore[arg-type]
+            assert shop.data(query, **arguments)["giftCardsCount"] == {
                 "count": count,
                 "precision": precision,
             }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest_shopify import CREATE, CREDIT, Shop, money
+
+from tests.sandbox.conftest_shopify import CREATE, CREDIT, Shop, money
 
 
 def refused(answer: dict[str, Any]) -> dict[str, Any]:

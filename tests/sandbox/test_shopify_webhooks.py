@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from conftest_shopify import SECRET, Shop, running_shop, serving
 
 from sandbox.shopify import ShopifyBehaviour
+from tests.sandbox.conftest_shopify import SECRET, Shop, running_shop, serving
 
 SUBSCRIBE = """
 mutation($topic: WebhookSubscriptionTopic!, $wanted: WebhookSubscriptionInput!) {

@@ -6,7 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from conftest_shopify import (
+
+from sandbox.shopify import ShopifyBehaviour
+from tests.sandbox.conftest_shopify import (
     CREATE,
     CREDIT,
     DEACTIVATE,
@@ -16,8 +18,6 @@ from conftest_shopify import (
     money,
     running_shop,
 )
-
-from sandbox.shopify import ShopifyBehaviour
 
 UNKNOWN_CARD = "gid://shopify/GiftCard/999999999999"
 UNKNOWN_CUSTOMER = "gid://shopify/Customer/999999999999"

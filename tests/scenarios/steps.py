@@ -13,12 +13,13 @@ from connectors.api.settings import Direction, SideDirections
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
 from mappings.serials import Serial, SerialError, mask
+from sync.decisions.resolutions import Action
 from sync.ledger import views
 from sync.ledger.conflicts.stops import stopped_by
 from sync.ledger.views import ConflictRow
 from sync.model import Closing, Overdraft
 from sync.support import assign, settle
-from sync.support.settle import Action, NotResolved, Resolution
+from sync.support.settle import NotResolved, Resolution
 from tests.integration.shop import FLOW, SHOPIFY
 from tests.scenarios.worlds import Known, MemoryWorld, Refused, World, minor_of, serial_on
 

@@ -272,10 +272,10 @@ def _side_rules(rules: dict[str, object]) -> dict[str, SideRules]:
     return {FLOW: flow, SHOPIFY: shopify}
 
 
-def _with_policies(rules: LinkRules, said: dict[str, object]) -> LinkRules:
+def _with_policies(rules: LinkRules, said: dict[str, Any]) -> LinkRules:
     """The rules with what a scenario says of directions, suspension, closing and overdrafts."""
     directions = said.get("directions", {name: SideDirections() for name in rules.sides})
-    sides = {name: directed(name, one, directions) for name, one in rules.sides.items()}  # type: ignore[arg-type]
+    sides = {name: directed(name, one, directions) for name, one in rules.sides.items()}
     sides[SHOPIFY] = replace(
         sides[SHOPIFY],
         suspends_as=said.get("suspends_as", CardStatus.SUSPENDED),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from connectors.api.effect import MOVES_MONEY, EffectKind
 from connectors.memory import MemoryFault
@@ -41,15 +42,15 @@ PAYS_AND_GIVES_SOME_BACK = (Call(7), Call(3, reverses=True))
 TWO_TILLS = (Call(7), Call(6, "b"))
 #: Less than the quiet period.
 SOON = 1.0
-_RECORD = {"mode": Mode.RECORD}
+_RECORD: Mapping[str, Any] = {"mode": Mode.RECORD}
 
-_ONCE = {"applies_marker_once": True}
+_ONCE: Mapping[str, Any] = {"applies_marker_once": True}
 #: Like orders that are settled once, and cards whose number is taken.
-_LANDS_ONCE = {"lands_once": MOVES_MONEY}
+_LANDS_ONCE: Mapping[str, Any] = {"lands_once": MOVES_MONEY}
 #: What a look may meet before its request, at it, or never.
 _HELD_UP = (MemoryFault.LATE, MemoryFault.DROPPED, MemoryFault.ANSWER_LOST)
-_CREATION = {"in_step": False}
-_BOOK = {"lists_entries": True, "lands_beyond_quiet": True}
+_CREATION: Mapping[str, Any] = {"in_step": False}
+_BOOK: Mapping[str, Any] = {"lists_entries": True, "lands_beyond_quiet": True}
 
 BOUNDED: Mapping[str, Setup] = {
     "two sides, three spend, one fault": Setup(TWO, SPENDING, 1),

@@ -165,7 +165,7 @@ class Stage:
 
         def about_to(step: str) -> None:
             if step == "POST settlements" and left[0]:
-                spent = {"number": serial.reveal(), "amount": f"{left.pop() / 100:.2f}"}
+                spent: dict[str, object] = {"number": serial.reveal(), "amount": f"{left.pop() / 100:.2f}"}
                 left.append(0)
                 self._loop.run_until_complete(self._emulator.control()["redeem"](spent))
 
@@ -211,7 +211,7 @@ class Stage:
         for lease in shop.store.claim_due("worker 1", self._clock(), LEASE_SECONDS, 10):
             reconcile(shop.link, lease)
 
-    def _next_due(self) -> Any:
+    def _next_due(self) -> datetime | None:
         with reading(self._engine) as connection:
             rows = connection.execute(
                 select(cards.c.due_at, cards.c.lease_until).where(

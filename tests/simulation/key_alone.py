@@ -48,7 +48,7 @@ def _play(world: World) -> bool:
     world.sqlite.execute("DELETE FROM arrivals")
     before = [side.shown() for side in world.sides.values()]
     crashpoints.install(None)
-    reconcile.next_intent = next_intent  # type: ignore[assignment]
+    reconcile.next_intent = next_intent  # type: ignore[attr-defined]
     world.calls.append(0)
     try:
         _meet(world)

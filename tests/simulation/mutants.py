@@ -69,7 +69,7 @@ LADDER = (
     Setup(TWO, (SPEND, SPEND_TOO), 1),
     Setup(TWO, OVERDRAW, 1),
 )
-_BOOK = {"lists_entries": True, "lands_beyond_quiet": True}
+_BOOK: Mapping[str, Any] = {"lists_entries": True, "lands_beyond_quiet": True}
 BOOK_LADDER = (
     Setup(TWO, (SPEND,), 1, **_BOOK),
     Setup(TWO, (SPEND, Event("web", 3)), 1, **_BOOK),
@@ -318,7 +318,7 @@ def _claims_again(connection: Connection, caller: Caller, made: str) -> None:
 
 _NOTHING = select(literal(0))
 
-_LISTED = {"lists_entries": True, "overtaking": False}
+_LISTED: Mapping[str, Any] = {"lists_entries": True, "overtaking": False}
 
 
 def _when_rows_are_changed(change: str) -> Callable[[], Sequence[str]]:

@@ -150,7 +150,7 @@ def _end(world: World, *, resume: bool = False) -> bool:
     `resume`: a person lets the link go on once, should it stop.
     """
     crashpoints.install(world.at_crashpoint)
-    reconcile.next_intent = next_intent  # type: ignore[assignment]
+    reconcile.next_intent = next_intent  # type: ignore[attr-defined]
     try:
         for event in tuple(world.events_left):
             if world.sides[event.side].cards:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from connectors.memory import MemoryFault
 from sync import crashpoints
 from tests.simulation.world import LONG_SECONDS, Event, Setup, World
@@ -27,7 +29,7 @@ def points_of(w: World, scripted: list[MemoryFault] | None = None) -> list[str]:
     return passed
 
 
-def moved(**setup: bool) -> World:
+def moved(**setup: Any) -> World:
     """A customer has spent on pos."""
     w = World(Setup(("pos", "web"), (Event("pos", -3),), 0, **setup))
     w.do_event(Event("pos", -3))

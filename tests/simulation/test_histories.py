@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from hypothesis import note
@@ -93,7 +94,7 @@ class Histories(RuleBasedStateMachine):
                 name,
                 lambda: self.now,
                 capabilities=capabilities,
-                fault=lambda effect, name=name: self._fault(name, effect),
+                fault=partial(self._fault, name),
             )
             for name in ALL_SIDES[:count]
         }

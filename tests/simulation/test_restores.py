@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -16,7 +17,7 @@ from tests.simulation.world import Event, Setup
 
 TWO = ("pos", "web")
 SPEND, SPEND_TOO, LOAD = Event("pos", -3), Event("web", -2), Event("pos", 4)
-BOOK = {"lists_entries": True, "overtaking": False}
+BOOK: Mapping[str, Any] = {"lists_entries": True, "overtaking": False}
 FAULTS = (MemoryFault.ANSWER_LOST, MemoryFault.DROPPED)
 
 FAMILIES = {

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
@@ -189,7 +190,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class SideState:
-    cards: tuple[tuple[MemoryCard, ...], ...]
+    cards: tuple[MemoryCard, ...]
     late: tuple[tuple[Effect, datetime], ...]
 
 
@@ -544,7 +545,7 @@ class World:
     def leg(self) -> None:
         """Time passes, then the worker runs; everything may happen."""
         crashpoints.install(self.at_crashpoint)
-        reconcile.next_intent = self._rest  # type: ignore[assignment]
+        reconcile.next_intent = self._rest  # type: ignore[attr-defined]
         try:
             gaps = self._gaps()
             self.pass_time(gaps[self.choices.pick(len(gaps))] if len(gaps) > 1 else gaps[0])
@@ -562,9 +563,9 @@ class World:
                 self.run()
         finally:
             crashpoints.install(None)
-            reconcile.next_intent = next_intent
+            reconcile.next_intent = next_intent  # type: ignore[attr-defined]
 
-    def _rest(self, card: Card, work: Work) -> tuple[Presence, Intent] | None:
+    def _rest(self, card: Card, work: Work) -> Intent | None:
         """The worker holds nothing but the card as committed, and a few flags: worlds can be compared."""
         flags = _flags_of_run()
         if self.on_rest is not None and flags is not None and self._holds_lease():
@@ -831,7 +832,7 @@ class World:
             " refusals FROM presences ORDER BY id"
         ).fetchall()
         known: dict[str, tuple[str, int, int]] = {}
-        open_intents = []
+        open_intents: list[tuple[Any, ...]] = []
         for marker, state, landings, amount, not_before, look_at, *rest in self.sqlite.execute(
             "SELECT marker, state, landings, amount_minor, not_before, look_at, side, kind, status,"
             " expires_on, status_before, expires_before, progress, doubted, refusal, unclear_reads"
@@ -891,7 +892,7 @@ _FAULT_WORDS = {
 }
 
 
-def _flags_of_run() -> dict[str, object] | None:
+def _flags_of_run() -> dict[str, Any] | None:
     """The flags of the run of the worker that is about to choose an intent; None within a call."""
     caller = sys._getframe(3)
     concludes = caller.f_code.co_name == "conclude"
@@ -994,12 +995,11 @@ class SimulatedSide(MemorySide):
             replace(card, entries=list(card.entries), applied=set(card.applied))
             for card in self.cards.values()
         )
-        return SideState(cards, tuple(self.late))  # type: ignore[arg-type]
+        return SideState(cards, tuple(self.late))
 
     def restore(self, state: SideState) -> None:
         self.cards = {
-            c.native_id: replace(c, entries=list(c.entries), applied=set(c.applied))  # type: ignore[attr-defined,type-var]
-            for c in state.cards
+            c.native_id: replace(c, entries=list(c.entries), applied=set(c.applied)) for c in state.cards
         }
         self.late = list(state.late)
         self.writes = []

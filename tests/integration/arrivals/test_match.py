@@ -282,7 +282,7 @@ def test_given_one_card_here_that_is_two_cards_there_then_a_person_is_told(shop:
     # A second card on Flow answers, when Shopify is asked, to the card that belongs to the first.
     other = shop.sell(FLOW, 500, "5000600070008000")
     first = shop.sides[SHOPIFY].cards[shop.native(SHOPIFY)]
-    shop.sides[SHOPIFY].lookup = lambda _: shop.sides[SHOPIFY]._seen(first, False)  # type: ignore[method-assign]
+    shop.sides[SHOPIFY].lookup = lambda serial: shop.sides[SHOPIFY]._seen(first, False)  # type: ignore[method-assign]
 
     assert match(shop, FLOW, other) is Matched.WAITS
 

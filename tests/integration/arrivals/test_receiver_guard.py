@@ -6,10 +6,11 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import requests
@@ -87,17 +88,18 @@ def start(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], Receiver]]:
 
         def begin() -> Receiver:
             lines: list[dict[str, object]] = []
-            structlog.configure(processors=[lambda _, __, event: lines.append(dict(event)) or _drop()])
+
+            def keep(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+                lines.append(dict(event))
+                raise structlog.DropEvent
+
+            structlog.configure(processors=[keep])
             stack.callback(structlog.reset_defaults)
             box, told = Box(), RefusalLog()
-            app = create_receiver({"shopify": Ear()}, box, lambda: NOW, lambda *_: None, told)  # type: ignore[arg-type, dict-item]
+            app = create_receiver({"shopify": Ear()}, box, lambda: NOW, lambda *_: None, told)  # type: ignore[arg-type]
             return Receiver(stack.enter_context(serve(app, "127.0.0.1", 0, told)), box, lines, caplog)
 
         yield begin
-
-
-def _drop() -> None:
-    raise structlog.DropEvent
 
 
 def is_cut(connection: socket.socket) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
 
 import pytest
 import requests
@@ -302,7 +304,8 @@ def test_given_a_history_then_it_is_paged_and_its_sums_add_up(shop: Shop, till: 
         shop.clock.advance(1.0)
     ref = validate(till, SERIAL)["token"]
 
-    lines, cursor, pages = [], None, 0
+    lines: list[dict[str, Any]] = []
+    cursor, pages = None, 0
     while pages == 0 or cursor is not None:
         page = till.get(f"/giftcards/{ref}/history", limit=2, **({"cursor": cursor} if cursor else {})).json()
         lines, cursor, pages = lines + page["items"], page["next_cursor"], pages + 1
@@ -545,13 +548,14 @@ def test_given_a_token_that_is_used_then_its_last_use_is_shown_to_the_minute(
 ) -> None:
     tokens = ApiTokens(shop.engine, shop.vault)
     assert [one.last_used_at for one in tokens.list()] == [None]
-    used = []
+    used: list[datetime | None] = []
     for _ in range(3):
         till.get("/redemptions")
         used.append(tokens.list()[0].last_used_at)
         shop.clock.advance(40.0)
 
-    assert used[0] == used[1]
-    assert used[1] is not None
-    assert used[2] is not None
-    assert (used[2] - used[0]).total_seconds() == 80.0
+    first, second, third = used
+    assert first == second
+    assert first is not None
+    assert third is not None
+    assert (third - first).total_seconds() == 80.0

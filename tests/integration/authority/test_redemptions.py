@@ -16,12 +16,13 @@ from sync.authority.cards import Cards
 from sync.authority.redemptions import Wish
 from sync.authority.work import CardBusy
 from sync.decisions.authority import Denied, Mode, Reason
+from sync.decisions.resolutions import Action
 from sync.ledger.hub.guesses import Guesses
 from sync.ledger.hub.redemptions import find_redemption
 from sync.ledger.proof.pages import read_pages
 from sync.ledger.proof.verify import check_card
 from sync.model import LinkStopped, RedemptionState, Unconfirmed
-from sync.support.settle import Action, Resolution, resolve
+from sync.support.settle import Resolution, resolve
 from tests.integration.authority.till import Till
 from tests.integration.shop import FLOW, SHOPIFY, Shop, effects
 from tests.support import Crashed
@@ -526,8 +527,10 @@ def test_given_tills_and_a_shopper_at_once_then_nothing_is_spent_twice(shop: Sho
     with ThreadPoolExecutor(4) as pool:
         paying = [pool.submit(pay, turn) for turn in range(18)]
         shopping = [pool.submit(shopper, turn) for turn in range(8)]
-        for future in (*paying, *shopping):
-            future.result()
+        for paid in paying:
+            paid.result()
+        for shopped in shopping:
+            shopped.result()
 
     card = shop.work_until_quiet(card_id)
     redeemed = sum(row["amount_minor"] for row in shop.rows("redemptions"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from sync.authority.redemptions import Redemptions, Wish
 from sync.authority.work import Hands, Terms
@@ -40,7 +41,7 @@ class Till:
         Requests(self.shop.engine).begin(self.name, key, key, self.shop.clock())
         return Caller(self.name, "store 1", "receipt 7", key)
 
-    def pay(self, card_id: int, amount_minor: int, key: str = "k1", **more: float) -> RedemptionRow:
+    def pay(self, card_id: int, amount_minor: int, key: str = "k1", **more: Any) -> RedemptionRow:
         return self.redemptions.redeem(card_id, Wish(amount_minor, "NOK", **more), self.caller(key))
 
     def give_back(

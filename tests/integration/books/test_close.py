@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, text, update
 
 from connectors.api.card import CardRef
+from connectors.api.feed import Hint, HintPage, ReceiptLine
 from mappings.serials import Serial
 from sync.books import periods
 from sync.books.entries import Line
@@ -149,9 +150,7 @@ def test_given_news_that_come_after_the_close_then_they_are_a_correction_in_the_
     assert verify(november.to_file(), keeper).wrong == ()
 
 
-def _payment(shop: Shop, amount_minor: int) -> object:
-    from connectors.api.feed import Hint, HintPage, ReceiptLine
-
+def _payment(shop: Shop, amount_minor: int) -> HintPage:
     ref = CardRef(shop.native(FLOW), Serial(SERIAL))
     line = ReceiptLine(f"r{amount_minor}", shop.clock(), amount_minor, "payment", "7", "7-1", "Storgata", "1")
     return HintPage([Hint(ref, "test", SERIAL[-4:], line=line)], "1")

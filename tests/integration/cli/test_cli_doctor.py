@@ -109,7 +109,7 @@ def test_json_has_every_finding_and_nothing_else(giftsync: Giftsync, config: Pat
     ],
 )
 def test_what_is_missing_stops_the_link_and_comes_with_a_remedy(
-    giftsync: Giftsync, config: Path, address: Address, change: dict[str, str], side: str, point: str
+    giftsync: Giftsync, config: Path, address: Address, change: dict[str, Any], side: str, point: str
 ) -> None:
     write(config, address, **change)
     code, out, err = giftsync("doctor", "--json")

@@ -16,7 +16,8 @@ import requests
 
 from cli import main
 from cli.demo.control import Control
-from sync.fleet.queue import SCHEMA, TurnQueue
+from sync.fleet.queue import TurnQueue
+from sync.ledger.database.engine import SCHEMA
 from tests.support import kept_port, seen_in_time
 
 

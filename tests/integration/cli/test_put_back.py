@@ -240,7 +240,7 @@ def test_given_a_value_that_a_person_set_is_lost_then_the_card_is_held_until_rec
 
 def card_of(giftsync: Giftsync, number: str) -> int:
     cards = json.loads(giftsync("cards", "list", "--json")[1])["cards"]
-    return next(c["id"] for c in cards if any(p["last_chars"] == number[-4:] for p in c["presences"]))
+    return next(int(c["id"]) for c in cards if any(p["last_chars"] == number[-4:] for p in c["presences"]))
 
 
 def set_value(ledger: Path, card_id: int, value_minor: int) -> None:

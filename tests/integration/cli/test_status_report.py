@@ -63,7 +63,7 @@ def test_given_a_card_that_is_online_only_then_it_is_not_in_step_and_it_says_why
         "1 of 2 cards in step; 1 card (120.00 NOK) exists online only: Flow has not been proved to take a "
         "number (`giftsync doctor`)."
     )
-    (told,) = report_json(report, settings())["one_sided"]  # type: ignore[misc]
+    (told,) = report_json(report, settings())["one_sided"]
     assert (told["missing_on"], told["cards"], told["money_minor"]) == (FLOW, 1, 12_000)
 
 

@@ -24,7 +24,7 @@ class Typed(io.StringIO):
     def isatty(self) -> bool:
         return True
 
-    def readline(self, size: int | None = -1, /) -> str:
+    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]  # As StringIO has it.
         line = super().readline(-1 if size is None else size)
         if self._shown:
             sys.stdout.write(line)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import requests
 from argon2 import PasswordHasher
@@ -63,7 +64,7 @@ class Browser:
         )
 
     def post(
-        self, path: str, *, page: str | None = None, follow: bool = True, **fields: object
+        self, path: str, *, page: str | None = None, follow: bool = True, **fields: Any
     ) -> requests.Response:
         """Load the page that has the form, and send the form with what the page put into it."""
         return self.send(path, follow=follow, csrf=self.csrf(page or path), **fields)
@@ -148,7 +149,7 @@ def open_house(
     console = Console(
         people, lambda: shop.link, Pulse(lambda: shop.link, standing, totals), books=books, oidc=oidc(people)
     )
-    receiver = create_receiver({}, Inbox(shop.engine), shop.clock, lambda side, stored: None)
+    receiver = create_receiver({}, Inbox(shop.intake), shop.clock, lambda side, stored: None)
     app = create_app(receiver, console)
     with only_worker(shop.engine), serve(app, "127.0.0.1", 0) as port:
         yield House(shop, console, f"http://127.0.0.1:{port}")

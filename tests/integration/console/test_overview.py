@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
+from cli.places import Places
 from cli.status_report import StatusReport
 from connectors.api.errors import NotSent
 from console.pages.overview import SILENT
@@ -46,7 +47,7 @@ def test_given_cards_in_step_then_that_is_the_first_line_and_the_terminal_says_t
     assert "120,50 kr" in page
     standing = house.console.pulse.picture().standing
     fields = {name: getattr(standing, name) for name in standing.__dataclass_fields__}
-    report = StatusReport(**fields, places=house.console.places, late={})
+    report = StatusReport(**fields, places=Places(house.console.places), late={})
     assert report.summary == "All 2 cards are in step."
 
 

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -47,6 +48,9 @@ class Office:
         browser.send(f"/join/{token}", name=role.value, password=PASSWORD, again=PASSWORD)
         return browser
 
+    def restarts(self) -> bool:
+        return self.restart.wanted
+
     def text(self) -> str:
         return self.file.read_text(encoding="utf-8")
 
@@ -68,7 +72,7 @@ def office(config: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Office]
 
 def drafted(browser: Browser, **changes: str) -> str:
     """The page of a change, once its dry run has ended; its path."""
-    fields = {name.replace("__", "."): value for name, value in changes.items()}
+    fields: dict[str, Any] = {name.replace("__", "."): value for name, value in changes.items()}
     answer = browser.post("/settings", **fields)
     path = answer.url.removeprefix(browser.url)
     assert path.startswith("/settings/draft/"), read(answer.text)
@@ -93,7 +97,7 @@ def test_given_a_change_then_its_effects_are_shown_and_only_a_save_writes_the_fi
     assert COMMENT in office.text()
     after = load(office.file)
     assert (after.link.overdraft, after.sides.by_name()["shopify"].create_update) == ("write_off", False)
-    assert office.restart.wanted
+    assert office.restarts()
     assert "link.overdraft: ask → write_off" in browser.text("/activity")
     assert [*filter(lambda line: line not in office.text(), before.splitlines())] == []
 
@@ -127,7 +131,8 @@ def test_given_a_value_that_cannot_be_then_it_says_why_and_nothing_is_written(
 ) -> None:
     before, browser = office.text(), office.enter()
 
-    answer = browser.post("/settings", **{name.replace("__", "."): value})
+    change: dict[str, Any] = {name.replace("__", "."): value}
+    answer = browser.post("/settings", **change)
 
     assert answer.status_code == 409
     assert said in read(answer.text)
@@ -137,7 +142,8 @@ def test_given_a_value_that_cannot_be_then_it_says_why_and_nothing_is_written(
 def test_given_keys_that_are_not_the_merchants_then_they_are_not_changed(office: Office) -> None:
     browser = office.enter()
 
-    answer = browser.post("/settings", **{"sides.shopify.token": "stolen", "database": "sqlite:///x.db"})
+    stolen: dict[str, Any] = {"sides.shopify.token": "stolen", "database": "sqlite:///x.db"}
+    answer = browser.post("/settings", **stolen)
 
     assert answer.status_code == 409
     assert "Nothing was changed." in read(answer.text)
@@ -163,7 +169,7 @@ def test_given_a_file_that_was_changed_meanwhile_then_nothing_is_overwritten(off
     assert answer.status_code == 409
     assert "changed meanwhile" in read(answer.text)
     assert office.text() == changed
-    assert not office.restart.wanted
+    assert not office.restarts()
 
 
 def test_given_a_save_that_is_sent_twice_then_the_second_changes_nothing(office: Office) -> None:
@@ -203,11 +209,11 @@ def test_given_settings_that_create_cards_then_they_are_saved_and_carried_out_on
     assert unasked.status_code == 409
     assert "Say that the cards may be created" in read(unasked.text)
     assert office.text() == before
-    assert not office.restart.wanted
+    assert not office.restarts()
     assert begin_anew_refused(config, "by hand")
 
     assert headline(browser.post(path, do="save", creates="yes").text) == "Saved."
-    assert office.restart.wanted
+    assert office.restarts()
     assert "agreed to creating cards" in browser.text("/activity")
     assert len(shopify.cards()) == cards
     assert not begin_anew_refused(config)
@@ -243,7 +249,7 @@ def test_given_a_dry_run_of_a_change_then_nothing_is_marked_in_the_ledger(
     assert ledger_rows(office) == before
 
 
-def ledger_rows(office: Office) -> dict[str, list[object]]:
+def ledger_rows(office: Office) -> dict[str, list[str]]:
     """Every row of the ledger, but for when people were seen."""
     with office.worker.engine.connect() as connection:
         return {
@@ -260,7 +266,8 @@ def test_given_a_variable_of_the_environment_then_the_page_says_that_it_decides(
     browser = office.enter()
 
     assert "GIFTSYNC_LINK__OVERDRAFT" in browser.text("/settings")
-    assert browser.post("/settings", **{"link.overdraft": "ask"}).status_code == 409
+    change: dict[str, Any] = {"link.overdraft": "ask"}
+    assert browser.post("/settings", **change).status_code == 409
 
 
 def test_given_a_link_that_is_paused_then_nothing_is_written_until_somebody_resumes_it(
@@ -339,10 +346,10 @@ def test_given_a_shop_that_is_installed_then_it_is_connected_from_the_page(offic
 
     assert path.startswith("/settings/connected/shopify?")
     assert (forged.status_code, other.get(path).status_code) == (400, 400)
-    assert not office.restart.wanted
+    assert not office.restarts()
     installed = browser.get(path)
     assert "giftsync is installed in the shop." in read(installed.text)
-    assert office.restart.wanted
+    assert office.restarts()
     assert browser.get(path).status_code == 400
     assert office.worker.link.sides["shopify"].identify().currency == "NOK"
 
@@ -352,4 +359,5 @@ def test_given_support_staff_then_they_see_settings_and_change_none(office: Offi
 
     page = browser.get("/settings").text
     assert "See what this would do" not in page
-    assert browser.post("/settings", **{"link.overdraft": "write_off"}).status_code == 403
+    change: dict[str, Any] = {"link.overdraft": "write_off"}
+    assert browser.post("/settings", **change).status_code == 403

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sync.support.people import IDLE, LINK_VALID, SESSION_MAX, TRIES_PER_NAME, TRIES_SECONDS, Role
 from tests.integration.console.house import PASSWORD, House, headline
 
 
-def sign_in(house: House, name: str, password: str = PASSWORD, **more: str) -> tuple[int, str]:
+def sign_in(house: House, name: str, password: str = PASSWORD, **more: Any) -> tuple[int, str]:
     answer = house.stranger().send("/sign-in", name=name, password=password, follow=False, **more)
     return answer.status_code, answer.headers.get("location", "")
 

@@ -21,6 +21,7 @@ from mappings.serials import Serial
 from sync import crashpoints
 from sync.decisions.poll_order import PollBudget, PollPopulation, ReadBy
 from sync.decisions.redemption_rates import ROUND, SOLD
+from sync.feeds.reader import Swept
 from sync.ledger.database.tables import polls as polls_table
 from sync.ledger.incoming.looks import Looks, SweepCursor
 from sync.ledger.incoming.polls import TAKEN_FOR, Polls, ReadRecord
@@ -56,7 +57,7 @@ def slip(shop: Shop, serial: str, amount_minor: int) -> None:
     shop.sides[FLOW].cards[shop.native(FLOW, serial)].balance_minor -= amount_minor
 
 
-def poll(shop: Shop, seconds: float = POLL_INTERVAL_SECONDS) -> Any:
+def poll(shop: Shop, seconds: float = POLL_INTERVAL_SECONDS) -> Swept:
     shop.clock.advance(seconds)
     return shop.worker.look(shop.sides[FLOW])
 

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from sync.fleet.queue import SCHEMA, TurnQueue
-from sync.ledger.database.engine import open_engine
+from sync.fleet.queue import TurnQueue
+from sync.ledger.database.engine import SCHEMA, open_engine
 from sync.ledger.database.news import tell_queue
 
 LEDGER = "public"

@@ -51,10 +51,11 @@ def spend(buckets: list[CostBucket], seconds: float) -> float:
 def test_given_two_workers_then_they_spend_no_more_than_the_side_allows(
     shares: Callable[[], SharedBudget],
 ) -> None:
+    def wait(seconds: float) -> None:
+        threading.Event().wait(seconds)
+
     budgets = [shares(), shares()]
-    buckets: list[CostBucket] = [
-        SharedBucket(time.monotonic, threading.Event().wait, budget) for budget in budgets
-    ]
+    buckets: list[CostBucket] = [SharedBucket(time.monotonic, wait, budget) for budget in budgets]
     for bucket in buckets:
         # The first answer tells how large the bucket is.
         bucket.settle(bucket.reserve(0.0), 0.0, ThrottleStatus(MAXIMUM, MAXIMUM, PER_SECOND))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 import psycopg
@@ -15,14 +15,16 @@ from sqlalchemy import Engine, text
 from connectors.api.errors import SideClosed
 from sync.authority.upkeep import ApiUpkeep
 from sync.authority.webhooks import Teller, new_webhook
-from sync.fleet.crew import MORE_DUE, Crew, Until, places, timed
-from sync.fleet.queue import LATER, NOW, SCHEMA, Timed, TurnQueue
+from sync.fleet.crew import MORE_DUE, Crew, places, timed
+from sync.fleet.queue import LATER, NOW, Timed, TurnQueue
 from sync.ledger.conflicts.stops import stopped_by
+from sync.ledger.database.engine import SCHEMA
 from sync.ledger.database.migrations import OLDEST_BESIDE, newest_revision
 from sync.ledger.hub.events import Events
 from sync.ledger.hub.requests import Requests
 from sync.reconcile.brakes import access_revoked
 from sync.worker.turns import DUE, Kind, Turn
+from sync.worker.until import Until
 from sync.worker.worker import Worker
 from tests.integration.fleet.conftest import LEDGER
 from tests.integration.shop import FLOW, SHOPIFY, Shop
@@ -125,7 +127,8 @@ def test_given_two_workers_then_a_brake_of_one_stops_the_other(queue: TurnQueue,
 
 
 def test_given_settings_that_change_then_the_link_is_opened_anew(queue: TurnQueue, shop: Shop) -> None:
-    opens, versions = Opens(shop), {LEDGER: 1}
+    opens = Opens(shop)
+    versions: dict[str, object] = {LEDGER: 1}
     with working(queue, opens, versions) as crew:
         assert seen_in_time(lambda: crew.taken > 3 and opens.count == 1)
         versions[LEDGER] = 2
@@ -176,10 +179,8 @@ class Held(Crew):
             self.let_go.wait(60)
 
 
-@contextmanager
-def _nobody(_: str) -> Iterator[Worker]:
+def _nobody(_: str) -> AbstractContextManager[Worker]:
     raise NotImplementedError
-    yield
 
 
 @pytest.mark.parametrize("turns_at_once", [8, 16])

@@ -13,7 +13,8 @@ import pytest
 from psycopg.rows import dict_row
 from sqlalchemy import Engine
 
-from sync.fleet.queue import DEAD_SECONDS, LATER, NOW, SCHEMA, Timed, TurnQueue
+from sync.fleet.queue import DEAD_SECONDS, LATER, NOW, Timed, TurnQueue
+from sync.ledger.database.engine import SCHEMA
 from sync.ledger.database.frozen import Frozen, freeze, thaw
 from sync.ledger.database.news import DUE, tell
 from sync.support import pausing

@@ -185,6 +185,10 @@ def turns_of(shop: Shop) -> Turns:
     return turns
 
 
+def again_seconds(turns: Turns) -> float | None:
+    return turns.import_again_seconds
+
+
 def take(turns: Turns, *kinds: Kind) -> list[Turn]:
     due = [turn for kind in kinds for turn in (*turns.all, Turn(Kind.IMPORT)) if turn.kind is kind]
     return [woken for turn in due for woken in turns.take(turn, NEVER)]
@@ -197,7 +201,7 @@ def test_given_a_worker_in_turns_then_many_new_cards_are_made_from_one_file_besi
 
     take(turns, Kind.IMPORT)
     assert [len(file) for file in mass.files.values()] == [len(SERIALS)]
-    assert turns.import_again_seconds == FILE_SECONDS
+    assert again_seconds(turns) == FILE_SECONDS
 
     # The file is under way. What is sold now is made by itself, and its payments wait for nothing.
     new = "3000200030004001"
@@ -210,10 +214,10 @@ def test_given_a_worker_in_turns_then_many_new_cards_are_made_from_one_file_besi
     assert shop.shown(new) == {FLOW: 6_500, SHOPIFY: 6_500}
 
     take(turns, Kind.IMPORT)
-    assert turns.import_again_seconds == FILE_SECONDS
+    assert again_seconds(turns) == FILE_SECONDS
     mass.at_work = False
     take(turns, Kind.IMPORT)
-    assert turns.import_again_seconds is None
+    assert again_seconds(turns) is None
     assert {row["state"] for row in shop.rows("imports")} == {"done"}
     assert len(mass.files) == 1
     assert [shop.shown(serial) for serial in SERIALS] == [{FLOW: 10_000, SHOPIFY: 10_000}] * len(SERIALS)
@@ -292,7 +296,7 @@ def test_given_few_new_cards_then_no_turn_makes_a_file(shop: Shop, mass: PacedMa
 
     take(turns, Kind.IMPORT)
 
-    assert turns.import_again_seconds is None
+    assert again_seconds(turns) is None
     assert mass.files == {}
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from connectors.api.card import CardRef
 from connectors.api.errors import NotSent, SideClosed
 from connectors.memory import MemoryFault
 from mappings.lifecycle import CardStatus
@@ -471,7 +474,7 @@ def test_given_a_card_that_is_worked_on_while_its_side_is_asked_then_nothing_is_
     card_id = worked.card_id(OTHER)
     real = worked.sides[SHOPIFY].observe
 
-    def observe(cards: object, **more: object) -> object:
+    def observe(cards: Sequence[CardRef], **more: Any) -> object:
         monkeypatch.undo()
         worked.move(FLOW, -100, OTHER)
         worked.work_until_quiet(card_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def test_given_any_work_then_no_side_is_asked_inside_a_transaction(
 ) -> None:
     here = threading.local()
 
-    def count(by: int) -> Any:
+    def count(by: int) -> Callable[..., None]:
         def counted(*_: object) -> None:
             here.open = getattr(here, "open", 0) + by
 

@@ -19,6 +19,7 @@ from cli.statement import show_statement
 from connectors.api.card import CardRef
 from connectors.memory import CAPABILITIES, MemoryFault
 from sync.decisions import resolutions
+from sync.decisions.resolutions import Action
 from sync.ledger.database.engine import open_engine
 from sync.ledger.secrets.vault import Vault
 from sync.model import Card, Decision, SideRules
@@ -26,7 +27,7 @@ from sync.reconcile.work import Work
 from sync.support import settle
 from sync.support.audit import audit
 from sync.support.finding import find
-from sync.support.settle import Action, NotResolved, Resolution, Resolved, resolve
+from sync.support.settle import NotResolved, Resolution, Resolved, resolve
 from sync.support.statement import statement
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 from tests.support import Clock, Crashed

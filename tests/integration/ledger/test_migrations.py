@@ -59,6 +59,7 @@ def test_given_every_step_of_the_migrations_then_each_can_be_taken_back(empty: E
     script = ScriptDirectory.from_config(migrations._config(empty))
     for revision in reversed(list(script.walk_revisions())):
         migrations.upgrade(empty, revision.revision)
+        assert not isinstance(revision.down_revision, list | tuple)
         migrations.downgrade(empty, revision.down_revision or "base")
         migrations.upgrade(empty, revision.revision)
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, bindparam, event, func, insert, select, update
+from sqlalchemy import Engine, Select, bindparam, event, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from sync.ledger.database import prepared
@@ -84,7 +84,7 @@ def test_given_a_column_that_only_the_parameters_name_then_it_is_written(engine:
 def test_given_any_number_of_values_then_each_is_found_once(engine: Engine, count: int) -> None:
     ids = [made(engine) for _ in range(count + 1)]
 
-    def some(places: int) -> Any:
+    def some(places: int) -> Select[tuple[int]]:
         return select(cards.c.id).where(prepared.any_of(cards.c.id, "card", places))
 
     with engine.begin() as connection:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
-from connectors.api.card import Seen
+from connectors.api.card import CardRef, Seen
 from connectors.api.effect import EffectKind
 from connectors.memory import MemoryFault
 from mappings.lifecycle import CardStatus
@@ -282,9 +282,7 @@ def test_given_markers_then_each_is_random_and_can_be_found_again() -> None:
 # --- New cards ----------------------------------------------------------------------------------------------
 
 
-def shop_ref(shop: Shop, side: str) -> Any:
-    from connectors.api.card import CardRef
-
+def shop_ref(shop: Shop, side: str) -> CardRef:
     return CardRef(shop.native(side), Serial(SERIAL))
 
 

@@ -12,12 +12,13 @@ from connectors.memory import MemoryFault
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync import crashpoints
+from sync.decisions.resolutions import Action
 from sync.ledger.cards.append import Appender
 from sync.model import Tampered
 from sync.reconcile.card import prefetch, reconcile
 from sync.support import cases
 from sync.support.audit import FindingKind, audit
-from sync.support.settle import Action, NotResolved, Resolution, Resolved, resolve
+from sync.support.settle import NotResolved, Resolution, Resolved, resolve
 from tests.integration.shop import FLOW, LEASE_SECONDS, SERIAL, SHOPIFY, Shop, effects
 from tests.support import Crashed
 

@@ -17,11 +17,12 @@ from connectors.shopify.privacy import PrivacyTopics
 from mappings.contact import Contact
 from sync import crashpoints
 from sync.arrivals.missing import add_missing
+from sync.decisions.resolutions import Action
 from sync.ledger.database.marks import switched_on_since
 from sync.ledger.support.buyers import Buyers
 from sync.model import SideRules
 from sync.support.privacy import Privacy
-from sync.support.settle import Action, Resolution, Resolved, resolve
+from sync.support.settle import Resolution, Resolved, resolve
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop
 from tests.support import Crashed
 

@@ -227,7 +227,7 @@ def doubtful(shop: Shop) -> None:
     side = shop.sides[SHOPIFY]
     side.find = lambda effect: CannotTell("it keeps no notes")  # type: ignore[method-assign]
     shop.work_until_quiet(1)
-    del side.find  # type: ignore[method-assign]
+    del side.find
 
 
 def refused(shop: Shop) -> None:
@@ -324,12 +324,12 @@ def two_cards(shop: Shop) -> None:
     other = shop.sell(FLOW, 500, OTHER)
     online = shop.sides[SHOPIFY]
     first = online.cards[shop.native(SHOPIFY)]
-    online.lookup = lambda _: online._seen(first, False)  # type: ignore[method-assign]
+    online.lookup = lambda serial: online._seen(first, False)  # type: ignore[method-assign]
     shop.matcher.match(shop.arrive(FLOW, other))
 
 
 def told_apart(shop: Shop) -> None:
-    del shop.sides[SHOPIFY].lookup  # type: ignore[method-assign]
+    del shop.sides[SHOPIFY].lookup
 
 
 def may_be_store_card(shop: Shop) -> None:

@@ -24,6 +24,7 @@ from connectors.shopify.webhooks import read_delivery
 from console.reader import reader_of
 from mappings.contact import Contact
 from mappings.serials import Serial
+from sync.decisions.resolutions import Action
 from sync.ledger.database.marks import read_mark
 from sync.ledger.database.tables import arrivals
 from sync.ledger.incoming.deliveries import Inbox
@@ -36,7 +37,7 @@ from sync.support.privacy import (
     Privacy,
 )
 from sync.support.senders import MailSender, NotDelivered, Notice, WebhookSender
-from sync.support.settle import Action, Resolution, resolve
+from sync.support.settle import Resolution, resolve
 from tests.faulty_server import faulty_server, whole
 from tests.integration.console.norwegian import english_in
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop, hidden

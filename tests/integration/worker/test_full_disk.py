@@ -167,7 +167,7 @@ def test_given_a_full_disk_at_the_start_then_run_waits_for_room(
 ) -> None:
     real, left = sync_command._run, [2]
 
-    def run(settings: Any, stop: threading.Event, *rest: Any, **how: bool) -> int:
+    def run(settings: Any, stop: threading.Event, *rest: Any, **how: Any) -> int:
         left[0] -= 1
         if left[0] >= 0:
             raise LedgerFull("there is no room for the ledger on the disk of /data: 0.0 KiB are free")

@@ -7,6 +7,7 @@ import pytest
 from sync.ledger.hub.events import Events, Webhook
 from sync.support import notices
 from sync.support.notices import Notices
+from sync.support.senders import Notice
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 
 OTHER = "5000600070008000"
@@ -87,10 +88,10 @@ def test_given_a_card_s_row_that_cannot_be_read_then_that_card_is_held_and_the_o
 
 
 def test_given_marks_that_cannot_be_read_then_digests_and_events_begin_anew(two: Shop) -> None:
-    told: list[notices.Notice] = []
+    told: list[Notice] = []
 
     class Reader:
-        def send(self, notice: notices.Notice) -> None:
+        def send(self, notice: Notice) -> None:
             told.append(notice)
 
     two.by_hand(f"INSERT INTO marks (name, value, at) VALUES ('{notices.CURSOR}', '[1]', CURRENT_TIMESTAMP)")

@@ -8,8 +8,9 @@ from connectors.api.card import CardRef
 from connectors.memory import MemoryCard
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
+from sync.decisions.resolutions import Action
 from sync.support.audit import audit
-from sync.support.settle import Action, NotResolved, Resolution, resolve
+from sync.support.settle import NotResolved, Resolution, resolve
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop
 
 OTHER = Serial("5000600070008000")

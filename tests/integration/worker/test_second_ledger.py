@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from sync.decisions.resolutions import Action
 from sync.ledger.conflicts.stops import stopped_by
 from sync.ledger.database.engine import LedgerGone, LedgerUnavailable, open_engine
 from sync.ledger.database.generation import Generation
 from sync.ledger.database.replica import replicate
 from sync.ledger.secrets.vault import Vault
-from sync.support.settle import Action, Resolution, resolve
+from sync.support.settle import Resolution, resolve
 from sync.worker.passes import WorkerOptions
 from sync.worker.service import Service
+from sync.worker.worker import Worker
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 from tests.support import STARTED_AT, Clock
 
@@ -98,7 +100,7 @@ def test_given_two_workers_with_a_ledger_each_then_one_stops_and_the_one_that_go
     assert shop.shown() == {FLOW: 50_000 - spent, SHOPIFY: 50_000 - spent}
 
 
-def replace_options(shop: Shop) -> object:
+def replace_options(shop: Shop) -> Worker:
     shop.worker.options = WorkerOptions(threads=2, sweep_interval_seconds=0.1, feed_interval_seconds=0.1)
     return shop.worker
 

@@ -11,6 +11,8 @@ from cli.emulators import Address, check_loopback
 from cli.errors import OperatorError
 from cli.sandbox_config import parse_ready_line, sandbox_toml
 from config.load import load
+from connectors.flow.section import FlowSection
+from connectors.shopify.section import ShopifySection
 
 LINE = {
     "shopify": {
@@ -30,10 +32,13 @@ def test_the_ready_line_becomes_settings(tmp_path: Path) -> None:
 
     settings = load(path)
 
-    assert settings.sides.by_name()["shopify"].url == "http://127.0.0.1:1"
-    assert settings.sides.by_name()["flow"].url == "http://127.0.0.1:2/v2"
-    assert settings.sides.by_name()["flow"].token.get_secret_value() == "f-token"
-    assert settings.sides.by_name()["flow"].api_issue_allowed
+    shopify, flow = settings.sides.by_name()["shopify"], settings.sides.by_name()["flow"]
+    assert isinstance(shopify, ShopifySection)
+    assert isinstance(flow, FlowSection)
+    assert shopify.url == "http://127.0.0.1:1"
+    assert flow.url == "http://127.0.0.1:2/v2"
+    assert flow.token.get_secret_value() == "f-token"
+    assert flow.api_issue_allowed
 
 
 def test_an_address_does_not_show_its_tokens() -> None:

@@ -56,7 +56,7 @@ def test_given_a_currency_that_the_system_cannot_have_then_it_says_so() -> None:
 def test_given_a_side_that_cannot_follow_a_load_then_nobody_loads_elsewhere() -> None:
     load, spend = Act(Deed.LOAD, "load", "loaded", 1), Act(Deed.SPEND, "spend", "spent", 1)
     people = People("clerk", (load, spend))
-    able = Venue("till", "", people, "number", None)  # type: ignore[arg-type] nobody calls
+    able = Venue("till", "", people, "number", None)  # type: ignore[arg-type]  # Nobody calls.
     unable = Venue("vouchers", "", people, "number", None, frozenset({Deed.LOAD}))  # type: ignore[arg-type]
     stage = Stage((able, unable), "NOK", Wallet(), Tally(), None)  # type: ignore[arg-type]
 

@@ -71,7 +71,7 @@ def test_given_both_totals_then_the_bars_show_how_far_they_are_apart() -> None:
 
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_given_a_terminal_then_no_line_is_wider_and_the_longest_bar_fills_it(width: int) -> None:
-    long = replace(PICTURE, apart_minor=range(1, 400), lags=[1.0] * 400, travels=PICTURE.travels * 10)
+    long = replace(PICTURE, apart_minor=range(1, 400), lags=[1.0] * 400, travels=[*PICTURE.travels] * 10)
 
     lines = drawn(long, width)
 

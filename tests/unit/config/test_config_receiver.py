@@ -10,6 +10,7 @@ from cli.build import open_sides
 from config.errors import ConfigError
 from config.load import NOT_GIVEN, load
 from connectors import registry
+from connectors.api.plugin import ConnectorType
 from connectors.api.settings import is_secret
 
 SETTINGS = """
@@ -68,7 +69,7 @@ def test_given_settings_with_tokens_then_a_receiver_does_not_even_read_them(tmp_
 
 @pytest.mark.parametrize("kind", list(registry.usable()), ids=lambda kind: kind.name)
 def test_given_a_connector_that_says_what_proves_deliveries_then_these_are_secrets_of_its_table(
-    kind: registry.ConnectorType,
+    kind: ConnectorType,
 ) -> None:
     fields = kind.section.model_fields
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def causes(decision: Decision) -> list[str]:
 
 
 def rules_for(side: str, **more: object) -> LinkRules:
-    return LinkRules(RULES.sides | {side: SideRules(**more)})  # type: ignore[arg-type]
+    return LinkRules({**RULES.sides, side: SideRules(**more)})  # type: ignore[arg-type]
 
 
 # --- A side that holds no more than so much on one card -----------------------------------------------------
@@ -237,7 +238,7 @@ def test_given_too_many_of_them_then_the_presence_is_held_and_a_person_is_asked(
     assert "a negative balance" in decision.conflicts[0].summary
     assert decision.card.presence(A).hold is Hold.UNREADABLE
     assert not decision.card.in_step
-    assert decision.movements == decision.intents == ()
+    assert (decision.movements, decision.intents) == ((), ())
 
 
 def test_given_a_card_that_can_be_read_again_then_nothing_of_it_is_left() -> None:
@@ -317,7 +318,7 @@ def test_given_a_side_that_is_not_in_the_link_then_nothing_is_planned_for_it() -
     ids=["no debits", "no credits", "suspended", "expired"],
 )
 def test_given_money_that_cannot_be_written_there_then_it_is_said_and_the_promise_is_not_made(
-    shown: int, rules: LinkRules, b: dict[str, object]
+    shown: int, rules: LinkRules, b: dict[str, Any]
 ) -> None:
     b_rules = replace(rules.sides[B], sets_expiry=False, sets_status=frozenset())
     rules = LinkRules({A: SideRules(), B: b_rules})

@@ -12,7 +12,7 @@ from connectors.api.card import Entry, Observation, Seen, Unreadable
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.decisions import lost, protocol
-from sync.model import Card, LinkRules, MovementKind, Presence, SideRules, Told, Traces
+from sync.model import Card, Decision, LinkRules, MovementKind, Presence, SideRules, Told, Traces
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 TODAY = date(2026, 11, 1)
@@ -37,7 +37,7 @@ def shows(side: str, balance: int, *entries: tuple[str | None, int], lists: bool
     )  # fmt: skip
 
 
-def decided(card: Card, *shown: Seen, traces: Traces | None = None) -> protocol.Decision:
+def decided(card: Card, *shown: Seen, traces: Traces | None = None) -> Decision:
     observations: dict[str, Observation] = dict(zip((A, B), shown, strict=True))
     return protocol.observe(card, observations, RULES, TODAY, {}, traces)
 
@@ -90,7 +90,7 @@ def test_given_a_side_that_cannot_be_read_then_nothing_is_decided() -> None:
     card = behind()
     seen: dict[str, Observation] = {A: shows(A, 70, (None, -30)), B: Unreadable("no answer", NOW)}
 
-    assert protocol.observe(card, seen, RULES, TODAY, {}, Traces()) == protocol.Decision(card)
+    assert protocol.observe(card, seen, RULES, TODAY, {}, Traces()) == Decision(card)
 
 
 def test_given_a_balance_that_hides_two_movements_then_the_books_tell() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_given_nothing_readable_for_the_third_time_then_it_is_held_and_told_with
 
 @pytest.mark.parametrize("before", [{"unreadable": 1}, {"hold": Hold.UNREADABLE}])
 def test_given_it_can_be_read_again_then_what_it_refused_meanwhile_is_tried_again(
-    before: dict[str, object],
+    before: dict[str, Any],
 ) -> None:
     c = card(presence(A, refusal=Refusal.OTHER, refusals=2, **before), presence(B))
     c = replace(c, causes={"unreadable:a": 1})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_given_one_of_two_is_not_allowed_then_the_other_stays() -> None:
 @pytest.mark.parametrize(
     "tried", [{"state": IntentState.SENT}, {"state": IntentState.IN_DOUBT}, {"doubted": True}]
 )
-def test_given_it_may_have_landed_then_it_is_not_taken_back(tried: dict[str, object]) -> None:
+def test_given_it_may_have_landed_then_it_is_not_taken_back(tried: dict[str, Any]) -> None:
     p = presence(SHOPIFY, shadow_minor=80, open_intents=(intent(EffectKind.DEBIT, -20, **tried),))
 
     assert withdrawn(p, debits=False) == ([], p)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -224,7 +225,7 @@ def test_given_a_status_then_it_is_written_where_it_can_be_and_may_be(
 )
 def test_given_a_status_that_only_a_person_can_set_then_they_are_told_until_it_is_set(
     of_card: dict[str, object],
-    there: dict[str, object],
+    there: dict[str, Any],
     rules: dict[str, object],
     told: str | None,
     gone: set[str],

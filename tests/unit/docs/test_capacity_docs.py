@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.capacity import EXAMPLES, Outcome, check, fleet, table, waiting
-from sync.fleet.crew import TURN_SECONDS
 from sync.fleet.queue import LATER, NOW
+from sync.worker.until import TURN_SECONDS
 
 PAGE = Path("docs/reference/capacity.md")
 SECONDS = 300.0

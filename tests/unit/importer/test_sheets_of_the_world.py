@@ -7,6 +7,7 @@ import io
 import zipfile
 from datetime import date
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
@@ -53,7 +54,7 @@ def opened(
     return file
 
 
-def read(folder: Path, content: str | bytes, layout: str = "auto", **stated: object) -> list[object]:
+def read(folder: Path, content: str | bytes, layout: str = "auto", **stated: Any) -> list[object]:
     return list(opened(folder, content, layout, **stated).cards(TERMS))
 
 

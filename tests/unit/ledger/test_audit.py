@@ -89,6 +89,10 @@ class Book:
     def card(self) -> dict[str, Any]:
         return self.rows.card  # type: ignore[return-value]
 
+    @property
+    def presences(self) -> list[dict[str, Any]]:
+        return self.rows.presences  # type: ignore[return-value]
+
     def _append(self, fields: tuple[str, ...], row: dict[str, Any], **covered: Any) -> dict[str, Any]:
         self.card["chain_seq"] += 1
         row |= {"card_id": 1, "id": 1, "at": STARTED_AT, "chain_seq": self.card["chain_seq"]}
@@ -103,7 +107,7 @@ class Book:
 
     def move(self, kind: str, side: str | None, amount_minor: int, shadow_minor: int) -> Book:
         self.card["balance_minor"] += amount_minor
-        for p in self.rows.presences:
+        for p in self.presences:
             p["shadow_minor"] += shadow_minor if p["side"] == side else 0
         row = {
             "side": side,
@@ -122,7 +126,7 @@ class Book:
         intent = {"marker": marker, "card_id": 1, "side": side, "kind": kind, "amount_minor": amount_minor}
         self.rows.intents.append(intent | DETAILS | {"state": states[-1], "sequence": len(self.rows.intents)})
         taken_back = {"refused", "withdrawn"} & set(states)
-        for p in self.rows.presences:
+        for p in self.presences:
             p["shadow_minor"] += amount_minor if p["side"] == side and not taken_back else 0
         covered = {f"intent_{name}": intent[name] for name in ("side", "kind", "amount_minor")}
         for state in states:

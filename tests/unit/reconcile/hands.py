@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -166,12 +166,18 @@ class Hands:
     seen: list[tuple[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+
+        def note(what: str) -> Callable[..., bool]:
+            def noted(engine: object, *more: Any) -> bool:
+                self.noted.append((what, *more))
+                return False
+
+            return noted
+
         outages = SimpleNamespace(
-            ended_at=lambda name: self.ended_at,
-            failed=lambda engine, *more: self.noted.append(("failed", *more)) or False,
-            answered=lambda engine, *more: self.noted.append(("answered", *more)) or False,
+            ended_at=lambda name: self.ended_at, failed=note("failed"), answered=note("answered")
         )
-        brake = SimpleNamespace(spend=lambda engine, *more: self.noted.append(("brake", *more)))
+        brake = SimpleNamespace(spend=note("brake"))
 
         def closed(name: str, error: SideClosed) -> None:
             self.noted.append(("closed", name, error))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -35,7 +37,7 @@ from sync.reconcile.card import AGAIN_SECONDS, due_at, markers_of, observe_all
 from tests.unit.reconcile.hands import NOW, A, B, Hands, Side, after, intent, presence
 
 IN_DOUBT, PLANNED, SENT = IntentState.IN_DOUBT, IntentState.PLANNED, IntentState.SENT
-BOOK = {"lists_entries": True}
+BOOK: Mapping[str, Any] = {"lists_entries": True}
 ENTRIES = (Entry("e1", -20, NOW, "gs-4"), Entry("e2", -5, NOW, None))
 
 
@@ -256,7 +258,7 @@ def test_given_what_the_sides_show_then_the_markers_of_entries_and_of_unborn_car
 SOON = after(AGAIN_SECONDS)
 
 
-def heads(*intents: Intent, **more: object) -> Card:
+def heads(*intents: Intent, **more: Any) -> Card:
     return card(presence(B, open_intents=intents, **more))
 
 
@@ -400,7 +402,8 @@ def prefetched(
 ) -> tuple[Hands, object]:
     hands = Hands(Side(B, [answer], read_batch_max=batch))
     plain = card(presence(B))
-    hands.ledger.cards = dict.fromkeys(range(1, 9), plain) | {int(k[1:]): c for k, c in cards.items()}
+    hands.ledger.cards.update(dict.fromkeys(range(1, 9), plain))
+    hands.ledger.cards.update({int(k[1:]): c for k, c in cards.items()})
     return hands, reconcile.prefetch(hands.work.link, leases)
 
 

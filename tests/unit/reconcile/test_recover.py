@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ STOPPED = "the worker stopped during the call"
 EARLY, OVER = after(QUIET_SECONDS * 0.75), NOW
 #: The wait is as long as all that went before it.
 NEXT_EARLY, NEXT_OVER = after(15.0), after(0.3)
-ONCE = {"applies_marker_once": True}
+ONCE: Mapping[str, Any] = {"applies_marker_once": True}
 LANDS_ONCE = {"lands_once": frozenset({EffectKind.DEBIT})}
 
 

@@ -115,10 +115,10 @@ def test_a_move_that_cannot_be_looked_for_is_unclear_and_never_repeated(trial: T
 
 def test_it_is_noted_before_it_is_sent(trial: Trial) -> None:
     journal = trial.context.journal
-    assert isinstance(journal, Notes)
 
     class Looks(EffectPort):
         def apply(self, effect: Effect, save: Save) -> Applied:
+            assert isinstance(journal, Notes)
             assert journal.kept is not None
             assert journal.kept["moves"][-1]["marker"] == effect.marker
             assert journal.kept["moves"][-1]["outcome"] == "open"

@@ -21,7 +21,9 @@ PATH, URL, VERSION = "/webhooks/shopify", "https://giftsync.example.com/webhooks
 ORDER, CARD = "gid://shopify/Order/7", "gid://shopify/GiftCard/663"
 
 
-def headers(body: bytes, topic: str, secret: str = SECRET, shop: str = SHOP, key: str = "b54557e4") -> Any:
+def headers(
+    body: bytes, topic: str, secret: str = SECRET, shop: str = SHOP, key: str = "b54557e4"
+) -> dict[str, str]:
     digest = hmac.new(secret.encode(), body, hashlib.sha256).digest()
     return {
         "x-shopify-hmac-sha256": base64.b64encode(digest).decode(),
