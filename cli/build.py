@@ -184,11 +184,27 @@ def open_sides(
             problems.append(
                 f"[sides.{name}] send_notifications: the connector {section.connector} cannot tell buyers."
             )
+    problems += _kept_twice(sides)
     if problems:
         for side in sides.values():
             side.close()
         raise ConfigError(problems)
     return sides
+
+
+def _kept_twice(sides: Mapping[str, Side]) -> list[str]:
+    """What is wrong with sides that have the same cards: each payment would count as often as there are
+    sides."""
+    first: dict[str, str] = {}
+    problems = []
+    for name, side in sides.items():
+        where = side.abilities.keeps_cards_in
+        if where is not None and first.setdefault(where, name) != name:
+            problems.append(
+                f"[sides.{name}] has the cards of [sides.{first[where]}]: both are in {where}. Each payment "
+                "would count twice, so take one of the two out."
+            )
+    return problems
 
 
 def build_context(settings: Settings, name: str, stop: threading.Event | None = None) -> BuildContext:

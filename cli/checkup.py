@@ -65,7 +65,30 @@ def examine(
                 visit.add(name, stranger)
     if len(identities) == len(examinables) > 1:
         visit.add(LINK, _one_currency(identities))
+    for name, first in same_systems(identities).items():
+        visit.add(LINK, _same_system(name, first, identities[name]))
     return visit
+
+
+def same_systems(identities: Mapping[str, Identity]) -> dict[str, str]:
+    """The sides that are the same system as one before them, with that one."""
+    first: dict[str, str] = {}
+    met = {name: first.setdefault(found.identity, name) for name, found in identities.items()}
+    return {name: before for name, before in met.items() if name != before}
+
+
+def _same_system(name: str, first: str, identity: Identity) -> Finding:
+    return Finding(
+        "same_system",
+        Verdict.MISSING,
+        say(
+            "{side} and {side2} are the same system, {identity}: each payment would count twice.",
+            side=first,
+            side2=name,
+            identity=identity.identity,
+        ),
+        say("Correct the address of one, or take one of the two out of the configuration."),
+    )
 
 
 def stranger_to(side: str, found: Identity, ledger: Ledger | None) -> Finding | None:

@@ -110,7 +110,7 @@ def check_sides(worker: Worker) -> None:
     for name, side in link.sides.items():
         try:
             with naming(name):
-                check_identity(worker.engine, side, link.currency, link.clock())
+                check_identity(worker.engine, side, link.currency, link.clock(), link.sides)
         except OperatorError as error:
             if isinstance(error.__cause__, SideError) and not isinstance(error.__cause__, Stopping):
                 outages.failed(worker.engine, name, STARTING, error.__cause__, now())
@@ -122,7 +122,7 @@ def check_sides_patiently(worker: Worker, until: threading.Event) -> None:
     """The same, but a side that is out of reach is waited for."""
     link = worker.link
     for name, side in link.sides.items():
-        question = partial(check_identity, worker.engine, side, link.currency, link.clock())
+        question = partial(check_identity, worker.engine, side, link.currency, link.clock(), link.sides)
         ask_until_answered(name, question, until, worker.engine)
 
 

@@ -13,7 +13,7 @@ import typer
 
 from cli.books import check_accounts
 from cli.build import open_sides
-from cli.checkup import ledger_if_any, stranger_to
+from cli.checkup import ledger_if_any, same_systems, stranger_to
 from cli.errors import OperatorError, explain
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, rows, table
@@ -129,10 +129,13 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     checks = [_file_check(config or FILE_DEFAULT), _attempt("ledger", lambda: _ledger_words(settings))]
     if settings.books.standard_accounts is not None:
         checks.append(_attempt("accounts", lambda: check_accounts(settings)))
-    identities: list[Identity] = []
+    identities: dict[str, Identity] = {}
     for name, side in open_sides(settings).items():
         checks.append(_attempt(name, lambda n=name, s=side: _side_words(settings, n, s, identities)))  # type: ignore[misc]
-    if len({identity.currency for identity in identities}) > 1:
+    for name, first in same_systems(identities).items():
+        words = f"It is the same system as {first}: each payment would count twice."
+        checks.append(Check(name, False, words))
+    if len({identity.currency for identity in identities.values()}) > 1:
         checks.append(Check("currency", False, "The sides have different ones. Amounts are never converted."))
     shown = [("ok" if one.passed else "FAILED", one.what, one.words) for one in checks]
     output.show(rows(table("", "What", "Found"), shown))
@@ -177,7 +180,7 @@ def _ledger_words(settings: Settings) -> str:
     return f"{where} is not there yet; the first `giftsync sync` makes it"
 
 
-def _side_words(settings: Settings, name: str, side: Side, identities: list[Identity]) -> str:
+def _side_words(settings: Settings, name: str, side: Side, identities: dict[str, Identity]) -> str:
     try:
         identity = side.identify()
     finally:
@@ -186,5 +189,5 @@ def _side_words(settings: Settings, name: str, side: Side, identities: list[Iden
         stranger = stranger_to(name, identity, ledger)
     if stranger is not None:
         raise OperatorError(stranger.sentence, stranger.remedy)
-    identities.append(identity)
+    identities[name] = identity
     return f"{identity.identity}, in {identity.currency}, time zone {identity.timezone}"

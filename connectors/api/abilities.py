@@ -41,6 +41,9 @@ class Abilities:
     examinable: Examinable | None = None
     #: Says where people find its cards.
     place: Place | None = None
+    #: Where its cards are kept, for people, without asking, such as `the shop kaffe.myshopify.com`: no two
+    #: sides of a link have the same cards, or each payment would count twice. None: nobody can tell.
+    keeps_cards_in: str | None = None
 
     def reading(self) -> Abilities:
         """Those that change nothing on the side and order nothing there: what a dry run may use."""

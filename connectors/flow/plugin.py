@@ -25,6 +25,7 @@ def build(section: FlowSection, context: BuildContext) -> FlowSide:
         tenant=section.tenant,
         store=section.store,
         token=section.token.get_secret_value(),
+        own_cards=section.own_cards,
         timezone=context.timezone,
         currency=context.currency,
         base_url=section.url,

@@ -19,6 +19,10 @@ class FlowSection(SideSection):
     store: Annotated[Uid, form("the store's uid")]
     """The uid of the home store: cards are read, and movements are booked, through it."""
 
+    own_cards: Bool = False
+    """Whether no card of this home store can be used in another store of the tenant. Without it two sides of
+    one tenant are refused: they have the same cards, and each payment would count twice."""
+
     token: Annotated[Secret, form("the integration token")]
     """The token of an Integration user, made in Flow Admin."""
 

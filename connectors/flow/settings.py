@@ -16,6 +16,8 @@ from mappings.serials import Serial
 
 BASE_URL_PRODUCTION: Final = "https://api.flowretail.com/v2"
 
+#: The extension whose cards giftsync is made for.
+FLOW_GIFT_CARDS: Final = "FLOWGIFTCARD"
 #: Flow's card numbers (flow.md §2); a legacy number may look different.
 NUMBER_DIGITS: Final = 16
 #: Reads of one feed or sweep that wait for Flow at the same time; `Pace` bounds how often they begin.
@@ -58,7 +60,7 @@ class FlowSettings:
     #: ISO 4217; None: the one currency that `GET /countries` shows, if it is one.
     currency: str | None = None
     base_url: str = BASE_URL_PRODUCTION
-    extension_code: str = "FLOWGIFTCARD"
+    extension_code: str = FLOW_GIFT_CARDS
 
     #: The zero-VAT product that stands for value redeemed online.
     debit_product_uid: str | None = None
@@ -82,6 +84,9 @@ class FlowSettings:
 
     #: What Flow sends with its webhooks, as bearer token or password; empty: no delivery is believed.
     webhook_token: str = field(default="", repr=False)
+
+    #: No card of this home store is one of another store's, as the merchant says.
+    own_cards: bool = False
 
     #: Gives a card's CVC when one is required; never stored, logged or kept.
     cvc_for: Callable[[Serial], str | None] | None = field(default=None, repr=False)
@@ -167,6 +172,13 @@ class FlowSettings:
     def identity(self) -> str:
         """The tenant and its home store, as `Side.identify` tells them."""
         return f"{self.tenant}/{self.store}"
+
+    @property
+    def keeps_cards_in(self) -> str:
+        """Whose cards the side has: a number read through two stores of a tenant is one card (flow.md §7)."""
+        other = "" if self.extension_code == FLOW_GIFT_CARDS else f", {self.extension_code}"
+        store = f", store {self.store}" if self.own_cards else ""
+        return f"Flow's tenant {self.tenant}{store}{other}"
 
     @property
     def zone(self) -> ZoneInfo:

@@ -99,7 +99,13 @@ class FlowSide:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(listener=self, tracer=self, examinable=self, place=self._place)
+        return Abilities(
+            listener=self,
+            tracer=self,
+            examinable=self,
+            place=self._place,
+            keeps_cards_in=self._settings.keeps_cards_in,
+        )
 
     @property
     def capabilities(self) -> Capabilities:

@@ -140,6 +140,7 @@ def build(section: GiftLocalSection, context: BuildContext) -> GiftLocalSide:
         client,
         context,
         identity=identity,
+        keeps_cards_in=f"Gift Local's account {section.account}",
         reading=Reading(section.currency, section.promotional_field, frozenset(section.spent_reasons)),
         habits=Habits(
             minting=minting,

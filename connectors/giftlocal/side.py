@@ -67,6 +67,7 @@ class GiftLocalSide:
         context: BuildContext,
         *,
         identity: str,
+        keeps_cards_in: str,
         reading: Reading,
         habits: Habits,
     ) -> None:
@@ -96,6 +97,7 @@ class GiftLocalSide:
         self.abilities = Abilities(
             examinable=self,
             place=context.place(Place(_NAME, _NAME, where="store", at=say("where Gift Local is taken"))),
+            keeps_cards_in=keeps_cards_in,
         )
         self._client, self._reading, self._habits = client, reading, habits
         self._minting = minting

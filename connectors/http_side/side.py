@@ -107,6 +107,7 @@ class HttpSide:
             lister=self,
             examinable=self,
             place=context.place(Place(title, title, where=context.name, at=say("at {place}", place=title))),
+            keeps_cards_in=f"the shop at {known_as.removeprefix('http:')}",
         )
         self._client, self._clock = client, context.clock
         self._webhook_key = webhook_key

@@ -92,6 +92,7 @@ class LightspeedRSide:
             place=context.place(
                 Place("Lightspeed R-Series", "R-Series", where="lightspeed", at=say("at the Lightspeed till"))
             ),
+            keeps_cards_in=identity,
         )
         self._client = AccountClient(url, tokens, context.clock, context.pause)
         self._sales = Sales(self._client, sales)

@@ -75,6 +75,7 @@ class LightspeedXSide:
             place=context.place(
                 Place("Lightspeed X-Series", "X-Series", where="lightspeed", at=say("at the Lightspeed till"))
             ),
+            keeps_cards_in=identity,
         )
         self._client = RetailerClient(url, tokens, context.clock, context.pause)
         self._clock, self._pause = context.clock, context.pause

@@ -125,6 +125,7 @@ class MaestraSide:
             place=context.place(
                 Place(_NAME, _NAME, where="store", at=say("where Maestra's cards are taken"))
             ),
+            keeps_cards_in=identity,
         )
         self._client, self._wire, self._habits = client, wire, habits
         self._id_key = id_key

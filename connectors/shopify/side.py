@@ -145,6 +145,7 @@ class ShopifySide:
             mass_creator=self.bulk,
             examinable=self,
             place=self._place,
+            keeps_cards_in=f"the shop {self._shop}",
         )
 
     @property

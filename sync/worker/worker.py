@@ -174,7 +174,7 @@ class Worker:
     def check_sides(self) -> None:
         """Raises SideError when a side cannot be used or is another than this ledger was made with."""
         for side in self.link.sides.values():
-            check_identity(self.engine, side, self.link.currency, self.link.clock())
+            check_identity(self.engine, side, self.link.currency, self.link.clock(), self.link.sides)
 
     def read_limits(self, report: PassReport) -> None:
         """Ask the sides how much one card may hold, so that nothing is sent that they would refuse."""

@@ -25,7 +25,7 @@ from sandbox.registry import PLACES, emulated
 
 LINK = '[link]\ntimezone = "Europe/Oslo"\n'
 SHOP = 'connector = "shopify"\nshop = "{0}.myshopify.com"\ntoken = "token-of-{0}"\n'
-STORE = 'connector = "flow"\ntenant = "7"\nstore = "{0}"\ntoken = "token-of-store-{0}"\n'
+STORE = 'connector = "flow"\ntenant = "t{0}"\nstore = "{0}"\ntoken = "token-of-store-{0}"\n'
 
 
 def write(folder: Path, *sides: tuple[str, str], link: str = LINK) -> Path:
@@ -60,6 +60,33 @@ def test_given_three_sides_of_two_types_then_each_is_built_under_its_own_name(tm
         "Shopify",
     ]
     assert sorted(settings.secrets()) == ["token-of-kaffe", "token-of-store-70", "token-of-store-71"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "where"),
+    [
+        (SHOP.format("kaffe"), SHOP.format("kaffe"), "the shop kaffe.myshopify.com"),
+        # A card's number is the same card in every store of a tenant, unless the merchant says otherwise.
+        (STORE.format(70), STORE.format(70).replace('store = "70"', 'store = "71"'), "Flow's tenant t70"),
+        (STORE.format(70), STORE.format(70) + "own_cards = true\n", ""),
+        (STORE.format(70), STORE.format(70) + 'extension_code = "STORE_CREDIT"\n', ""),
+        (STORE.format(70), STORE.format(71), ""),
+    ],
+)
+def test_given_two_sides_with_the_same_cards_then_they_make_no_link(
+    first: str, second: str, where: str, tmp_path: Path
+) -> None:
+    settings = load(write(tmp_path, ("oslo", first), ("bergen", second)))
+
+    if not where:
+        assert [*open_sides(settings)] == ["oslo", "bergen"]
+        return
+    with pytest.raises(ConfigError) as caught:
+        open_sides(settings)
+    assert str(caught.value) == (
+        f"[sides.bergen] has the cards of [sides.oslo]: both are in {where}. Each payment would count "
+        "twice, so take one of the two out."
+    )
 
 
 @pytest.mark.parametrize("kind", PLACES)
