@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from connectors.api.abilities import Abilities
 from connectors.api.build import BuildContext
-from connectors.api.capabilities import Capabilities, Identity, Place, Usage
+from connectors.api.capabilities import Capabilities, Identity, Place
 from connectors.api.card import Absent, CardRef, Observation, Unreadable
-from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
 from connectors.api.effect import Applied, CannotTell, Effect, EffectKind, FindResult, Found, NotFound, Save
 from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
 from connectors.api.feed import Feed, HintPage
@@ -29,6 +28,7 @@ from connectors.giftlocal.client import (
 )
 from connectors.giftlocal.doctor import AccountDoctor
 from connectors.giftlocal.model import Gift, NotAGift, Reading, guids_in, minted, read_gift
+from connectors.kit.one_client import OneClientSide
 from mappings.money import decimal_from_minor
 from mappings.sentences import say
 from mappings.serials import Serial
@@ -58,8 +58,10 @@ class Habits:
     reversal: Reversal | None = None
 
 
-class GiftLocalSide:
+class GiftLocalSide(OneClientSide):
     """One account, at one location. Thread-safe."""
+
+    _client: AccountClient
 
     def __init__(
         self,
@@ -159,18 +161,6 @@ class GiftLocalSide:
 
     def hints(self, feed: str, cursor: str | None) -> Iterator[HintPage]:
         raise ValueError(f"{_NAME} has no feed {feed!r}")
-
-    def usage(self) -> Usage:
-        return self._client.usage
-
-    def close(self) -> None:
-        self._client.close()
-
-    def examine(self, wanted: Expectations) -> ExaminationReport:
-        return self._doctor.examine(wanted)
-
-    def probe(self, context: ProbeContext) -> Iterator[Finding]:
-        return self._doctor.probe(context)
 
     # Reading.
 

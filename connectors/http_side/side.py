@@ -11,9 +11,8 @@ from typing import Any, Final, TypeVar
 from connectors.api.abilities import Abilities
 from connectors.api.build import BuildContext
 from connectors.api.bulk import Listed
-from connectors.api.capabilities import Capabilities, Identity, Place, Usage
+from connectors.api.capabilities import Capabilities, Identity, Place
 from connectors.api.card import Absent, CardRef, Observation, Unreadable
-from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
 from connectors.api.effect import Applied, Effect, EffectKind, FindResult, Found, NotFound, Save
 from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed, SideError
 from connectors.api.feed import Feed, Hint, HintPage
@@ -32,6 +31,7 @@ from connectors.http_side.model import (
     read_shop,
 )
 from connectors.http_side.webhooks import read_delivery, unresolved
+from connectors.kit.one_client import OneClientSide
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor
 from mappings.sentences import say
@@ -84,8 +84,10 @@ def capabilities_of(
     )
 
 
-class HttpSide:
+class HttpSide(OneClientSide):
     """One shop. Thread-safe: all state is in the shop."""
+
+    _client: ShopClient
 
     def __init__(
         self,
@@ -185,12 +187,6 @@ class HttpSide:
             is_over = not more or newest == after
             after = newest
 
-    def usage(self) -> Usage:
-        return self._client.usage
-
-    def close(self) -> None:
-        self._client.close()
-
     # Abilities.
 
     def read_delivery(self, headers: Mapping[str, str], body: bytes) -> Delivery | None:
@@ -222,12 +218,6 @@ class HttpSide:
 
     def details_of(self, native_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
         return {}
-
-    def examine(self, wanted: Expectations) -> ExaminationReport:
-        return self._doctor.examine(wanted)
-
-    def probe(self, context: ProbeContext) -> Iterator[Finding]:
-        return self._doctor.probe(context)
 
     # Reading.
 

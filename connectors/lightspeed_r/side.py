@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from connectors.api.abilities import Abilities
 from connectors.api.build import BuildContext
-from connectors.api.capabilities import Capabilities, Identity, Place, Usage
+from connectors.api.capabilities import Capabilities, Identity, Place
 from connectors.api.card import Absent, CardRef, Observation, Unreadable
-from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
 from connectors.api.effect import Applied, Effect, EffectKind, FindResult, Found, NotFound, Save
 from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed
 from connectors.api.feed import Feed, Hint, HintPage
 from connectors.api.side import Side
+from connectors.kit.one_client import OneClientSide
 from connectors.kit.renewal import TokenSource
 from connectors.lightspeed_r.client import AccountClient, Rejected
 from connectors.lightspeed_r.doctor import AccountDoctor
@@ -50,8 +50,10 @@ _UNCONFIRMED: Final = (
 )
 
 
-class LightspeedRSide:
+class LightspeedRSide(OneClientSide):
     """One account. Thread-safe."""
+
+    _client: AccountClient
 
     def __init__(
         self,
@@ -165,18 +167,6 @@ class LightspeedRSide:
             if len(page) < PAGE_SIZE:
                 return
             offset += PAGE_SIZE
-
-    def usage(self) -> Usage:
-        return self._client.usage
-
-    def close(self) -> None:
-        self._client.close()
-
-    def examine(self, wanted: Expectations) -> ExaminationReport:
-        return self._doctor.examine(wanted)
-
-    def probe(self, context: ProbeContext) -> Iterator[Finding]:
-        return self._doctor.probe(context)
 
     # Reading.
 

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from connectors.api.abilities import Abilities
 from connectors.api.build import BuildContext
-from connectors.api.capabilities import Capabilities, Identity, Place, Usage
+from connectors.api.capabilities import Capabilities, Identity, Place
 from connectors.api.card import Absent, CardRef, Observation, Unreadable
-from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
 from connectors.api.effect import Applied, Effect, EffectKind, FindResult, Found, NotFound, Save
 from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed
 from connectors.api.feed import Feed, Hint, HintPage
+from connectors.kit.one_client import OneClientSide
 from connectors.kit.renewal import TokenSource
 from connectors.lightspeed_x.client import Rejected, RetailerClient
 from connectors.lightspeed_x.doctor import RetailerDoctor
@@ -37,8 +37,10 @@ SENT: Final = {"sent": "yes"}
 _NAME: Final = "Lightspeed"
 
 
-class LightspeedXSide:
+class LightspeedXSide(OneClientSide):
     """One retailer. Thread-safe."""
+
+    _client: RetailerClient
 
     def __init__(
         self,
@@ -145,18 +147,6 @@ class LightspeedXSide:
             # Until the walk has met what is known, it is begun anew after a crash.
             yield HintPage(hints, cursor or "")
             before = ids[-1]
-
-    def usage(self) -> Usage:
-        return self._client.usage
-
-    def close(self) -> None:
-        self._client.close()
-
-    def examine(self, wanted: Expectations) -> ExaminationReport:
-        return self._doctor.examine(wanted)
-
-    def probe(self, context: ProbeContext) -> Iterator[Finding]:
-        return self._doctor.probe(context)
 
     # Reading.
 

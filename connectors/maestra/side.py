@@ -15,9 +15,8 @@ from typing import Final
 
 from connectors.api.abilities import Abilities
 from connectors.api.build import BuildContext
-from connectors.api.capabilities import Capabilities, Identity, Place, Usage
+from connectors.api.capabilities import Capabilities, Identity, Place
 from connectors.api.card import Absent, CardRef, Observation, Unreadable
-from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext
 from connectors.api.effect import (
     Applied,
     CannotTell,
@@ -31,6 +30,7 @@ from connectors.api.effect import (
 )
 from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
 from connectors.api.feed import Feed, HintPage
+from connectors.kit.one_client import OneClientSide
 from connectors.maestra.client import Invalid, ProjectClient
 from connectors.maestra.doctor import ProjectDoctor
 from connectors.maestra.imports import Row, SharedImports
@@ -83,8 +83,10 @@ class Habits:
         return self.order_id_applies_once or bool(self.known_order_reasons)
 
 
-class MaestraSide:
+class MaestraSide(OneClientSide):
     """One project. Thread-safe."""
+
+    _client: ProjectClient
 
     def __init__(
         self,
@@ -191,18 +193,6 @@ class MaestraSide:
 
     def hints(self, feed: str, cursor: str | None) -> Iterator[HintPage]:
         raise ValueError(f"{_NAME} has no feed {feed!r}")
-
-    def usage(self) -> Usage:
-        return self._client.usage
-
-    def close(self) -> None:
-        self._client.close()
-
-    def examine(self, wanted: Expectations) -> ExaminationReport:
-        return self._doctor.examine(wanted)
-
-    def probe(self, context: ProbeContext) -> Iterator[Finding]:
-        return self._doctor.probe(context)
 
     # Many new cards with one file.
 
