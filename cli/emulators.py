@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from cli.errors import OperatorError
-from sandbox.emulated import Emulated, Made, Options
-from sandbox.registry import PLACES, emulated
+from sandbox.emulated import Made, Options
+from sandbox.registry import PLACES, emulated, is_emulated, kind_and_number
 
 #: What the sandbox serves unless it is asked for something else.
 SIDES_DEFAULT = ("flow", "shopify")
@@ -27,7 +27,7 @@ SHUTDOWN_SECONDS = 1.0
 class SandboxOptions:
     """What `sandbox serve` and the demo may choose."""
 
-    #: Types of systems, each once.
+    #: Types of systems; the second of a type is `shopify-2`.
     sides: tuple[str, ...] = SIDES_DEFAULT
     #: By type; 0 and what is not named: any free one.
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class SandboxOptions:
 class Address:
     """Where each emulator answers, and how to be let in: what `sandbox serve` says when it is ready."""
 
-    #: By type: `url`, and the keys that the type declares.
+    #: By system: `url`, and the keys that the type declares.
     sides: Mapping[str, Mapping[str, str]] = field(repr=False)
 
     def url(self, side: str) -> str:
@@ -69,12 +69,16 @@ def side_name(kind: str) -> str:
 
 
 def parse_sides(text: str) -> tuple[str, ...]:
-    """The types of a list such as `flow,lightspeed-x`. Raises OperatorError for one that stands twice."""
-    kinds = tuple(part.strip() for part in text.split(",") if part.strip())
-    twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
-    if twice:
-        raise OperatorError(f"{twice[0]} is named twice in --sides", "There is one system of each type.")
-    return kinds
+    """The systems of a list such as `flow,shopify,shopify`, whose third is `shopify-2`.
+
+    Raises OperatorError for a type that is no system of the sandbox and stands twice.
+    """
+    kinds = [kind_and_number(part.strip())[0] for part in text.split(",") if part.strip()]
+    counts = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
+    for kind, count in zip(kinds, counts, strict=True):
+        if count > 1 and kind not in PLACES:
+            raise OperatorError(f"{kind} is named twice in --sides", "There is one stand-in of each type.")
+    return tuple(kind if count == 1 else f"{kind}-{count}" for kind, count in zip(kinds, counts, strict=True))
 
 
 def check_emulated(kinds: Sequence[str]) -> None:
@@ -82,7 +86,7 @@ def check_emulated(kinds: Sequence[str]) -> None:
     if not kinds:
         raise OperatorError("--sides names no system", f"The sandbox has: {', '.join(PLACES)}.")
     for kind in kinds:
-        if kind not in PLACES:
+        if not is_emulated(kind):
             raise OperatorError(f"the sandbox has no {kind}", f"It has: {', '.join(PLACES)}.")
 
 
@@ -126,7 +130,7 @@ async def serving(options: SandboxOptions) -> AsyncIterator[Address]:
     sides: dict[str, Mapping[str, str]] = {}
     try:
         for kind in options.sides:
-            made = _made(emulated(kind), options)
+            made = _made(kind, options)
             url = await _start(made, host, options.ports.get(kind, 0), kind, runners)
             sides[kind] = {"url": url, **made.access}
         yield Address(sides)
@@ -134,10 +138,11 @@ async def serving(options: SandboxOptions) -> AsyncIterator[Address]:
         await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
-def _made(kind: Emulated, options: SandboxOptions) -> Made:
+def _made(system: str, options: SandboxOptions) -> Made:
     wanted = Options(
         seed=options.seed,
-        cards=options.cards.get(kind.name, 0),
+        number=kind_and_number(system)[1],
+        cards=options.cards.get(system, 0),
         latency_ms=options.latency_ms,
         currency=options.currency,
         plan=options.plan,
@@ -145,7 +150,7 @@ def _made(kind: Emulated, options: SandboxOptions) -> Made:
         till_customers=options.till_customers,
     )
     try:
-        return kind.make(wanted)
+        return emulated(system).make(wanted)
     except ValueError as error:
         raise OperatorError(str(error), "Choose other options.") from None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cli.emulators import Address, side_name
 from cli.errors import OperatorError
 from config.template import Values, render_toml
-from sandbox.registry import PLACES, emulated
+from sandbox.registry import PLACES, emulated, is_emulated, kind_and_number
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def parse_ready_line(text: str) -> Address:
 
 
 def _is_side(kind: str, access: object) -> bool:
-    if kind not in PLACES or not isinstance(access, dict):
+    if not is_emulated(kind) or not isinstance(access, dict):
         return False
     values = [access.get(key) for key in ("url", *emulated(kind).access)]
     return all(isinstance(value, str) and value for value in values)
@@ -67,7 +67,7 @@ def sandbox_toml(
 ) -> str:
     """The whole file, commented; `more` has the keys of further sides, by name."""
     values = dict(sandbox_values(address, pace))
-    sides = {side_name(kind): kind for kind in address.sides}
+    sides = {side_name(kind): kind_and_number(kind)[0] for kind in address.sides}
     for name, keys in (more or {}).items():
         sides[name] = str(keys["connector"])
         values |= {("sides", name, key): value for key, value in keys.items()}

@@ -54,6 +54,8 @@ class Options:
     """What `sandbox serve` and the demo ask of one emulator."""
 
     seed: int = 0
+    #: Which of several systems of its type it is, from 1: each is another shop, store or account.
+    number: int = 1
     #: How many cards it starts with.
     cards: int = 0
     latency_ms: int = 0
@@ -64,6 +66,11 @@ class Options:
     local_webhooks: bool = False
     #: Whether orders show the customer who was named at the till.
     till_customers: bool = False
+
+    @property
+    def own_seed(self) -> int:
+        """Another one for each of several, so that they do not begin with the same cards."""
+        return self.seed + 1_000 * (self.number - 1)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,10 @@ Port = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any free por
 @app.command()
 def serve(
     sides: Annotated[
-        str, typer.Option(help="The types of systems, such as flow,shopify,lightspeed-x.")
+        str,
+        typer.Option(
+            help="The types of systems, such as flow,shopify,lightspeed-x; twice for two of a type."
+        ),
     ] = "flow,shopify",
     shopify_port: Port = 0,
     flow_port: Port = 0,

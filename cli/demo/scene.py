@@ -31,7 +31,7 @@ from cli.session import check_sides, opened_sides, report_closed
 from config.load import load
 from config.settings import Settings
 from mappings.serials import Serial
-from sandbox.registry import PLACES, emulated
+from sandbox.registry import emulated, is_emulated
 from sync.ledger.database.engine import only_worker
 from sync.ledger.database.private_files import make_private_folder, open_private
 from sync.ledger.hub.tokens import CALLS_PER_MINUTE, ApiTokens
@@ -71,7 +71,7 @@ class DemoOptions:
 @contextmanager
 def scene(options: DemoOptions, show: Show, stop: threading.Event, output: Output) -> Iterator[Director]:
     """Everything that a performance needs."""
-    kinds = tuple(kind for kind in options.sides if kind in PLACES)
+    kinds = tuple(kind for kind in options.sides if is_emulated(kind))
     sandbox = SandboxOptions(
         sides=kinds,
         seed=options.seed,
@@ -84,7 +84,9 @@ def scene(options: DemoOptions, show: Show, stop: threading.Event, output: Outpu
         folder = stack.enter_context(_folder(options.keep))
         address = stack.enter_context(sandbox_thread(sandbox))
         trials = [
-            stack.enter_context(trial_venue(kind, CURRENCY)) for kind in options.sides if kind not in PLACES
+            stack.enter_context(trial_venue(kind, CURRENCY))
+            for kind in options.sides
+            if not is_emulated(kind)
         ]
         venues = (*emulated_venues(address, CURRENCY), *(trial.venue for trial in trials))
         settings = _settings(address, Path(folder), options.quiet_seconds, trials)

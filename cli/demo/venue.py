@@ -16,7 +16,7 @@ from connectors.api.trial import Till
 from connectors.installed import shipped
 from mappings.money import decimal_from_minor
 from sandbox.emulated import Act, Deed, People
-from sandbox.registry import PLACES, emulated
+from sandbox.registry import PLACES, emulated, is_emulated, kind_and_number
 
 
 class Calls(Protocol):
@@ -106,7 +106,7 @@ def chosen_sides(wanted: str, third: str | None) -> tuple[str, ...]:
     kinds = parse_sides(wanted)
     able = {kind.name for kind in registry.usable() if kind.trial is not None}
     for kind in kinds:
-        if kind not in PLACES and kind not in able:
+        if not is_emulated(kind) and kind not in able:
             have = ", ".join([*PLACES, *sorted(able)])
             raise OperatorError(f"the demo has no {kind}", f"It has: {have}.")
     if third is not None and third not in kinds:
@@ -118,7 +118,9 @@ def chosen_sides(wanted: str, third: str | None) -> tuple[str, ...]:
 
 def sides_words(kinds: Sequence[str]) -> str:
     """The systems in words, such as `a store and a shop`."""
-    words = [emulated(kind).what if kind in PLACES else registry.connector_type(kind).title for kind in kinds]
+    words = [
+        emulated(kind).what if is_emulated(kind) else registry.connector_type(kind).title for kind in kinds
+    ]
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
@@ -127,7 +129,9 @@ def emulated_venues(address: Address, currency: str) -> list[Venue]:
     venues = []
     for name in address.sides:
         kind, calls = emulated(name), Control(address.url(name), currency)
-        venues.append(Venue(side_name(name), kind.where, kind.people, kind.serial, calls, kind.cannot_follow))
+        number = kind_and_number(name)[1]
+        where = kind.where if number == 1 else f"{kind.where} {number}"
+        venues.append(Venue(side_name(name), where, kind.people, kind.serial, calls, kind.cannot_follow))
     return venues
 
 

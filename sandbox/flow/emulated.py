@@ -12,23 +12,25 @@ from sandbox.flow.catalog import BRANDS_DEFAULT, PRODUCT_ONLINE_REDEMPTION, Stor
 from sandbox.flow.emulator import FlowEmulator
 from sandbox.flow.payments import PaymentMethods, store_method_uid
 
-TENANT: Final = "7"
+#: Of the first; others count from there.
+TENANT: Final = 7
 STORE: Final = "70"
 
 
 def make(options: Options) -> Made:
     token = f"sandbox-{secrets.token_hex(16)}"
+    tenant = str(TENANT + options.number - 1)
     emulator = FlowEmulator(
-        tenant=TENANT,
+        tenant=tenant,
         store=STORE,
         token=token,
         currency=options.currency,
-        seed=options.seed,
+        seed=options.own_seed,
         cards=options.cards,
         latency_ms=options.latency_ms,
         behaviour=FlowBehaviour(till_orders_show_customer=options.till_customers),
     )
-    return Made(emulator, {"tenant": TENANT, "store": STORE, "token": token})
+    return Made(emulator, {"tenant": tenant, "store": STORE, "token": token})
 
 
 def settings(access: Mapping[str, str], demo: bool) -> Mapping[str, object]:

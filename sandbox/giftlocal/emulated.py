@@ -17,6 +17,8 @@ from sandbox.giftlocal.emulator import ACCOUNT, PROGRAM, STOREFRONT, GiftLocalEm
 
 
 def make(options: Options) -> Made:
+    if options.number > 1:
+        raise ValueError("the emulated Gift Local has one account")
     if get_currency_precision(options.currency) != 2:
         raise ValueError(f"the emulated Gift Local has no {options.currency}: its money has two decimals")
     key = f"sandbox-{secrets.token_hex(16)}"

@@ -21,8 +21,9 @@ def make(options: Options) -> Made:
     emulator = HttpShopEmulator(
         key=key,
         webhook_secret=secret,
+        shop_id="sandbox-shop" if options.number == 1 else f"sandbox-shop-{options.number}",
         currency=options.currency,
-        seed=options.seed,
+        seed=options.own_seed,
         cards=options.cards,
         latency_ms=options.latency_ms,
     )

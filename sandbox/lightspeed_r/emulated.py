@@ -19,6 +19,8 @@ LOOKS_PER_SECOND: Final = {"standard": 1, "plus": 50}
 
 
 def make(options: Options) -> Made:
+    if options.number > 1:
+        raise ValueError("the emulated R-Series has one account")
     if get_currency_precision(options.currency) != 2:
         raise ValueError(f"the emulated R-Series has no {options.currency}: its money has two decimals")
     token = f"sandbox-{secrets.token_hex(16)}"

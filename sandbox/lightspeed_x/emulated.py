@@ -25,12 +25,13 @@ def make(options: Options) -> Made:
     token = f"sandbox-{secrets.token_hex(16)}"
     emulator = LightspeedXEmulator(
         token=token,
-        seed=options.seed,
+        seed=options.own_seed,
         cards=options.cards,
         latency_ms=options.latency_ms,
         behaviour=LightspeedXBehaviour(registers=REGISTERS[options.plan]),
     )
-    return Made(emulator, {"prefix": PREFIX, "token": token, "currency": options.currency})
+    prefix = PREFIX if options.number == 1 else f"{PREFIX}-{options.number}"
+    return Made(emulator, {"prefix": prefix, "token": token, "currency": options.currency})
 
 
 def settings(access: Mapping[str, str], demo: bool) -> Mapping[str, object]:

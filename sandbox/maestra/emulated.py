@@ -28,9 +28,10 @@ def make(options: Options) -> Made:
     if get_currency_precision(options.currency) != 2:
         raise ValueError(f"the emulated Maestra has no {options.currency}: its money has two decimals")
     key = f"sandbox-{secrets.token_hex(16)}"
-    emulator = MaestraEmulator(key=key, latency_ms=options.latency_ms)
-    emulator.sell_earlier(options.cards, options.seed)
-    return Made(emulator, {"endpoint": ENDPOINT, "key": key, "currency": options.currency})
+    endpoint = ENDPOINT if options.number == 1 else f"{ENDPOINT}-{options.number}"
+    emulator = MaestraEmulator(key=key, endpoint=endpoint, latency_ms=options.latency_ms)
+    emulator.sell_earlier(options.cards, options.own_seed)
+    return Made(emulator, {"endpoint": endpoint, "key": key, "currency": options.currency})
 
 
 def settings(access: Mapping[str, str], demo: bool) -> Mapping[str, object]:

@@ -10,23 +10,24 @@ from sandbox.emulated import Act, Deed, Emulated, Made, Options, People
 from sandbox.shopify.http.emulator import CLIENT_ID, ShopifyEmulator
 from sandbox.shopify.shop.behaviour import ShopifyBehaviour
 
-SHOP: Final = "giftsync-sandbox.myshopify.com"
+SHOP: Final = "giftsync-sandbox{}.myshopify.com"
 
 
 def make(options: Options) -> Made:
     token, api_secret = f"sandbox-{secrets.token_hex(16)}", f"sandbox-{secrets.token_hex(16)}"
+    shop = SHOP.format("" if options.number == 1 else f"-{options.number}")
     emulator = ShopifyEmulator(
         token=token,
         api_secret=api_secret,
-        shop=SHOP,
+        shop=shop,
         currency=options.currency,
         plan=options.plan,
-        seed=options.seed,
+        seed=options.own_seed,
         cards=options.cards,
         latency_ms=options.latency_ms,
         behaviour=ShopifyBehaviour(webhooks_https_only=not options.local_webhooks),
     )
-    return Made(emulator, {"shop": SHOP, "token": token, "api_secret": api_secret})
+    return Made(emulator, {"shop": shop, "token": token, "api_secret": api_secret})
 
 
 def settings(access: Mapping[str, str], demo: bool) -> Mapping[str, object]:

@@ -72,12 +72,25 @@ def test_given_names_then_the_demo_has_these_sides() -> None:
     assert chosen_sides("lightspeed-x,memory", None) == ("lightspeed-x", "memory")
 
 
-@pytest.mark.parametrize("text", ["", "flow", "flow,flow", "flow,nothing", "1", "4", "flow,,"])
+@pytest.mark.parametrize("text", ["", "flow", "memory,memory", "flow,nothing", "1", "4", "flow,,"])
 def test_given_sides_that_make_no_link_then_it_says_what_there_is(text: str) -> None:
     with pytest.raises(OperatorError) as caught:
         chosen_sides(text, None)
 
     assert caught.value.remedy
+
+
+def test_given_a_type_twice_then_the_second_is_a_system_of_its_own() -> None:
+    assert parse_sides("flow,shopify,shopify") == ("flow", "shopify", "shopify-2")
+    assert parse_sides("shopify,shopify-2,lightspeed-x") == ("shopify", "shopify-2", "lightspeed-x")
+    assert chosen_sides("shopify,shopify", None) == ("shopify", "shopify-2")
+    first, second = (emulated("shopify").make(Options(cards=20, number=number)) for number in (1, 2))
+    assert first.access["shop"] != second.access["shop"]
+    assert {one["code"] for one in first.emulator.cards()}.isdisjoint(
+        one["code"] for one in second.emulator.cards()
+    )
+    with pytest.raises(ValueError, match="one account"):
+        emulated("lightspeed-r").make(Options(number=2))
 
 
 def test_given_ports_then_they_are_by_type() -> None:
