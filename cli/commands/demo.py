@@ -131,10 +131,11 @@ def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
             f"Proved: every card is the same on {_all(outcome)} sides, and nothing was created or lost."
         )
     elif outcome.waits_for_people:
-        cards = plural(outcome.proof.different, "card")
+        different = outcome.proof.different
+        wait = f"{plural(different, 'card')} {'waits' if different == 1 else 'wait'}"
         output.say(
-            f"Not proved yet: {cards} wait for a person. An answer was lost, and a side does not tell what "
-            "became of the write."
+            f"Not proved yet: {wait} for a person. An answer was lost, and a side does not tell what became "
+            "of the write."
         )
     else:
         output.say("NOT PROVED: the table shows where it does not add up. Please report it.")

@@ -90,7 +90,7 @@ class Director:
             self._until(Phase.GATHERING, GATHER_SECONDS_MAX, self._is_settled)
             self._act(duration_seconds)
             # A first Ctrl-C ends the traffic only: without quiet there is no proof.
-            self._until(Phase.SETTLING, SETTLE_SECONDS_MAX, self._is_settled, stop=threading.Event())
+            self._until(Phase.SETTLING, SETTLE_SECONDS_MAX, self._is_at_rest, stop=threading.Event())
         truth = self.stage.watch.look()
         tally = self.stage.tally
         sides = self.service.worker.link.sides
@@ -107,9 +107,7 @@ class Director:
             refused=tally.refused,
             traffic_seconds=self._acted_seconds,
             conflicts=sum(views.status(self.ledger.engine, now()).conflicts.values()),
-            asked=len(
-                {one.card_id for one in views.list_conflicts(self.ledger.engine) if one.kind == IN_DOUBT}
-            ),
+            asked=self._asked(),
             usage=usage,
             places=Places.of(sides),
             audit=audited,
@@ -160,6 +158,19 @@ class Director:
         watch, status = self.stage.watch, views.status(self.ledger.engine, now())
         idle = not (status.arrivals or status.intents)
         return idle and bool(watch.truth.groups) and watch.truth.in_step and not watch.lags().waiting
+
+    def _is_at_rest(self) -> bool:
+        """Settled, or as far as it gets before a person says what became of a write."""
+        if self._is_settled():
+            return True
+        status, truth, asked = views.status(self.ledger.engine, now()), self.stage.watch.truth, self._asked()
+        open_intents = sum(status.intents.values())
+        only_doubts = open_intents == status.intents.get("in_doubt", 0) <= asked
+        return only_doubts and not status.arrivals and 0 < len(truth.groups) - truth.agreeing <= asked
+
+    def _asked(self) -> int:
+        """On how many cards a person is asked what became of a write."""
+        return len({one.card_id for one in views.list_conflicts(self.ledger.engine) if one.kind == IN_DOUBT})
 
     def _snapshot(self, phase: Phase, seconds: float, seconds_max: float | None) -> Snapshot:
         status = views.status(self.ledger.engine, now())

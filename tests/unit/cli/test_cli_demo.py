@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Engine
 
 from cli.background import Background
 from cli.demo.control import TrueCard
-from cli.demo.director import Outcome
+from cli.demo.director import Director, Outcome
 from cli.demo.proof import Proof, proof_json, prove
 from cli.demo.tally import OPENING, Entry, Tally
 from cli.demo.truth import Ends, Group, Truth, read_truth
@@ -244,3 +245,37 @@ class TestBackground:
 
         with pytest.raises(ValueError, match="it broke"):
             background.check()
+
+
+@pytest.mark.parametrize(
+    ("intents", "asked", "at_rest"),
+    [
+        ({"in_doubt": 1}, 1, True),
+        ({}, 1, True),
+        ({"in_doubt": 1, "planned": 1}, 1, False),
+        ({"in_doubt": 2}, 1, False),
+        ({}, 0, False),
+    ],
+)
+def test_given_a_card_that_differs_then_the_demo_waits_unless_only_a_person_can_go_on(
+    monkeypatch: pytest.MonkeyPatch, intents: Mapping[str, int], asked: int, *, at_rest: bool
+) -> None:
+    apart = truth_of(
+        [flow_card("1", 100), flow_card("2", 50)], [shopify_card("1", 80), shopify_card("2", 50)]
+    )
+    conflicts = [SimpleNamespace(kind="in_doubt", card_id=number) for number in range(asked)]
+    views = SimpleNamespace(
+        status=lambda engine, at: SimpleNamespace(intents=intents, arrivals=0),
+        list_conflicts=lambda engine: [*conflicts, SimpleNamespace(kind="overdraft", card_id=9)],
+    )
+    monkeypatch.setattr("cli.demo.director.views", views)
+    watch = SimpleNamespace(truth=apart, lags=lambda: SimpleNamespace(waiting=0))
+    director = Director(
+        *cast(tuple[Any, Any, Any], (None, SimpleNamespace(engine=None), SimpleNamespace(watch=watch))),
+        currency="NOK",
+        seed=0,
+        show=lambda snapshot: None,
+        stop=threading.Event(),
+    )
+
+    assert director._is_at_rest() is at_rest
