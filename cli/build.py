@@ -52,7 +52,8 @@ from sync.ledger.database.engine import (
     schema_of,
 )
 from sync.ledger.database.faults import LedgerFull, full_words, is_full
-from sync.ledger.database.generation import Generation
+from sync.ledger.database.generation import Generation, fall_behind
+from sync.ledger.database.log_beside import take_doubt
 from sync.ledger.database.marks import switched_on_since
 from sync.ledger.database.migrations import upgrade
 from sync.ledger.database.news import tell_queue
@@ -127,6 +128,11 @@ def open_ledger(settings: Settings, *, create: bool = True) -> Iterator[Ledger]:
         tell_queue(engine, ledger_name(settings))
         vault = open_vault(settings, engine)
         prove_rows_from(before, engine, vault)
+        file = database_file(engine)
+        doubt = None if file is None else take_doubt(file)
+        if doubt is not None:
+            with engine.begin() as connection:
+                fall_behind(connection, doubt, now())
         yield Ledger(engine, vault)
     except (SQLAlchemyError, OSError, LedgerUnavailable) as error:
         if not is_full(engine, error.__cause__ if isinstance(error, LedgerUnavailable) else error):

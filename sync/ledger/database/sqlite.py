@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
 from sync.ledger.database.flush import LogFlush
+from sync.ledger.database.log_beside import check_log
 from sync.ledger.database.private_files import open_private
 from sync.ledger.database.unavailable import LedgerGone, LedgerUnavailable
 
@@ -25,13 +27,19 @@ LOG_PAGES_MAX = 16_384
 READS = "giftsync_reads"
 
 
-#: Database files that this process has connections to.
-_opened_here: set[tuple[int, int]] = set()
+#: How many connections this process has to each database file.
+_opened_here: Counter[tuple[int, int]] = Counter()
+_counting = threading.Lock()
 
 
 def file_id(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
+
+
+def is_open_here(path: Path) -> bool:
+    """Whether this process has connections to the database."""
+    return _opened_here[file_id(path)] > 0
 
 
 def refuse_foreign_file(path: Path) -> None:
@@ -42,7 +50,7 @@ def refuse_foreign_file(path: Path) -> None:
     """
     if not path.parent.exists():
         raise LedgerUnavailable(f"the folder {path.parent} does not exist; create it or change `database`")
-    if not path.exists() or path.stat().st_size == 0 or file_id(path) in _opened_here:
+    if not path.exists() or path.stat().st_size == 0 or is_open_here(path):
         return
     try:
         with path.open("rb") as file:
@@ -77,6 +85,10 @@ class OpenFile:
         self._path = path
         self._id: tuple[int, int] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        return self._id is not None
+
     def opened(self) -> None:
         if self._id is None:
             self._id = file_id(self._path)
@@ -108,8 +120,15 @@ class QueuedConnection(sqlite3.Connection):
     #: Whether a power cut may undo the next transaction. Not by connections of two kinds: each would read
     #: anew, from the log, what the other has written.
     next_is_lazy = False
+    _counted_as: tuple[int, int] | None = None
     _is_first = False
     _lazily = False
+
+    def count(self, file: tuple[int, int]) -> None:
+        """It is open to this file until it is closed."""
+        with _counting:
+            self._counted_as = file
+            _opened_here[file] += 1
 
     def begin_writing(self) -> None:
         """Raises sqlite3.OperationalError when others have not let it have its turn for BUSY_SECONDS."""
@@ -151,6 +170,10 @@ class QueuedConnection(sqlite3.Connection):
             super().close()
         finally:
             self._step_aside()
+            with _counting:
+                file, self._counted_as = self._counted_as, None
+                if file is not None:
+                    _opened_here[file] -= 1
 
     def _step_aside(self) -> None:
         if self._is_first:
@@ -185,6 +208,8 @@ class SqliteDatabase:
         # SQLite would make an empty database in place of one that is gone.
         if self.file is not None and self._path is not None:
             self.file.check()
+            if not self.file.is_open and self._path.exists() and not is_open_here(self._path):
+                check_log(self._path)
             make_private(self._path)
 
     def _connected(self, connection: QueuedConnection, _: object) -> None:
@@ -199,7 +224,7 @@ class SqliteDatabase:
         connection.execute("PRAGMA synchronous = NORMAL")
         # Else every thousandth page has its writer copy all of them, and everybody in line waits for it.
         connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX}")
-        _opened_here.add(file_id(self._path))
+        connection.count(file_id(self._path))
         self.file.opened()
 
 
