@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,10 +36,6 @@ from mappings.brands import Brands
 from mappings.lifecycle import CardStatus
 from mappings.money import minor_from_decimal
 from mappings.serials import Serial
-from sync.arrivals.match import Matcher
-from sync.authority.upkeep import ApiUpkeep
-from sync.authority.webhooks import Teller
-from sync.importer.new_cards import NewCards
 from sync.ledger import views
 from sync.ledger.cards.pool import Pool
 from sync.ledger.cards.store import Store
@@ -59,7 +56,6 @@ from sync.ledger.database.migrations import upgrade
 from sync.ledger.database.news import tell_queue
 from sync.ledger.hub.events import Events
 from sync.ledger.hub.requests import Requests
-from sync.ledger.imports.rows import Imports
 from sync.ledger.incoming.intake import Intake
 from sync.ledger.proof.row_proofs import prove_rows_from
 from sync.ledger.secrets.key_proof import prove_key
@@ -70,12 +66,14 @@ from sync.model import Closing, FirstContact, LinkRules, Overdraft, SideRules
 from sync.reconcile.brakes import Brake, BrakeLimits, Counts, ProcessCounts
 from sync.reconcile.cvcs import LentCvcs
 from sync.reconcile.work import Link
-from sync.support.notices import Notices
-from sync.support.privacy import Privacy
-from sync.support.senders import MailSender, Sender, WebhookSender
-from sync.worker.passes import WorkerOptions
 from sync.worker.steady_clock import SteadyClock
-from sync.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from sync.authority.upkeep import ApiUpkeep
+    from sync.support.notices import Notices
+    from sync.support.senders import MailSender, Sender
+    from sync.worker.passes import WorkerOptions
+    from sync.worker.worker import Worker
 
 #: Since when buyers of new cards are told: cards that were sold before are not new.
 NOTIFICATIONS = "notifications_since"
@@ -404,6 +402,13 @@ def build_worker(
     """A worker for the link. Its currency is that of the settings, else the one that the ledger was made
     with, else a side tells it, which raises OperatorError when it does not answer.
     """
+    # What a worker does is loaded where there is one: looking at a ledger needs none of it.
+    from sync.arrivals.match import Matcher
+    from sync.importer.new_cards import NewCards
+    from sync.ledger.imports.rows import Imports
+    from sync.support.privacy import Privacy
+    from sync.worker.worker import Worker
+
     currency = settings.link.currency or views.currency_of(ledger.engine) or _currency_of(sides)
     link = build_link(settings, ledger, sides, on_closed, currency)
     link = link if cvcs is None else replace(link, cvcs=cvcs)
@@ -439,6 +444,9 @@ def build_worker(
 
 def upkeep_of(ledger: Ledger, clock: Callable[[], datetime]) -> ApiUpkeep:
     """What the API of a link has its worker do."""
+    from sync.authority.upkeep import ApiUpkeep
+    from sync.authority.webhooks import Teller
+
     events = Events(ledger.engine, ledger.vault)
     return ApiUpkeep(events, Requests(ledger.engine), clock, Teller(events, clock))
 
@@ -481,6 +489,9 @@ def _privacy_folder(engine: Engine) -> Path:
 
 def notices_of(settings: Settings, ledger: Ledger) -> Notices | None:
     """Who is told of new conflicts; None when nobody is."""
+    from sync.support.notices import Notices
+    from sync.support.senders import WebhookSender
+
     section = settings.notices
     senders: list[Sender] = []
     if section.webhook_url is not None:
@@ -495,6 +506,8 @@ def notices_of(settings: Settings, ledger: Ledger) -> Notices | None:
 
 def mail_sender(section: NoticesSection, sender: str, to: str) -> MailSender:
     """The mail server of the settings, for mails to one address."""
+    from sync.support.senders import MailSender
+
     password = section.smtp_password
     return MailSender(
         host=section.smtp_host,
@@ -522,6 +535,8 @@ def _brake_limits(settings: Settings, currency: str) -> BrakeLimits:
 
 
 def worker_options(settings: Settings) -> WorkerOptions:
+    from sync.worker.passes import WorkerOptions
+
     section = settings.worker
     return WorkerOptions(
         threads=section.threads,

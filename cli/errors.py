@@ -16,7 +16,7 @@ from connectors.api.errors import InDoubt, NotSent, SideClosed, SideError, Throt
 from connectors.bugs import maker
 from console.unavailable import ConsoleUnavailable
 from mappings.redaction import redact
-from sync.importer.files import FileProblem
+from sync.importer.problem import FileProblem
 from sync.ledger.archive import ArchiveError
 from sync.ledger.database.engine import LedgerUnavailable
 from sync.ledger.secrets.vault import VaultError

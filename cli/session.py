@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import Engine
@@ -23,8 +24,9 @@ from sync.ledger.database.engine import open_engine
 from sync.ledger.sides.budgets import SharedBudget
 from sync.ledger.sides.outages import STARTING, Outages
 from sync.reconcile.cvcs import LentCvcs
-from sync.worker.identity import check_identity
-from sync.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from sync.worker.worker import Worker
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +108,8 @@ def check_sides(worker: Worker) -> None:
 
     `giftsync status` tells of a side that did not answer until it answers.
     """
+    from sync.worker.identity import check_identity
+
     link, outages = worker.link, Outages()
     for name, side in link.sides.items():
         try:
@@ -120,6 +124,8 @@ def check_sides(worker: Worker) -> None:
 
 def check_sides_patiently(worker: Worker, until: threading.Event) -> None:
     """The same, but a side that is out of reach is waited for."""
+    from sync.worker.identity import check_identity
+
     link = worker.link
     for name, side in link.sides.items():
         question = partial(check_identity, worker.engine, side, link.currency, link.clock(), link.sides)

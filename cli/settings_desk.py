@@ -48,7 +48,7 @@ from console.link_settings import (
 )
 from mappings.sentences import in_a_row, say
 from sync.arrivals.missing import agree, newly_created_on
-from sync.importer.files import FileProblem
+from sync.importer.problem import FileProblem
 from sync.ledger.cards.lacking import lacking
 from sync.ledger.cards.pool import LOW_WATER
 from sync.ledger.database.private_files import write_private

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -26,14 +26,16 @@ from sync.authority.cards import CardNotAccepted, Cards, Issued, Wanted
 from sync.authority.work import CardBusy, Hands, Terms
 from sync.decisions.authority import Denied
 from sync.handover.mail import BadTemplate, mail_of, template_of
-from sync.handover.printing import NotPrintable, Printed, labels, printers_file, sheets
+from sync.handover.printed import NotPrintable, Printed, printers_file
 from sync.ledger.database.private_files import write_private
 from sync.ledger.hub.guesses import Guesses
 from sync.ledger.hub.requests import KeyReused, Requests
 from sync.ledger.secrets.vault import Vault
 from sync.model import Caller, InvariantBroken, LinkStopped
-from sync.support.senders import MailSender, NotDelivered
-from sync.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from sync.support.senders import MailSender
+    from sync.worker.worker import Worker
 
 #: In one batch; a printing house's order is made of several.
 COUNT_MAX = 1_000
@@ -95,6 +97,9 @@ def issue(
     output = Output(as_json)
     settings = load_settings(config)
     named = _batch_name(batch)
+    # Loaded by those who issue cards: mails are sent by few.
+    from sync.support.senders import NotDelivered
+
     reader = reader_of_settings(settings)
     asked = _drawn(label_file, sheet_file, csv_file, reader)
     if count > 1 and (mail or number):
@@ -300,6 +305,9 @@ Drawn = dict[Path, Callable[[Sequence[Printed]], bytes]]
 
 
 def _drawn(label_file: Path | None, sheet_file: Path | None, csv_file: Path | None, reader: Reader) -> Drawn:
+    # Loaded by those who print: what draws takes half a second.
+    from sync.handover.printing import labels, sheets
+
     asked = (
         (label_file, partial(labels, reader=reader)),
         (sheet_file, partial(sheets, reader=reader)),

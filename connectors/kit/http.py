@@ -29,14 +29,13 @@ from connectors.api.capabilities import Usage
 from connectors.api.errors import InDoubt, NoAnswer, NotSent, Throttled
 from connectors.kit.exchange import BODY_BYTES_MAX, WIRE_BYTES_MAX, ExchangeAdapter, Headers
 from connectors.kit.strict_json import NotJson, read_json
+from connectors.kit.timeouts import CALL_SECONDS as CALL_SECONDS
+from connectors.kit.timeouts import CONNECT_SECONDS as CONNECT_SECONDS
+from connectors.kit.timeouts import READ_SECONDS as READ_SECONDS
 from connectors.kit.wire import Budget, limited
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 20.0
-#: One call as a whole: from looking up the host to the last byte of the answer.
-CALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
 _CHUNK_BYTES = 65_536
 RETRY_AFTER_SECONDS_DEFAULT = 2.0
 RETRY_AFTER_SECONDS_MAX = 300.0

@@ -5,12 +5,9 @@ from __future__ import annotations
 from email.message import EmailMessage
 from pathlib import Path
 
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
-
 from mappings.readers import ENGLISH, Reader
 from mappings.sentences import marked
-from sync.handover.printing import Printed, labels
+from sync.handover.printed import Printed
 
 #: As a template is written: its first line is the subject.
 DEFAULT = marked("""\
@@ -57,6 +54,12 @@ def mail_of(card: Printed, template: str, brand: str | None, reader: Reader = EN
 
     Raises BadTemplate and NotPrintable.
     """
+    # The templates and the fonts of a page: half a second, for those who send a card.
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import SandboxedEnvironment
+
+    from sync.handover.printing import labels
+
     environment = SandboxedEnvironment(
         undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )

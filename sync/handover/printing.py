@@ -1,12 +1,9 @@
-"""Cards on paper: labels and sheets as PDF, with bar codes, and a file for whoever prints."""
+"""Cards on paper: labels and sheets as PDF, with bar codes."""
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 from reportlab.graphics.barcode.code128 import Code128
@@ -18,11 +15,10 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from mappings.money import decimal_from_minor
 from mappings.readers import ENGLISH, Reader
 from mappings.sentences import marked, say
-from mappings.serials import Serial
 from sync.books.render.fonts import BOLD, PLAIN, printable, registered
+from sync.handover.printed import NotPrintable, Printed
 
 #: Of a label printer's roll.
 LABEL = (62 * mm, 40 * mm)
@@ -36,33 +32,6 @@ BAR_HEIGHT = 10 * mm
 BAR_MIN, BAR_MAX = 0.19 * mm, 0.5 * mm
 #: White on both sides of a bar code, in bars.
 QUIET_BARS = 10
-DIGITS_TOGETHER = 4
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A card as it is printed. Money in minor units; `qr` is what its QR code holds."""
-
-    serial: Serial
-    qr: str = field(repr=False)
-    amount_minor: int
-    currency: str
-    title: str
-    expires_on: date | None = None
-    #: Printed when a card is made, and at no other time.
-    cvc: str | None = field(default=None, repr=False)
-
-    @property
-    def grouped(self) -> str:
-        """The number as people read it out."""
-        text = self.serial.written
-        if not text.isalnum():
-            return text
-        return " ".join(text[i : i + DIGITS_TOGETHER] for i in range(0, len(text), DIGITS_TOGETHER))
-
-
-class NotPrintable(ValueError):
-    """The card does not go on this paper; the message says why, and never its number."""
 
 
 def labels(cards: Sequence[Printed], reader: Reader = ENGLISH) -> bytes:
@@ -91,18 +60,6 @@ def sheets(cards: Sequence[Printed], reader: Reader = ENGLISH) -> bytes:
             _draw(canvas, card, x, y, CARD, reader)
         canvas.showPage()
     canvas.save()
-    return out.getvalue()
-
-
-def printers_file(cards: Sequence[Printed]) -> str:
-    """A line for each card (CSV), for a printing house; Code 128 holds `number`, the QR code `qr`."""
-    out = io.StringIO(newline="")
-    lines = csv.writer(out)
-    lines.writerow(["title", "number", "cvc", "amount", "currency", "expires_on", "qr"])
-    for card in cards:
-        amount = decimal_from_minor(card.amount_minor, card.currency)
-        day = "" if card.expires_on is None else card.expires_on.isoformat()
-        lines.writerow([card.title, card.serial.written, card.cvc or "", amount, card.currency, day, card.qr])
     return out.getvalue()
 
 

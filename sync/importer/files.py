@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from mappings.sentences import in_a_row, say
+from sync.importer.problem import FileProblem as FileProblem
 from sync.importer.sheet_file import WORKBOOK, Sheet, open_sheet
 from sync.importer.sheets.custom import MappingError, date_habit, read_mapping
 from sync.importer.sheets.formats import FORMATS, Format, Role, format_named, key_of
@@ -36,19 +37,6 @@ _PROGRESS_ROWS: Final = 20_000
 AUTO: Final = "auto"
 
 OnProgress = Callable[[int], None]
-
-
-class FileProblem(Exception):
-    """A file cannot be used; as text it names the file, the line where there is one, and what to do.
-
-    `said` is for whoever sent the file to a page: without its place, and without `commands`, which name
-    what only a terminal can do.
-    """
-
-    def __init__(self, words: str, path: Path | None = None, line: int = 0, commands: str = "") -> None:
-        where = "" if path is None else f"{path}:{line}: " if line else f"{path}: "
-        super().__init__(f"{where}{words}{commands and f'. {commands}'}")
-        self.said = say("Line {line}: {problem}", line=line, problem=words) if line else words
 
 
 @dataclass(frozen=True)

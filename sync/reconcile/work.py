@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.api.errors import SideClosed, SideError, Stopping
 from connectors.api.side import Side
-from connectors.kit.http import CALL_SECONDS
+from connectors.kit.timeouts import CALL_SECONDS
 from sync.ledger.cards.rows import card_after
 from sync.ledger.cards.store import Lease, Release, Store
 from sync.ledger.incoming.polls import ReadRecord

@@ -15,7 +15,8 @@ import pytest
 from console.reader import reader_of
 from mappings.serials import Serial
 from sync.handover.mail import BadTemplate, mail_of, template_of
-from sync.handover.printing import NotPrintable, Printed, labels, printers_file, sheets
+from sync.handover.printed import NotPrintable, Printed, printers_file
+from sync.handover.printing import labels, sheets
 
 CARD = Printed(
     Serial("6300000000004000"), "crd_abc", 50_000, "NOK", "Café Łódź", date(2027, 11, 30), cvc="0412"

@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
-import psycopg
 from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy import Engine as Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -25,6 +24,9 @@ from sync.ledger.database.private_files import open_private
 from sync.ledger.database.sqlite import POOL_SIZE, READS, OpenFile, QueuedConnection, SqliteDatabase
 from sync.ledger.database.unavailable import LedgerGone as LedgerGone
 from sync.ledger.database.unavailable import LedgerUnavailable as LedgerUnavailable
+
+if TYPE_CHECKING:
+    import psycopg
 
 LOCK_TRIES = 5
 LOCK_AGAIN_SECONDS = 0.02
@@ -116,7 +118,7 @@ def _ask_rested(engine: Engine) -> None:
             return
         try:
             engine.dialect.do_ping(connection)
-        except psycopg.Error as error:
+        except engine.dialect.loaded_dbapi.Error as error:
             raise DisconnectionError from error
 
     event.listen(engine, "checkin", given_back)
@@ -165,7 +167,7 @@ def _sharing_engine(shared: dict[URL, Engine], url: URL, schema: str | None) -> 
         if connection.info.get(SCHEMA, "") == schema:
             return
         connection.info[SCHEMA] = ""
-        own = cast(psycopg.Connection, connection.connection.dbapi_connection)
+        own = cast("psycopg.Connection", connection.connection.dbapi_connection)
         # Outside of any transaction, so that no rollback takes it back.
         own.autocommit = True
         own.execute(f"SET search_path TO {place}".encode())

@@ -141,6 +141,17 @@ print("loaded:", *(name for name in sys.modules if name in heavy or name.startsw
         assert ran.returncode == 0, ran.stderr
         assert ran.stdout.endswith("\nloaded:\n")
 
+    def test_commands_that_look_at_the_ledger_load_nothing_of_a_worker_a_client_or_a_printer(self) -> None:
+        code = """
+import sys
+import cli.commands.cards, cli.commands.conflicts, cli.commands.status
+heavy = ("psycopg", "requests", "tenacity", "reportlab", "jinja2", "alembic", "smtplib", "python_calamine")
+heavy += ("sync.worker.worker", "sync.importer.apply")
+print("loaded:", *(name for name in heavy if name in sys.modules))
+"""
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stdout) == (0, "loaded:\n"), ran.stderr
+
     @pytest.mark.parametrize("words", [["cards"], ["conflicts"]])
     def test_a_group_that_does_something_by_itself_does_it(self, words: list[str]) -> None:
         assert recorded_help(words) is None
