@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from connectors.api.card import CardRef
 from connectors.api.errors import SideError
@@ -152,11 +152,14 @@ class FeedReader:
             return self._new_cards(_forward(cursor))
         if feed == UPDATED_CARDS:
             return self._updates(
-                operations.UPDATED_CARDS, self._backward(cursor), lambda card: [card_hint(card, feed)]
+                operations.UPDATED_CARDS, self._backward(cursor), lambda card: [_hint_of(card, feed)]
             )
         if feed == ORDERS:
             return self._updates(
-                operations.UPDATED_ORDERS, self._backward(cursor), payment_hints, payments_of
+                operations.UPDATED_ORDERS,
+                self._backward(cursor),
+                _or_none(payment_hints),
+                _or_none(payments_of),
             )
         raise ValueError(f"Shopify has no feed {feed!r}")
 
@@ -194,7 +197,7 @@ class FeedReader:
             if more is not None and cursor.rows >= ROWS_PER_WALK_MAX:
                 cursor = _started_anew(cursor, cards)
             yield HintPage(
-                [card_hint(card, NEW_CARDS) for card in cards],
+                [_hint_of(card, NEW_CARDS) for card in cards],
                 json.dumps(asdict(cursor)),
                 is_last=more is None,
             )
@@ -221,14 +224,17 @@ class FeedReader:
             variables = {"first": size, "after": cursor.after}
             connection = object_of(self._client.read(operation, variables), operation.root)
             rows = objects_of(connection, "nodes")
-            updated = [instant_of(row, "updatedAt") for row in rows]
+            read = [_updated_at(row) for row in rows]
+            updated = [at for at in read if at is not None]
+            if rows and not updated:
+                raise Misshapen("no row of Shopify's page says when it was updated")
             newest = max([*updated, datetime.fromisoformat(cursor.newest or cursor.watermark)])
             after = next_page(connection)
             if after is None or _is_below(updated, cutoff):
                 cursor = cursor.ended(newest, self._clock())
             else:
                 cursor = replace(cursor, newest=newest.isoformat(), after=after)
-            fresh = [row for row, at in zip(rows, updated, strict=True) if at >= cutoff]
+            fresh = [row for row, at in zip(rows, read, strict=True) if at is None or at >= cutoff]
             yield HintPage(
                 [hint for row in fresh for hint in hints_of(row)],
                 json.dumps(asdict(cursor)),
@@ -249,6 +255,40 @@ class FeedReader:
         except (TypeError, ValueError):
             return start
         return cursor
+
+
+def _hint_of(card: Json, feed: str) -> Hint:
+    """A card in a list. One odd row must not keep those behind it waiting: of that only the id is believed.
+
+    Raises Misshapen where there is none.
+    """
+    try:
+        return card_hint(card, feed)
+    except Misshapen:
+        return Hint(CardRef(native_id=text_of(card, "id")), feed, sold_here=card.get("order") is not None)
+
+
+T = TypeVar("T")
+
+
+def _or_none(read: Callable[[Json], Sequence[T]]) -> Callable[[Json], Sequence[T]]:
+    """The same of an order, and nothing of one that is odd: the sweep finds the cards that it names."""
+
+    def of(order: Json) -> Sequence[T]:
+        try:
+            return read(order)
+        except Misshapen:
+            return ()
+
+    return of
+
+
+def _updated_at(row: Json) -> datetime | None:
+    """None where it cannot be read; the row counts as fresh then."""
+    try:
+        return instant_of(row, "updatedAt")
+    except Misshapen:
+        return None
 
 
 def card_hint(card: Json, feed: str) -> Hint:

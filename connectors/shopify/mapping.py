@@ -212,6 +212,10 @@ _STATUS_TEXTS: Final = {
 def _date_of(node: Json, name: str) -> date | None:
     text = optional_text(node, name)
     try:
-        return date.fromisoformat(text) if text is not None else None
+        day = date.fromisoformat(text) if text is not None else None
     except ValueError:
         raise Misshapen(f"Shopify's {name} is not a date") from None
+    # Python reads weeks and days without dashes as well, which the list of all cards does not.
+    if day is not None and day.isoformat() != text:
+        raise Misshapen(f"Shopify's {name} is not a date")
+    return day

@@ -368,3 +368,34 @@ def test_given_our_own_clock_was_set_back_then_the_walks_go_on(
     now[0] = NOW
     shop.rows.append(card(1, NOW))
     assert "1" in ids(list(feeds.hints("updated_cards", last.cursor)))
+
+
+@pytest.mark.parametrize(
+    "odd", [{"createdAt": None}, {"lastCharacters": None}, {"order": {"id": 7}}, {"note": ["gs-abc1"]}]
+)
+def test_given_one_odd_card_in_the_list_then_it_is_hinted_by_its_id_and_the_others_as_ever(
+    shop: Shop, feeds: FeedReader, odd: Body
+) -> None:
+    shop.rows = [card(1), card(2, **odd), card(3)]
+
+    hints = [hint for page in feeds.hints("new_cards", None) for hint in page.hints]
+
+    assert [hint.card.native_id for hint in hints] == [f"gid://shopify/GiftCard/{n}" for n in (1, 2, 3)]
+    assert [hint.sold_here for hint in hints] == [False, "order" in odd, False]
+
+
+def test_given_an_odd_order_or_moment_then_what_stands_behind_it_is_met_and_the_walk_ends(
+    shop: Shop, feeds: FeedReader
+) -> None:
+    shop.rows = [card(1, updatedAt=None), card(2)]
+    pages = list(feeds.hints("updated_cards", None))
+    assert [hint.card.native_id for page in pages for hint in page.hints] == [
+        f"gid://shopify/GiftCard/{n}" for n in (1, 2)
+    ]
+    assert json.loads(pages[-1].cursor)["after"] is None
+
+    shop.rows = [
+        {"updatedAt": stamp(NOW), "transactions": None},
+        {"updatedAt": stamp(NOW), "transactions": []},
+    ]
+    assert [page.hints for page in feeds.hints("orders", None)] == [[]]

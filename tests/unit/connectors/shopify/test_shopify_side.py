@@ -124,12 +124,12 @@ def entry(note: str | None, amount: str = "-30.0", number: int = 1) -> Body:
     }
 
 
-def debited(amount: str = "-30.0", note: str | None = MARKER) -> Body:
+def debited(amount: str = "-30.0", note: str | None = MARKER, card_id: str = ID) -> Body:
     moved = {
         "id": "gid://shopify/GiftCardDebitTransaction/9",
         "amount": {"amount": amount, "currencyCode": "NOK"},
         "note": note,
-        "giftCard": {"id": ID, "balance": {"amount": "70.0", "currencyCode": "NOK"}},
+        "giftCard": {"id": card_id, "balance": {"amount": "70.0", "currencyCode": "NOK"}},
     }
     return data(giftCardDebit={"giftCardDebitTransaction": moved, "userErrors": []})
 
@@ -369,6 +369,7 @@ def test_a_card_with_endless_entries_is_unreadable(side: ShopifySide, wire: Wire
         (page(card()), Seen),
         (page(card(lastCharacters="2B5A")), Seen),
         (page(card(lastCharacters="7369")), Absent),
+        (page(card(), card()), Seen),
         (page(card(), card(id=OTHER_ID)), Unreadable),
         (page(card(), card(id=OTHER_ID, lastCharacters="7369")), Seen),
         (page(card(), after="more"), Unreadable),
@@ -449,6 +450,47 @@ def test_no_error_of_a_create_shows_the_serial(side: ShopifySide, wire: Wire) ->
 
 
 # Finding moves.
+
+
+def test_a_transaction_that_is_listed_twice_has_landed_once(side: ShopifySide, wire: Wire) -> None:
+    # Else the second would be undone, and the card worth more than was ever put on it.
+    first, last = page(entry(MARKER), after="more"), page(entry(MARKER), entry(None, number=2))
+    wire.answers = [data(giftCard=card(transactions=first)), data(giftCard=card(transactions=last))]
+
+    assert side.find(DEBIT) == Found(1, ID, "gid://shopify/GiftCardDebitTransaction/1")
+
+
+def test_a_transaction_that_is_told_in_two_ways_proves_nothing(side: ShopifySide, wire: Wire) -> None:
+    wire.answers = [data(giftCard=card(transactions=page(entry(MARKER), entry(MARKER, "-3.0"))))]
+
+    assert isinstance(side.find(DEBIT), CannotTell)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer"),
+    [
+        (DEBIT, debited(card_id=OTHER_ID)),
+        (
+            CREATE,
+            data(
+                giftCardCreate={"giftCard": {"id": "gid://shopify/Order/1", "note": None}, "userErrors": []}
+            ),
+        ),
+        (
+            effect(EffectKind.SET_STATUS, status=CardStatus.CLOSED),
+            data(giftCardDeactivate={"giftCard": {"id": OTHER_ID, "enabled": False}, "userErrors": []}),
+        ),
+    ],
+)
+def test_a_change_that_is_confirmed_of_something_else_is_in_doubt(
+    side: ShopifySide, wire: Wire, wanted: Effect, answer: Body
+) -> None:
+    wire.answers = [answer]
+
+    with pytest.raises(InDoubt):
+        side.apply(wanted, no_save)
+
+    assert len(wire.sent) == 1
 
 
 @pytest.mark.parametrize(
