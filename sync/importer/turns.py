@@ -33,6 +33,10 @@ FILE_SECONDS = 3.0
 WAITING_SECONDS = 10.0
 #: The same after trouble with a whole side.
 TROUBLE_SECONDS = 30.0
+_NOT_OURS = (
+    "the import was queued in the database, not by giftsync, or by a release before this one; nothing was "
+    "done for it. If it is meant, queue it again"
+)
 
 
 @dataclass
@@ -62,6 +66,10 @@ class QueuedImports:
 
     def _turn(self, plan: Import, until: threading.Event, run_id: int) -> float | None:
         link, owner = self.link(), f"turn {secrets.token_hex(8)}"
+        if not self.imports.is_queued_by_giftsync(plan):
+            log.warning(_NOT_OURS, action="import.not_queued", plan=plan.id)
+            self.imports.refuse(plan, _NOT_OURS)
+            return None
         # As long as a card is held: longer than any call.
         if not self.imports.takes(plan, owner, link.clock(), alone=False, seconds=link.lease_seconds):
             return HELD_SECONDS

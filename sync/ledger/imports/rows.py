@@ -34,7 +34,7 @@ from sync.ledger.cards.row_proof import RowProof
 from sync.ledger.database import prepared
 from sync.ledger.database.engine import LedgerUnavailable, reading
 from sync.ledger.database.imported import MET_BY_PASS
-from sync.ledger.database.marks import read_mark, save_mark
+from sync.ledger.database.marks import read_mark, save_mark, write_mark
 from sync.ledger.database.news import IMPORT, tell
 from sync.ledger.database.tables import (
     cards,
@@ -205,6 +205,8 @@ _ROW_COLUMNS = [import_rows.c[name] for name in Row._fields if name != "ref"]
 _REF_LENGTH = 12
 #: What the mark with the hash of a plan's file begins with.
 _FILE_MARK = "plan_file:"
+#: What the mark begins with that shows that a plan was queued.
+_QUEUED_MARK = "plan_queued:"
 
 
 @dataclass(frozen=True)
@@ -605,6 +607,8 @@ class Imports:
         if done:
             values |= {"state": "done", "ended_at": now, "queued_at": None}
         with self.engine.begin() as connection:
+            if done:
+                connection.execute(delete(marks).where(marks.c.name == _QUEUED_MARK + plan.id))
             connection.execute(
                 update(imports).where(imports.c.id == plan.id, imports.c.lease_owner == owner).values(values)
             )
@@ -626,11 +630,31 @@ class Imports:
                     trouble=None,
                 )
             )
+            write_mark(connection, _QUEUED_MARK + plan.id, self._approval(plan), now)
             tell(connection, IMPORT)
+
+    def is_queued_by_giftsync(self, plan: Import) -> bool:
+        """Whether somebody has queued it with giftsync, and not in the database."""
+        return read_mark(self.engine, _QUEUED_MARK + plan.id) == self._approval(plan)
+
+    def approve(self, plan: Import, now: datetime) -> None:
+        """Count a queued plan as queued with giftsync."""
+        save_mark(self.engine, _QUEUED_MARK + plan.id, self._approval(plan), now)
+
+    def refuse(self, plan: Import, why: str) -> None:
+        """Take a plan from the workers, and keep why."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(imports).where(imports.c.id == plan.id).values(queued_at=None, trouble=why)
+            )
+
+    def _approval(self, plan: Import) -> str:
+        return self.vault.digest(b"queued import\0" + plan.id.encode())
 
     def pause(self, plan: Import) -> bool:
         """Have workers leave the plan as it is; whether they had it."""
         with self.engine.begin() as connection:
+            connection.execute(delete(marks).where(marks.c.name == _QUEUED_MARK + plan.id))
             paused = connection.execute(
                 update(imports)
                 .where(imports.c.id == plan.id, imports.c.queued_at.is_not(None))
@@ -916,8 +940,9 @@ def _delete(connection: Connection, which: ColumnElement[bool]) -> int:
     connection.execute(
         delete(import_rows).where(import_rows.c.import_id.in_(select(imports.c.id).where(which)))
     )
-    files = select(_FILE_MARK + imports.c.id).where(which)
-    connection.execute(delete(marks).where(marks.c.name.in_(files)))
+    for begins in (_FILE_MARK, _QUEUED_MARK):
+        names = select(begins + imports.c.id).where(which)
+        connection.execute(delete(marks).where(marks.c.name.in_(names)))
     return connection.execute(delete(imports).where(which)).rowcount
 
 

@@ -10,7 +10,7 @@ from sync.ledger.cards.assignments import ASSIGNMENT_PROOF
 from sync.ledger.cards.row_proof import RowProof
 from sync.ledger.database.tables import import_rows, imports, metadata
 from sync.ledger.hub.tokens import TOKEN_PROOF
-from sync.ledger.imports.rows import IMPORT_ROW_PROOF
+from sync.ledger.imports.rows import IMPORT_ROW_PROOF, Imports, queued_imports
 from sync.ledger.secrets.vault import Vault
 from sync.ledger.support.oidc import IDENTITY_PROOF
 from sync.ledger.support.passkeys import PASSKEY_PROOF
@@ -42,6 +42,8 @@ def prove_rows_from(before: str | None, engine: Engine, vault: Vault) -> None:
     for name, proof in ROW_PROOFS.items():
         if name != "api_tokens":
             _prove(engine, metadata.tables[name], proof, vault)
+    for plan in queued_imports(engine):
+        Imports(engine, vault).approve(plan, plan.queued_at or plan.created_at)
 
 
 def _prove(engine: Engine, table: Table, proof: RowProof, vault: Vault) -> None:

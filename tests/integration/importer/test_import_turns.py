@@ -121,6 +121,31 @@ def test_given_a_queued_plan_then_turns_of_several_workers_carry_it_out(desk: De
     assert bool(desk.mass.files) is in_bulk
 
 
+@pytest.mark.parametrize("before", [None, "queued", "paused"])
+def test_given_a_plan_that_was_queued_in_the_database_then_no_worker_carries_it_out(
+    desk: Desk, before: str | None
+) -> None:
+    plan = fill(desk)
+    if before is not None:
+        queue(desk, plan, in_bulk=False)
+    if before == "paused":
+        desk.imports.pause(plan)
+    desk.shop.by_hand(
+        "UPDATE import_rows SET chosen = true",
+        "UPDATE imports SET queued_at = created_at, in_bulk = false",
+        *(["UPDATE marks SET value = 'x' WHERE name LIKE 'plan_queued:%'"] if before == "queued" else []),
+    )
+    assert worker_of(desk)(NEVER) is None
+
+    found = desk.imports.get(plan.id)
+    assert (found.queued_at, "not by giftsync" in (found.trouble or "")) == (None, True)
+    assert desk.shop.rows("cards") == []
+    # and queued as it has to be, it is carried out
+    queue(desk, plan, in_bulk=False)
+    take_turns(desk, [worker_of(desk)])
+    finished(desk)
+
+
 def test_given_no_queued_plan_then_a_turn_does_nothing(desk: Desk) -> None:
     fill(desk)
 
