@@ -39,6 +39,7 @@ from config.settings import Settings
 from config.template import render_toml
 from sync.fleet.queue import DEAD_SECONDS
 from sync.ledger import views
+from sync.ledger.database.engine import sharing_connections
 from sync.support.audit import audit
 
 #: The shortest that settings allow: a card whose worker died is free again after it.
@@ -268,6 +269,8 @@ def house(
 ) -> Iterator[House]:
     """A PostgreSQL and so many merchants with cards; no worker yet."""
     with ExitStack() as stack:
+        # Its own look at so many ledgers would take the server's connections from the workers.
+        stack.enter_context(sharing_connections())
         folder = Path(tempfile.mkdtemp(prefix="giftsync-fleet-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         postgres = Postgres(folder)

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import psycopg
 import structlog
 from structlog.contextvars import bound_contextvars
 
@@ -37,6 +39,8 @@ FETCH_SECONDS = 0.5
 STOP_SECONDS = 0.1
 #: A turn that finds its cards due, but not for it, comes again after this time.
 AGAIN_SECONDS_MIN = 1.0
+#: A turn that the database has failed comes again after this time.
+FAILED_SECONDS = 2.0
 #: A turn that this release does not know is left to others for this time.
 LEFT_SECONDS = 1.0
 
@@ -215,6 +219,10 @@ class Crew:
         except Exception as error:  # noqa: BLE001 told, and repeated by its pace
             action = "database.fault" if is_fault(error) else "turn.failed"
             log.error("a turn failed", action=action, turn=turn, error=type(error).__name__)
+            if is_fault(error):
+                # One that news wakes has a long pace, and its news is used up.
+                with suppress(psycopg.Error):
+                    self._queue.due_in(ledger, turn, FAILED_SECONDS)
 
     def _take(self, turns: Turns, ledger: str, turn: Turn) -> float | None:
         """Seconds until the turn is due again; None: as its pace says."""

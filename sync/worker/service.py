@@ -219,10 +219,9 @@ class Loop:
         with self._lock:
             running = dict(self._running)
         # What has not begun is given back at once, for whoever works next.
-        given_back = [lease for future, lease in running.items() if future.cancel()]
-        for lease in given_back:
-            self.worker.store.release(lease, self.worker.link.clock())
-        _, unfinished = wait([f for f in running if not f.cancelled()], max(deadline - time.monotonic(), 0.0))
+        begun = [future for future in running if not future.cancel()]
+        self.worker.free_kept()
+        _, unfinished = wait(begun, max(deadline - time.monotonic(), 0.0))
         self._pool.shutdown(wait=False)
         jobs.join(max(deadline - time.monotonic(), 0.0))
         ended = [ticker.join(max(deadline - time.monotonic(), 0.0)) for ticker in self._tickers]
@@ -275,13 +274,11 @@ class Loop:
 
     def _done(self, future: Future[Card | None]) -> None:
         with self._lock:
-            lease = self._running.pop(future, None)
+            self._running.pop(future, None)
         error = None if future.cancelled() else future.exception()
         if is_fault(error):
             self.faults.note("card", error)
             self.report.add_error(f"the database failed ({type(error).__name__}); see the log")
-            if lease is not None:
-                self.worker.free_later(lease)
         elif not future.cancelled():
             self.report.worked += self.worker.ended_well(future, self.report)
         self.due.wake_up()

@@ -511,8 +511,6 @@ class Worker:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 lease = running.pop(future)
-                if is_fault(future.exception()):
-                    self.free_later(lease)
                 if self.ended_well(future, report):
                     worked.add(lease.card_id)
             report.worked = worked.count
@@ -521,17 +519,31 @@ class Worker:
     def start_due(
         self, pool: ThreadPoolExecutor, limit: int, run_id: int | None
     ) -> dict[Future[Card | None], Lease]:
-        """Claim up to `limit` due cards, look at them together, and work on each in a thread."""
+        """Claim up to `limit` due cards, look at them together, and work on each in a thread.
+
+        A card that the database or a cancelled future has kept is given back by `free_kept`.
+        """
         leases = self._claim(limit)
-        # While each has a thread of its own, looking together would only keep the first waiting.
-        looked = prefetch(self.link, leases) if len(leases) > self.options.threads else {}
-        # With the context of whoever logs: a line of a fleet's worker names the link.
-        return {
-            pool.submit(
+        try:
+            # While each has a thread of its own, looking together would only keep the first waiting.
+            looked = prefetch(self.link, leases) if len(leases) > self.options.threads else {}
+        except BaseException:
+            self._to_free.extend(leases)
+            raise
+        started: dict[Future[Card | None], Lease] = {}
+        for lease in leases:
+            # With the context of whoever logs: a line of a fleet's worker names the link.
+            future = pool.submit(
                 copy_context().run, reconcile, self.link, lease, run_id, looked.get(lease.card_id), self._saw
-            ): lease
-            for lease in leases
-        }
+            )
+            future.add_done_callback(partial(self._keep_to_free, lease))
+            started[future] = lease
+        return started
+
+    def _keep_to_free(self, lease: Lease, future: Future[Card | None]) -> None:
+        """A lease is long: a card not begun, or that the database failed, must not wait for its end."""
+        if future.cancelled() or is_fault(future.exception()):
+            self._to_free.append(lease)
 
     def _claim(self, limit: int) -> list[Lease]:
         if self._was_stopped:
@@ -612,11 +624,8 @@ class Worker:
     def _give_back(self, running: dict[Future[Card | None], Lease]) -> None:
         """Let others have the cards whose work has not begun."""
         for future in [one for one in running if one.cancel()]:
-            self.store.release(running.pop(future), self.link.clock())
-
-    def free_later(self, lease: Lease) -> None:
-        """Keep a card that a fault of the database has kept: its lease is long. Safe from any thread."""
-        self._to_free.append(lease)
+            del running[future]
+        self.free_kept()
 
     def free_kept(self) -> None:
         """Give back the cards that were kept, once the database takes them."""

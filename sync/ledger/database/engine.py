@@ -143,7 +143,8 @@ _shared: dict[URL, Engine] | None = None
 def sharing_connections() -> Iterator[None]:
     """From now on the ledgers of one PostgreSQL that this process opens share connections and need but few.
 
-    A connection that goes from one ledger to the next is told that one's schema first, and sees no other.
+    A connection that goes from one ledger to the next is told that one's schema first, and sees no other. Who
+    comes when all are taken waits: a server that has no more of them would fail a card in the middle instead.
     """
     global _shared
     _shared = {}
@@ -157,7 +158,9 @@ def sharing_connections() -> Iterator[None]:
 
 def _sharing_engine(shared: dict[URL, Engine], url: URL, schema: str | None) -> Engine:
     if url not in shared:
-        made = create_engine(url, poolclass=_SharedPool, pool_size=POOL_SIZE, hide_parameters=True)
+        made = create_engine(
+            url, poolclass=_SharedPool, pool_size=POOL_SIZE, max_overflow=0, hide_parameters=True
+        )
         _ask_rested(made)
         shared.setdefault(url, made)
     engine = shared[url].execution_options()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import make_url, text
@@ -11,6 +13,7 @@ from sqlalchemy import make_url, text
 from sync.ledger.database.engine import LedgerUnavailable, open_engine, sharing_connections
 from sync.ledger.database.marks import read_mark, save_mark
 from sync.ledger.database.migrations import upgrade
+from sync.ledger.database.sqlite import POOL_SIZE
 from tests.integration.schemas import schemas_with_tables
 from tests.support import Clock
 
@@ -83,6 +86,26 @@ def test_given_ledgers_that_share_connections_then_neither_sees_what_the_other_k
 
     # This one, and the one that the test's fixture has.
     assert ours <= 2
+
+
+@pytest.mark.postgres
+def test_given_more_at_once_than_ledgers_share_connections_then_the_next_one_waits(
+    empty_postgres: str,
+) -> None:
+    with sharing_connections(), ExitStack() as taken, ThreadPoolExecutor(1) as others:
+        acme, zebra = (
+            open_engine(_with_schema(empty_postgres, name)) for name in ("link_acme", "link_zebra")
+        )
+        for _ in range(POOL_SIZE - 1):
+            taken.enter_context(acme.connect())
+        last = acme.connect()
+        next_one = others.submit(lambda: zebra.connect().close())
+        _, waiting = wait([next_one], timeout=0.1)
+        last.close()
+
+        next_one.result(10)
+
+    assert waiting == {next_one}
 
 
 def _with_schema(url: str, name: str) -> str:

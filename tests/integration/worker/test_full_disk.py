@@ -7,9 +7,10 @@ import json
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +33,8 @@ from sync.ledger.database.faults import (
 )
 from sync.ledger.database.migrations import upgrade
 from sync.ledger.database.tables import runs
-from sync.model import Card
+from sync.worker import worker as worker_module
+from sync.worker.passes import CountedOnce, PassReport
 from sync.worker.service import Loop
 from sync.worker.turns import Kind, Turn
 from tests.integration.shop import FLOW, LEASE_SECONDS, Shop
@@ -145,21 +147,53 @@ def test_a_fault_is_told_at_once_then_once_a_minute_and_its_end_once(
 # --- What the worker does -----------------------------------------------------------------------------------
 
 
-def test_given_a_card_whose_work_met_a_full_disk_then_it_is_free_once_there_is_room(shop: Shop) -> None:
-    card_id = shop.meet(FLOW, 10_000)
-    loop = Loop(shop.worker, shop.worker.start_run("run"))
-    lease = shop.claim(card_id)
-    failed: Future[Card | None] = Future()
-    failed.set_exception(OperationalError("", {}, sqlite3.OperationalError("database or disk is full")))
-    loop._running[failed] = lease
+NO_ROOM = OperationalError("", {}, sqlite3.OperationalError("database or disk is full"))
 
-    loop._done(failed)
-    assert shop.store.claim_due("w", shop.clock(), LEASE_SECONDS, 1) == []
-    loop._take(Turn(Kind.GO_ON))
+
+def fails(*_: object) -> object:
+    raise NO_ROOM
+
+
+def claimable(shop: Shop) -> set[int]:
     shop.clock.advance(1)
+    return {one.card_id for one in shop.store.claim_due("w", shop.clock(), LEASE_SECONDS, 10)}
 
-    claimed = shop.store.claim_due("w", shop.clock(), LEASE_SECONDS, 1)
-    assert [one.card_id for one in claimed] == [card_id]
+
+@pytest.mark.parametrize("during", ["reconcile", "prefetch"])
+def test_given_cards_that_met_a_full_disk_then_they_are_free_once_there_is_room(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, during: str
+) -> None:
+    cards = {shop.meet(FLOW, 10_000), shop.meet(FLOW, 4_000, "5000600070008000")}
+    shop.worker.intake.make_due(cards, shop.clock(), None)
+    shop.worker.options = replace(shop.worker.options, threads=1)
+    loop = Loop(shop.worker, shop.worker.start_run("run"))
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as pool, suppress(OperationalError):
+        patch.setattr(worker_module, during, fails)
+        wait(shop.worker.start_due(pool, 10, loop.run_id))
+    assert claimable(shop) == set()
+
+    loop._take(Turn(Kind.GO_ON))
+
+    assert claimable(shop) == cards
+
+
+def test_given_a_turn_that_a_full_disk_ended_then_cards_that_it_had_begun_are_free_as_well(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = shop.meet(FLOW, 10_000)
+    shop.worker.intake.make_due([card], shop.clock(), None)
+    claims: Iterator[Callable[..., object]] = iter([shop.worker.start_due, fails])
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(worker_module, "reconcile", fails)
+        patch.setattr(shop.worker, "start_due", lambda *given: next(claims)(*given))
+        with pytest.raises(OperationalError):
+            shop.worker.work_on_due(
+                pool, None, PassReport(), CountedOnce(), lambda *_: None, threading.Event()
+            )
+
+    shop.worker.free_kept()
+
+    assert claimable(shop) == {card}
 
 
 def test_given_a_full_disk_at_the_start_then_run_waits_for_room(
