@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 #: The most items of one list that an answer holds.
 PAGE_MAX = 100
@@ -31,6 +32,16 @@ Reference = Annotated[
         examples=["receipt 1007"],
     ),
 ]
+
+
+def _as_written(value: object) -> object:
+    """A day as text alone: a number would be taken for seconds, and some programs write no date as year 1."""
+    if not isinstance(value, str) or not re.fullmatch("[2-9][0-9]{3}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("a day is written as 2026-12-31, from the year 2000 on")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_as_written), Field(strict=False, examples=["2026-12-31"])]
 Number = Annotated[str, Field(min_length=1, max_length=80, description="As printed or scanned.")]
 Cvc = Annotated[str, Field(pattern=r"^[0-9]{3,8}$")]
 
@@ -138,7 +149,7 @@ class IssueRequest(Strict):
     amount: Amount
     currency: Currency
     number: Number | None = Field(default=None, description="Left out: one of the pool.")
-    expires_on: Annotated[date, Field(strict=False)] | None = None
+    expires_on: Day | None = None
     brand: Annotated[str, Field(pattern=r"^[A-Za-z0-9 ._-]{1,64}$")] | None = None
     cvc: bool = Field(
         default=False, description="Give the card a CVC, without which the API does not take it."
@@ -178,7 +189,7 @@ class ChangeRequest(Strict):
     """What is left out stays as it is; `expires_on: null` takes the date away."""
 
     status: Literal["active", "suspended", "closed"] | None = None
-    expires_on: Annotated[date, Field(strict=False)] | None = None
+    expires_on: Day | None = None
     location: Location | None = None
     reference: Reference = ""
 

@@ -297,6 +297,22 @@ def test_given_a_load_and_changes_then_the_sides_follow(shop: Shop, till: Caller
     assert till.send("PATCH", f"/giftcards/{ref}", {"status": "active"}).json()["code"] == "closed"
 
 
+@pytest.mark.parametrize(
+    "day", [1_830_211_200, 20261231, "2027-12-31T00:00:00Z", "0001-01-01", "31.12.2027", ""]
+)
+def test_given_what_is_no_day_then_the_expiry_stays_as_it_was(
+    shop: Shop, till: CallerOfApi, day: object
+) -> None:
+    card_id = shop.in_step(10_000)
+    ref = validate(till, SERIAL)["token"]
+
+    answer = till.send("PATCH", f"/giftcards/{ref}", {"expires_on": day})
+
+    told = ["expires_on: a day is written as 2026-12-31, from the year 2000 on"]
+    assert (answer.status_code, answer.json()["errors"]) == (400, told)
+    assert shop.card(card_id).expires_on is None
+
+
 def test_given_a_history_then_it_is_paged_and_its_sums_add_up(shop: Shop, till: CallerOfApi) -> None:
     shop.in_step(10_000)
     for amount in ("10.00", "20.00", "5.00"):

@@ -427,6 +427,27 @@ def test_given_a_card_that_is_closed_while_an_amount_is_held_then_the_rest_of_it
     assert denied.value.reason is Reason.CLOSED
 
 
+def test_given_a_card_that_has_expired_since_then_what_is_given_back_is_owed_and_a_person_is_told(
+    shop: Shop, till: Till
+) -> None:
+    card_id = shop.in_step(10_000)
+    paid = till.pay(card_id, 3_000)
+    cards = Cards(till.hands, shop.pool, Guesses(shop.engine))
+    today = till.hands.link().today
+    cards.change(card_id, till.caller("c1"), status=None, expires_on=today, sets_expiry=True)
+    shop.clock.advance(2 * 86_400.0)
+
+    given = till.give_back(paid)
+
+    assert (given.state, given.balance_after_minor) == (RedemptionState.REVERSED, 10_000)
+    assert shop.work_until_quiet(card_id).balance_minor == 10_000
+    assert shop.shown() == {FLOW: 7_000, SHOPIFY: 7_000}
+    assert [c["kind"] for c in shop.rows("conflicts")] == ["not_writable", "not_writable"]
+    cards.change(card_id, till.caller("c2"), status=None, expires_on=None, sets_expiry=True)
+    shop.work_until_quiet(card_id)
+    assert shop.shown() == {FLOW: 10_000, SHOPIFY: 10_000}
+
+
 def test_given_two_parts_that_are_given_back_at_once_then_no_more_goes_back_than_was_paid(
     shop: Shop,
 ) -> None:
