@@ -115,6 +115,16 @@ def show_statement(statement: Statement, output: Output, names: Iterable[str] = 
             output.paragraph(one.note)
 
 
+def say_closed(closed: Statement, drafted: Statement, output: Output) -> None:
+    """Say what the signed statement of the month says, which stays as it is."""
+    said = " ".join(headline(closed))
+    totals, now_ = ({part.currency: part.total for part in one.currencies} for one in (closed, drafted))
+    later = " This draft has what came later, too, which the next statement books as late news."
+    output.paragraph(
+        f"{closed.period} is closed. Statement {closed.number} says: {said}{later if totals != now_ else ''}"
+    )
+
+
 def terminal_table(one: Table) -> RichTable:
     right = [column.title for column in one.columns if column.kind.is_number]
     made = table(*(column.title for column in one.columns), title=one.title, right=right)

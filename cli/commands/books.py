@@ -11,7 +11,7 @@ from typing import Annotated, Generic, TypedDict, TypeVar
 
 import typer
 
-from cli.books import export, opened_books, period_of, show_reconciled, show_statement
+from cli.books import export, opened_books, period_of, say_closed, show_reconciled, show_statement
 from cli.build import now, open_sides
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
@@ -22,9 +22,8 @@ from mappings.money import decimal_from_minor, format_money
 from mappings.serials import mask
 from sync.books.entries import Entry, Facts, Line
 from sync.books.render.csv_files import harmless, write_csv
-from sync.books.render.tables import headline
 from sync.books.settlement import Pair, StoreStatement
-from sync.books.statement import MatrixCell, Statement, as_document, label
+from sync.books.statement import MatrixCell, as_document, label
 from sync.ledger.books import CardBalance
 from sync.ledger.database.private_files import write_private
 from sync.support import bookkeeping
@@ -124,7 +123,7 @@ def liability(
     show_statement(statement, output)
     for one in closed:
         if one.period == statement.period:
-            _say_closed(one, statement, output)
+            say_closed(one, statement, output)
     if live:
         show_reconciled(compared, statement, output)
     for path in written:
@@ -134,16 +133,6 @@ def liability(
     sides_json = [_reconciled_json(one) for one in compared] if live else None
     output.emit("liability", LiabilityAnswer(statement=as_document(statement), sides=sides_json), code)
     return int(code)
-
-
-def _say_closed(closed: Statement, drafted: Statement, output: Output) -> None:
-    """Say what the signed statement of the month says, which stays as it is."""
-    said = " ".join(headline(closed))
-    totals, now = ({p.currency: p.total for p in one.currencies} for one in (closed, drafted))
-    later = " This draft has what came later, too, which the next statement books as late news."
-    output.paragraph(
-        f"{closed.period} is closed. Statement {closed.number} says: {said}{later if totals != now else ''}"
-    )
 
 
 class DifferenceAnswer(TypedDict):

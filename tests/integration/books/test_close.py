@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine, text, update
 
+from cli.books import say_closed
+from cli.output import Output
 from connectors.api.card import CardRef
 from connectors.api.feed import Hint, HintPage, ReceiptLine
 from mappings.serials import Serial
@@ -229,6 +231,23 @@ def test_given_an_expiry_date_that_was_changed_since_then_a_draft_of_then_has_th
     assert [b.closing_minor for b in balances(history.keeper, periods.month("2026-02", OSLO))] == [10_000]
     booked = entries(history.keeper, periods.days(date(2026, 1, 15), date(2026, 1, 31), OSLO))
     assert [(e.line, e.amount_minor) for _, e in booked] == [(Line.EXPIRED, -10_000)]
+
+
+def test_given_a_closed_month_and_news_of_it_then_its_draft_says_what_the_statement_says(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = History(engine)
+    card_id = history.meet(FLOW, 10_000)
+    history.now = datetime(2026, 2, 2, 12, tzinfo=UTC)
+    january = close(history.keeper, "2026-01").statement
+    history.move(card_id, {FLOW: -2_500}, days_late=5)
+
+    say_closed(january, draft(history.keeper, periods.month("2026-01", OSLO)), Output(as_json=False))
+
+    assert " ".join(capsys.readouterr().out.split()) == (
+        "2026-01 is closed. Statement 1 says: 100.00 NOK are owed on 1 card. This draft has what came later, "
+        "too, which the next statement books as late news."
+    )
 
 
 @pytest.mark.postgres
