@@ -23,7 +23,7 @@ EPILOG = "Exit codes: 0 in step, 1 conflicts are waiting, 2 some work failed, 3 
 
 #: In the order of the help, each with a line that 80 columns hold.
 COMMANDS: Final = {
-    "demo": Later("cli.commands.demo:demo", "Try it: both sides emulated, shoppers, the worker, a proof."),
+    "demo": Later("cli.commands.demo:demo", "Try it: every side emulated, shoppers, the worker, a proof."),
     "sync": Later("cli.commands.sync:sync", "Make one pass: read every side, bring every card in step."),
     "run": Later("cli.commands.sync:run", "Keep all sides in step until stopped."),
     "serve": Later("cli.commands.serve:serve", "Receive webhooks, serve console and API, beside a worker."),

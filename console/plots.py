@@ -123,4 +123,4 @@ def lag_plot(lags: Sequence[tuple[datetime, float]], now: datetime, words: Words
             f'height="{max(1.0, HEIGHT - BOTTOM - slowest):.1f}"/>'
             f'<line class="middle" x1="{x:.1f}" x2="{x + width:.1f}" y1="{middle}" y2="{middle}"/></g>'
         )
-    return _svg(words.text("How long movements took to the other side, over the last day"), body)
+    return _svg(words.text("How long movements took to the other sides, over the last day"), body)

@@ -23,7 +23,7 @@ FINDINGS_SHOWN_MAX = 1_000
 def audit(
     config: ConfigOption = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Also read every card on both sides and compare.")
+        bool, typer.Option("--live", help="Also read every card on every side and compare.")
     ] = False,
     as_json: JsonOption = False,
 ) -> int:

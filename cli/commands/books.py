@@ -94,7 +94,7 @@ def liability(
     last: UntilOption = None,
     at: AtOption = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Also read every card on both sides, and list what differs.")
+        bool, typer.Option("--live", help="Also read every card on every side, and list what differs.")
     ] = False,
     csv_to: CsvOption = None,
     xlsx_to: XlsxOption = None,

@@ -50,7 +50,7 @@ class RecoverAnswer(TypedDict):
     behind: int
     #: Cards that wait for a person.
     undecided: list[Undecided]
-    #: What the audit with both sides found.
+    #: What the audit with every side found.
     audit: list[str]
 
 
@@ -97,7 +97,7 @@ def recover(
     """After a restore: read back what giftsync did since, bring every card in step, and prove it.
 
     A pass of `sync` or `run` does the same by itself; here every card is looked at, what is left is listed,
-    and an audit with both sides ends it.
+    and an audit with every side ends it.
     """
     output = Output(as_json)
     settings = load_settings(config)
@@ -129,7 +129,7 @@ def recover(
     for words in [*report.errors, *wrong[:SHOWN_MAX]]:
         output.note(f"error: {words}")
     if not wrong:
-        output.say(f"The audit with both sides is clean: {plural(proof.cards, 'card')}.")
+        output.say(f"The audit with every side is clean: {plural(proof.cards, 'card')}.")
     failed = bool(report.errors or report.unfinished or proof.exit_code)
     code = ExitCode.FAILED if failed else ExitCode.CONFLICTS if left else ExitCode.IN_STEP
     result = RecoverAnswer(why=doubt, read_back=read_back, behind=behind, undecided=left, audit=wrong)

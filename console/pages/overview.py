@@ -80,7 +80,7 @@ def headline(picture: Picture, words: Words, now: datetime, names: dict[str, str
         return Headline(
             "wait",
             words.text("No cards yet."),
-            words.text("They appear here as soon as both sides were read."),
+            words.text("They appear here as soon as every side was read."),
         )
     silent = silent_sides(picture, now)
     said = [
@@ -90,7 +90,7 @@ def headline(picture: Picture, words: Words, now: datetime, names: dict[str, str
         for side, at in silent.items()
     ]
     if said:
-        more = words.text("Payments there go on; the other side sees them when it answers.")
+        more = words.text("Payments there go on; the other sides see them when it answers.")
         return Headline("wait", " ".join(said), more)
     waiting = picture.waiting
     if waiting:

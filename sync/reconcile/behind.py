@@ -75,7 +75,7 @@ def tell_of_undecided(engine: Engine, currency: str, now: datetime) -> int:
         "knows. Nothing is written to them; all other cards go on.",
         money,
         currency,
-        "Put a newer ledger back, if there is one. Otherwise `giftsync recover` shows what both sides show "
+        "Put a newer ledger back, if there is one. Otherwise `giftsync recover` shows what the sides show "
         "of each card, and `giftsync recover --card ID --accept SIDE` or `--value AMOUNT` settles it.",
         {"cards": [card.card_id for card in found[:CARDS_NAMED_MAX]], "number_of_cards": len(found)},
     )

@@ -719,7 +719,7 @@ def _resume(case: Case) -> Option:
 
 GUIDES: Mapping[Situation, Guide] = {
     Situation.FIRST_CONTACT: Guide(
-        say("The card was on both sides before giftsync was, with two different balances."),
+        say("The card was on several sides before giftsync was, with different balances."),
         lambda case: say("Nothing: the card is left alone everywhere until somebody says what it is worth."),
         lambda case: say(
             "Find out what is left on {card} (its receipts, the customer), and say which "
@@ -731,8 +731,8 @@ GUIDES: Mapping[Situation, Guide] = {
         _first_contact_stake,
     ),
     Situation.OVERDRAFT: Guide(
-        say("The card was spent on both sides before either could know of the other."),
-        lambda case: say("The card was brought to zero on both sides, and the shortfall was written off."),
+        say("The card was spent on several sides before one could know of the other."),
+        lambda case: say("The card was brought to zero on every side, and the shortfall was written off."),
         lambda case: say(
             "Nothing has to be done for {card}. Note who bears the {amount}: say "
             "acknowledge or write_off with your reason.",
@@ -878,7 +878,7 @@ GUIDES: Mapping[Situation, Guide] = {
     ),
     Situation.OVER_LIMIT: Guide(
         say("A side allows less money on one card than is on this one."),
-        lambda case: say("Nothing was written there; the other side stays as it is."),
+        lambda case: say("Nothing was written there; the other sides stay as they are."),
         _over_limit_deed,
         lambda case: [
             _retry(say("the limit was raised: look again")),
@@ -1054,7 +1054,7 @@ GUIDES: Mapping[Situation, Guide] = {
         lambda case: abs(case.owed_minor),
     ),
     Situation.NOT_WRITABLE: Guide(
-        say("Money moved on one side, and the other side's card takes none now."),
+        say("Money moved on one side, and the card of another side takes none now."),
         lambda case: say("Nothing yet: it is written as soon as that side's card takes it."),
         _not_writable_deed,
         lambda case: [

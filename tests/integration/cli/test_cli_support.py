@@ -32,8 +32,8 @@ def test_a_conflict_is_listed_read_previewed_settled_and_gone(
     assert code == 0
     for words in (
         "At stake now: 200.00 NOK",
-        "Why: The card was spent on both sides before either could know of the other.",
-        "Done already: The card was brought to zero on both sides, and the shortfall was written off.",
+        "Why: The card was spent on several sides before one could know of the other.",
+        "Done already: The card was brought to zero on every side, and the shortfall was written off.",
         "The merchant bears what is at stake",
         "less than a minute old",
     ):

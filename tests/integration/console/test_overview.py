@@ -94,7 +94,7 @@ def test_given_a_side_that_is_silent_then_it_says_for_how_long_and_what_goes_on(
     house.count()
     page = house.enter().get("/").text
     assert headline(page).endswith("has not answered for 4 minutes.")
-    assert "Payments there go on; the other side sees them when it answers." in read(page)
+    assert "Payments there go on; the other sides see them when it answers." in read(page)
 
 
 def test_given_a_decision_then_the_overview_is_counted_at_once(house: House) -> None:
