@@ -24,7 +24,7 @@ from cli.output import Output, number, plural, rows, table
 from connectors.api.capabilities import Usage
 from connectors.api.side import Side
 from mappings.money import decimal_from_minor, format_money
-from sync.importer.actions import Action
+from sync.importer.actions import Action, is_left_out
 from sync.importer.outcomes import Sum
 from sync.importer.progress import ImportProgress
 from sync.importer.report import ImportReport, ImportVerdict
@@ -197,7 +197,7 @@ def _show_actions(actions: Mapping[str, tuple[int, int, int]], currency: str, ou
 
 def _show_reasons(totals: Sequence[Total], output: Output) -> None:
     """Why cards are left out."""
-    reasons = [t for t in _by_reason(totals) if t[0] in (Action.REJECT, Action.CONFLICT, Action.SKIP)]
+    reasons = _by_reason([one for one in totals if is_left_out(one.action, one.found_minor)])
     if not reasons:
         return
     why = table("Why not", "Cards", title="Left out, and why", right=["Cards"])

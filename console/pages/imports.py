@@ -11,7 +11,7 @@ from console.reasons import in_words
 from console.visit import NotFound, Page, Visit
 from console.words import Words
 from mappings.sentences import say
-from sync.importer.actions import Action
+from sync.importer.actions import Action, is_left_out
 from sync.importer.desk import FILES, LAYOUTS, Busy, ImportDesk, Looked
 from sync.importer.files import AUTO, FileProblem, Stated
 from sync.importer.report import ImportReport
@@ -76,7 +76,8 @@ def act(visit: Visit) -> Response:
 
 def show_file(visit: Visit) -> Response:
     """How the file is read: its layout, its columns, its first rows."""
-    return _file(visit, visit.asked("layout", AUTO), _stated(visit.asked("dates"), ()))
+    stated = _stated(visit.asked("dates"), (), visit.asked("mixed"))
+    return _file(visit, visit.asked("layout", AUTO), stated)
 
 
 def _file(visit: Visit, layout: str, stated: Stated, error: str = "", status: int = 200) -> Response:
@@ -91,6 +92,7 @@ def _file(visit: Visit, layout: str, stated: Stated, error: str = "", status: in
         looked=looked,
         layout=layout,
         dates=stated.dates or "",
+        mixed=stated.mixed_lengths,
         token=token,
         layouts=LAYOUTS,
         error=error,
@@ -122,7 +124,7 @@ def act_file(visit: Visit) -> Response:
         desk.forget(token)
         return visit.go("/imports")
     layout = visit.form.get("layout", AUTO)
-    stated = _stated(visit.form.get("dates", ""), visit.chosen("ignored"))
+    stated = _stated(visit.form.get("dates", ""), visit.chosen("ignored"), visit.form.get("mixed", ""))
     try:
         desk.plan(token, layout, stated)
     except FileProblem as problem:
@@ -133,8 +135,8 @@ def act_file(visit: Visit) -> Response:
     return visit.go("/imports/now")
 
 
-def _stated(dates: str, ignored: Sequence[str]) -> Stated:
-    return Stated(frozenset(ignored), dates.strip() or None)
+def _stated(dates: str, ignored: Sequence[str], mixed: str) -> Stated:
+    return Stated(frozenset(ignored), dates.strip() or None, mixed_lengths=mixed == "yes")
 
 
 def show_now(visit: Visit) -> Response:
@@ -221,7 +223,7 @@ def _reasons(totals: Sequence[Total]) -> list[tuple[str, int]]:
     """Why cards are left out, the most frequent first."""
     found: dict[str, int] = {}
     for one in totals:
-        if one.action in (Action.REJECT, Action.CONFLICT, Action.SKIP) and one.reason:
+        if is_left_out(one.action, one.found_minor) and one.reason:
             found[one.reason] = found.get(one.reason, 0) + one.cards
     return sorted(found.items(), key=lambda one: -one[1])[:REASONS_SHOWN]
 

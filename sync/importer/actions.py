@@ -48,6 +48,13 @@ _CREATE_ONLINE = Action.CREATE_ONLINE
 _DOING = frozenset({Action.ADOPT, Action.CREATE_ONLINE, Action.CREATE_POS, Action.CONFLICT, Action.WATCH})
 
 
+def is_left_out(action: str, money_minor: int) -> bool:
+    """Whether people are told why nothing is made: also of a card that is only watched, if money is on it."""
+    if action == Action.WATCH:
+        return money_minor > 0
+    return action in (Action.REJECT, Action.CONFLICT, Action.SKIP)
+
+
 class Verdict(NamedTuple):
     """What will happen, in words for people, and how much will be put on a new card."""
 

@@ -51,6 +51,8 @@ class Kind(StrEnum):
     ID = "id"
     #: A day, as ISO 8601 has it.
     DATE = "date"
+    #: A day and a time, in words.
+    MOMENT = "moment"
 
     @property
     def is_money(self) -> bool:
@@ -59,6 +61,10 @@ class Kind(StrEnum):
     @property
     def is_number(self) -> bool:
         return self.is_money or self is Kind.COUNT
+
+    @property
+    def is_time(self) -> bool:
+        return self in (Kind.DATE, Kind.MOMENT)
 
 
 @dataclass(frozen=True)
@@ -412,8 +418,8 @@ def _late(part: CurrencyPart, statement: Statement) -> Table:
     if not more:
         rows.append([marked("Total"), "", "", "", "", "", part.late_minor])
     columns = [
-        Column(marked("Belongs to")),
-        Column(marked("Booked")),
+        Column(marked("Belongs to"), Kind.MOMENT),
+        Column(marked("Booked"), Kind.MOMENT),
         Column(marked("Line")),
         Column(marked("Card"), Kind.ID),
         Column(marked("Movement"), Kind.ID),

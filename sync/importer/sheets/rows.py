@@ -189,7 +189,10 @@ def _check_header(layout: Format, header: tuple[str, ...], line: int) -> None:
 
 
 def names_in(head: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
-    """What looks most like a header: the one of the first lines with most cells, without numbers."""
+    """What looks most like a header: the one of the first lines with most cells, without numbers.
+
+    Empty: most of that line are numbers, so it is a card.
+    """
     rows = [
         record.cells
         for records in head.values()
@@ -197,8 +200,10 @@ def names_in(head: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
         if not record.broken and not is_blank(record.cells) and not is_hint(record.cells)
     ]
     best = max(rows, key=lambda row: sum(bool(cell.strip()) for cell in row), default=[])
+    cells_here = [cell.strip() for cell in best if cell.strip()]
     # Without a header the first row holds numbers of cards; only what looks like a name is shown.
-    return tuple(cell.strip() for cell in best if sum(c.isdigit() for c in cell) <= 2 and cell.strip())
+    found = tuple(cell for cell in cells_here if sum(c.isdigit() for c in cell) <= 2)
+    return found if len(found) * 2 > len(cells_here) else ()
 
 
 def _no_layout(head: Mapping[str, Sequence[Record]], layout: Format | None) -> SheetError:
@@ -219,12 +224,12 @@ def _no_layout(head: Mapping[str, Sequence[Record]], layout: Format | None) -> S
             "no line names the columns. Write one above the rows, with the number and the balance in it, "
             "such as: Number, Balance"
         )
-    else:
-        words = say(
-            "no known layout has these columns: {names}. A line must name the columns, one of them the "
-            "number and one the balance",
-            names=names,
-        )
+        return SheetError(words)
+    words = say(
+        "no known layout has these columns: {names}. A line must name the columns, one of them the number "
+        "and one the balance",
+        names=names,
+    )
     return SheetError(words, commands="`giftsync import layout FILE` writes a mapping file to start from")
 
 

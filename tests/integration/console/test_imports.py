@@ -187,6 +187,29 @@ def test_given_a_name_that_is_a_trick_then_it_stays_in_its_folder_and_is_words(
         assert [path.name for path in (config.parent / "imports").rglob("*.csv")] == ["evil.csv"]
 
 
+def test_given_numbers_of_several_lengths_then_a_person_says_that_they_are_printed_so(
+    browser: Browser,
+) -> None:
+    long = "".join(f"63000000000{n},10.00,active,\n" for n in range(4))
+    page = sent(browser, f"{HEAD}\n{long}6300000000,20.00,active,\n")
+
+    assert "a spreadsheet drops leading zeros" in browser.text(page)
+    assert "a spreadsheet drops leading zeros" not in browser.text(f"{page}?mixed=yes")
+    assert 'name="mixed" value="yes" checked' in browser.get(f"{page}?mixed=yes").text
+
+
+def test_given_a_card_with_money_for_which_nothing_is_made_then_the_plan_says_why(
+    browser: Browser, flow: Control
+) -> None:
+    number = flow.call("sell", amount="100")["number"]
+    page = sent(browser, f"{HEAD}\n{number},100.00,blocked,\n")
+    browser.send(page, csrf=browser.csrf(page), do="plan")
+
+    words = browser.text(ended(browser))
+
+    assert "Left out, and why Suspended · 1" in words
+
+
 def test_given_no_file_then_it_says_so(browser: Browser) -> None:
     answer = browser.send("/imports", csrf=browser.csrf("/imports"), files={"file": ("", b"")})
 
