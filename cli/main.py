@@ -17,6 +17,11 @@ from cli.signals import leave
 if TYPE_CHECKING:
     from cli.output import Output
 
+_PLAINLY: Final = {
+    "Value error, ": "",
+    "does not match the formats '%Y-%m-%d'": "is no date such as 2026-12-31",
+    "Input should be a valid integer, unable to parse string as an integer": "it takes a whole number",
+}
 #: As `ExitCode.IN_STEP`, which costs an import.
 _NOTHING_WRONG: Final = 0
 EPILOG = "Exit codes: 0 in step, 1 conflicts are waiting, 2 some work failed, 3 could not run."
@@ -151,10 +156,10 @@ def _shared_last(arguments: Sequence[str]) -> list[str]:
 
 
 def _in_plain_words(message: str) -> str:
-    """Without the name of a Python exception, and with a date instead of its format."""
-    return message.replace("Value error, ", "").replace(
-        "does not match the formats '%Y-%m-%d'", "is no date such as 2026-12-31"
-    )
+    """Without the words of Python and of its libraries."""
+    for theirs, ours in _PLAINLY.items():
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _misused(error: typer.TyperException, arguments: Sequence[str]) -> int:

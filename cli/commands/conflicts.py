@@ -203,17 +203,14 @@ def resolve(
     person = by or getpass.getuser()
     if conflict_id is None or action is None:
         if as_json or not sys.stdin.isatty():
-            raise OperatorError(
-                "say which conflict and what you decide", "`giftsync conflicts list` shows what waits."
-            )
+            raise _undecided(conflict_id)
         with _writing_link(settings, limits=True) as link:
             walk(link, settings.link.zone, person, Answers(conflict_id, why, preview), output)
         return ExitCode.IN_STEP
     names = list(settings.sides.by_name())
     if action is Action.ACCEPT and side not in names:
-        raise OperatorError(
-            "accept needs the side that is right", f"Add {' or '.join(f'--side {name}' for name in names)}."
-        )
+        wrong = "accept needs the side that is right" if side is None else f"{side} is no side of this link"
+        raise OperatorError(wrong, f"Say {' or '.join(f'--side {name}' for name in names)}.")
     with _writing_link(settings, limits=action in (Action.ACCEPT, Action.VALUE)) as link:
         value = _value(action, amount, link.currency)
         ref = _card(action, card, native_id, link, conflict_id)
@@ -251,6 +248,18 @@ def _writing_link(settings: Settings, *, limits: bool) -> Iterator[Link]:
         if limits:
             worker.read_limits(PassReport())
         yield worker.link
+
+
+def _undecided(conflict_id: int | None) -> OperatorError:
+    """Where nobody can be walked through."""
+    if conflict_id is None:
+        return OperatorError(
+            "say which conflict and what you decide", "`giftsync conflicts list` shows what waits."
+        )
+    return OperatorError(
+        f"say what you decide of conflict {conflict_id}",
+        f"`giftsync conflicts show {conflict_id}` shows what can be decided.",
+    )
 
 
 def _unknown(conflict_id: int) -> OperatorError:

@@ -42,6 +42,9 @@ def test_a_conflict_is_listed_read_previewed_settled_and_gone(
     resolve = ("conflicts", "resolve", "1", "write_off", "--why", "two tills at once", "--by", "kari")
     code, out, _ = giftsync(*resolve, "--preview")
     assert (code, "Nothing was changed. Say it again without --preview." in out) == (0, True)
+    assert "`giftsync conflicts show 1` shows what can be decided" in giftsync("conflicts", "resolve", "1")[2]
+    code, _, err = giftsync("conflicts", "resolve", "1", "accept", "--side", "shop", "--why", "x")
+    assert (code, "shop is no side of this link" in err, "--side shopify" in err) == (3, True, True)
     assert giftsync("conflicts", "list")[0] == 1
     assert "is settled" in giftsync(*resolve)[1]
     assert "was closed already; nothing was changed" in giftsync(*resolve)[1]

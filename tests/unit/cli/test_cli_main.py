@@ -66,6 +66,7 @@ class TestArguments:
         [
             (["books", "entries", "--from", "2026-13-01"], "'2026-13-01' is no date such as 2026-12-31"),
             (["conflicts", "resolve", "1", "nonsense", "--why", "x"], "'nonsense' is not one of"),
+            (["conflicts", "show", "abc"], "'ID': it takes a whole number"),
         ],
     )
     def test_a_value_that_cannot_be_is_refused_in_plain_words(
