@@ -28,7 +28,7 @@ from bench.fleet_house import Postgres
 from bench.postgres import logged_statements
 from bench.processes import GIFTSYNC, emulators, processor_seconds
 from cli.sandbox_config import parse_ready_line, sandbox_values
-from sync.ledger.database.engine import SCHEMA
+from sync.ledger.database.news import QUEUE_SCHEMA as SCHEMA
 
 LINKS = int(os.environ.get("TEST_BENCH_IDLE", "50"))
 POLL = os.environ.get("TEST_BENCH_POLL")

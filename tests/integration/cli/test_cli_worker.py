@@ -17,7 +17,7 @@ import requests
 from cli import main
 from cli.demo.control import Control
 from sync.fleet.queue import TurnQueue
-from sync.ledger.database.engine import SCHEMA
+from sync.ledger.database.news import QUEUE_SCHEMA as SCHEMA
 from tests.support import kept_port, seen_in_time
 
 

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Engine
 
 from sync.fleet.queue import TurnQueue
-from sync.ledger.database.engine import SCHEMA, open_engine
+from sync.ledger.database.engine import open_engine
+from sync.ledger.database.news import QUEUE_SCHEMA as SCHEMA
 from sync.ledger.database.news import tell_queue
 
 LEDGER = "public"

@@ -18,8 +18,8 @@ from sync.authority.webhooks import Teller, new_webhook
 from sync.fleet.crew import MORE_DUE, Crew, places, timed
 from sync.fleet.queue import LATER, NOW, Timed, TurnQueue
 from sync.ledger.conflicts.stops import stopped_by
-from sync.ledger.database.engine import SCHEMA
 from sync.ledger.database.migrations import OLDEST_BESIDE, newest_revision
+from sync.ledger.database.news import QUEUE_SCHEMA as SCHEMA
 from sync.ledger.hub.events import Events
 from sync.ledger.hub.requests import Requests
 from sync.reconcile.brakes import access_revoked

@@ -14,9 +14,9 @@ from psycopg.rows import dict_row
 from sqlalchemy import Engine
 
 from sync.fleet.queue import DEAD_SECONDS, LATER, NOW, Timed, TurnQueue
-from sync.ledger.database.engine import SCHEMA
 from sync.ledger.database.frozen import Frozen, freeze, thaw
 from sync.ledger.database.news import DUE, tell
+from sync.ledger.database.news import QUEUE_SCHEMA as SCHEMA
 from sync.support import pausing
 from tests.integration.fleet.conftest import LEDGER
 from tests.integration.shop import Shop
