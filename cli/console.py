@@ -150,7 +150,7 @@ def served_console(
     Without `parts` what the settings switch on is served, but for a console that another process serves; with
     it, OperatorError is raised then. After a restart it is at the same port.
     """
-    section, worker = settings.console, service.worker
+    section = settings.console
     wanted = parts_on(settings) if parts is None else parts
     with ExitStack() as stack:
         ends = None if restart is None else restart.ends
@@ -168,15 +168,7 @@ def served_console(
         app = web.app if metrics is None else metrics.counted(web.app)
         port = _enter(stack, app, section.host, section.port, restart, shares_port=shares_port)
         host = f"[{section.host}]" if ":" in section.host else section.host
-        if Part.API in parts:
-            from cli.api import PREFIX
-
-            output.note(f"The API answers at http://{host}:{port}{PREFIX}.")
-        if web.shows_balances:
-            output.note(f"Customers see their balance at http://{host}:{port}/balance.")
-        if Part.WEBHOOKS in parts:
-            names = ",".join(worker.listeners)
-            output.note(f"Webhooks are received at http://{host}:{port}/webhooks/{{{names}}}.")
+        _say_where(web, f"http://{host}:{port}", service.worker, output)
         stack.enter_context(web.at_work())
         if web.console is None:
             yield None
@@ -189,6 +181,18 @@ def served_console(
                 f"Nobody may use it yet. Whoever opens this link first owns it: {address}/join/{first}"
             )
         yield address
+
+
+def _say_where(web: Web, address: str, worker: Worker, output: Output) -> None:
+    """Say where machines and customers find what is served."""
+    if Part.API in web.parts:
+        from cli.api import PREFIX
+
+        output.note(f"The API answers at {address}{PREFIX}.")
+    if web.shows_balances:
+        output.note(f"Customers see their balance at {address}/balance.")
+    if Part.WEBHOOKS in web.parts:
+        output.note(f"Webhooks are received at {address}/webhooks/{{{','.join(worker.listeners)}}}.")
 
 
 @contextmanager

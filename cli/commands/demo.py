@@ -91,28 +91,8 @@ def demo(
 
 def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
     from cli.demo.proof import proof_table
-    from cli.demo.view import lag_words, usage_words
 
-    minutes = outcome.traffic_seconds / 60
-    output.show(
-        facts(
-            [
-                (
-                    "Movements",
-                    f"{number(outcome.movements)} ({number(round(outcome.movements / minutes))} a minute)"
-                    if minutes
-                    else "0",
-                ),
-                ("Payments refused", number(outcome.refused)),
-                (f"Lag until {_all(outcome)} sides showed it", lag_words(outcome.lags)),
-                ("Conflicts for a person", number(outcome.conflicts)),
-                *(
-                    (f"{outcome.places.system(name)} API", usage_words(usage))
-                    for name, usage in outcome.usage.items()
-                ),
-            ]
-        )
-    )
+    output.show(facts(_figures(outcome)))
     output.say("")
     output.show(proof_table(outcome.proof))
     output.say("")
@@ -126,19 +106,38 @@ def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
         f"{plural(audit.cards, 'card')} recomputed and read back from {_all(outcome)} sides, "
         f"{plural(len(outcome.findings), 'discrepancy', 'discrepancies')}."
     )
+    output.say(_verdict(outcome))
+
+
+def _figures(outcome: Outcome) -> list[tuple[str, object]]:
+    """What happened, in numbers, each with its name."""
+    from cli.demo.view import lag_words, usage_words
+
+    minutes = outcome.traffic_seconds / 60
+    rate = f" ({number(round(outcome.movements / minutes))} a minute)" if minutes else ""
+    return [
+        ("Movements", number(outcome.movements) + rate),
+        ("Payments refused", number(outcome.refused)),
+        (f"Lag until {_all(outcome)} sides showed it", lag_words(outcome.lags)),
+        ("Conflicts for a person", number(outcome.conflicts)),
+        *(
+            (f"{outcome.places.system(name)} API", usage_words(usage))
+            for name, usage in outcome.usage.items()
+        ),
+    ]
+
+
+def _verdict(outcome: Outcome) -> str:
     if outcome.proved:
-        output.say(
-            f"Proved: every card is the same on {_all(outcome)} sides, and nothing was created or lost."
-        )
-    elif outcome.waits_for_people:
+        return f"Proved: every card is the same on {_all(outcome)} sides, and nothing was created or lost."
+    if outcome.waits_for_people:
         different = outcome.proof.different
         wait = f"{plural(different, 'card')} {'waits' if different == 1 else 'wait'}"
-        output.say(
+        return (
             f"Not proved yet: {wait} for a person. An answer was lost, and a side does not tell what became "
             "of the write."
         )
-    else:
-        output.say("NOT PROVED: the table shows where it does not add up. Please report it.")
+    return "NOT PROVED: the table shows where it does not add up. Please report it."
 
 
 def _all(outcome: Outcome) -> str:
