@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -32,6 +31,7 @@ from mappings.serials import Serial
 from sandbox.faults import Fault, FaultKind
 from sandbox.http_side import HttpShopBehaviour, HttpShopEmulator
 from sandbox.http_side.webhooks import signed_headers
+from tests.support import seen_in_time
 
 from .emulated_world import EmulatedWorld, number_of
 from .examined import Notes, point, probed, wanted
@@ -318,9 +318,7 @@ def test_given_a_changed_card_then_the_shop_delivers_a_webhook_that_is_proved() 
     with http_world() as world, Inbox("/webhooks/webshop").served() as inbox:
         world.control("webhooks", {"url": inbox.url, "secret": SECRET})
         card = world.sell(10_00)
-        until = time.monotonic() + 10
-        while not inbox.came and time.monotonic() < until:
-            observe(world.side, card)
+        assert seen_in_time(lambda: bool(inbox.came))
 
         ((headers, body),) = inbox.came
         delivery = world.side.read_delivery(headers, body)
