@@ -21,6 +21,9 @@ from config.logging import configure_logging
 from config.settings import Settings
 from sync.ledger.database.engine import sharing_connections
 
+#: For all ledgers, beside the queue's: transactions are short, and a server has 100 for everybody.
+LEDGER_CONNECTIONS = 10
+
 
 class WorkerAnswer(TypedDict):
     """A worker of a fleet that was stopped."""
@@ -65,7 +68,7 @@ def worker(
 
     allow_many_files()
     queue = TurnQueue(roster.database)
-    with stop_on_signals(output.note) as stop, sharing_connections():
+    with stop_on_signals(output.note) as stop, sharing_connections(LEDGER_CONNECTIONS):
         try:
             queue.open()
         except psycopg.Error as error:

@@ -132,7 +132,7 @@ class TurnQueue:
             self.address,
             kwargs={**self._connect, "autocommit": True},
             min_size=1,
-            max_size=4,
+            max_size=2,
             timeout=CONNECT_SECONDS,
             open=False,
             check=ConnectionPool.check_connection,

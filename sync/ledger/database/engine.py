@@ -28,6 +28,8 @@ from sync.ledger.database.unavailable import LedgerUnavailable as LedgerUnavaila
 if TYPE_CHECKING:
     import psycopg
 
+#: Connections that the ledgers of one process share. Some are kept for as long as somebody downloads.
+SHARED_MAX = 20
 LOCK_TRIES = 5
 LOCK_AGAIN_SECONDS = 0.02
 #: A connection that was not used for this time may be gone.
@@ -137,17 +139,18 @@ class _SharedPool(QueuePool):
 
 #: An engine for each database whose ledgers share connections; None: each ledger has its own.
 _shared: dict[URL, Engine] | None = None
+_shared_max = SHARED_MAX
 
 
 @contextmanager
-def sharing_connections() -> Iterator[None]:
-    """From now on the ledgers of one PostgreSQL that this process opens share connections and need but few.
+def sharing_connections(at_most: int = SHARED_MAX) -> Iterator[None]:
+    """From now on the ledgers of one PostgreSQL that this process opens share so many connections.
 
     A connection that goes from one ledger to the next is told that one's schema first, and sees no other. Who
     comes when all are taken waits: a server that has no more of them would fail a card in the middle instead.
     """
-    global _shared
-    _shared = {}
+    global _shared, _shared_max
+    _shared, _shared_max = {}, at_most
     try:
         yield
     finally:
@@ -159,7 +162,7 @@ def sharing_connections() -> Iterator[None]:
 def _sharing_engine(shared: dict[URL, Engine], url: URL, schema: str | None) -> Engine:
     if url not in shared:
         made = create_engine(
-            url, poolclass=_SharedPool, pool_size=POOL_SIZE, max_overflow=0, hide_parameters=True
+            url, poolclass=_SharedPool, pool_size=_shared_max, max_overflow=0, hide_parameters=True
         )
         _ask_rested(made)
         shared.setdefault(url, made)

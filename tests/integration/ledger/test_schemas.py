@@ -13,7 +13,6 @@ from sqlalchemy import make_url, text
 from sync.ledger.database.engine import LedgerUnavailable, open_engine, sharing_connections
 from sync.ledger.database.marks import read_mark, save_mark
 from sync.ledger.database.migrations import upgrade
-from sync.ledger.database.sqlite import POOL_SIZE
 from tests.integration.schemas import schemas_with_tables
 from tests.support import Clock
 
@@ -92,11 +91,11 @@ def test_given_ledgers_that_share_connections_then_neither_sees_what_the_other_k
 def test_given_more_at_once_than_ledgers_share_connections_then_the_next_one_waits(
     empty_postgres: str,
 ) -> None:
-    with sharing_connections(), ExitStack() as taken, ThreadPoolExecutor(1) as others:
+    with sharing_connections(at_most=3), ExitStack() as taken, ThreadPoolExecutor(1) as others:
         acme, zebra = (
             open_engine(_with_schema(empty_postgres, name)) for name in ("link_acme", "link_zebra")
         )
-        for _ in range(POOL_SIZE - 1):
+        for _ in range(2):
             taken.enter_context(acme.connect())
         last = acme.connect()
         next_one = others.submit(lambda: zebra.connect().close())
