@@ -151,6 +151,19 @@ with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
 shutil.rmtree(folder, ignore_errors=True)
 """
 
+# Schemas of links and of the queue: what one test leaves must not be met by the next, whichever that is.
+_DROP_ADDED_SCHEMAS = r"""
+DO $$
+DECLARE name text;
+BEGIN
+    FOR name IN SELECT nspname FROM pg_namespace
+        WHERE nspname NOT LIKE 'pg\_%' AND nspname NOT IN ('public', 'information_schema')
+    LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', name);
+    END LOOP;
+END $$
+"""
+
 # Nothing that a test writes has to survive a power cut.
 _FAST = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -213,6 +226,7 @@ def _start_over(postgres_url: Callable[[str], str]) -> Iterator[Callable[[str], 
     def start_over(database: str) -> str:
         with admins[database].connect() as connection:
             connection.execute(text(others))  # A test that failed may have left locks behind.
+            connection.execute(text(_DROP_ADDED_SCHEMAS))
             connection.execute(text(how[database]))
         return postgres_url(database)
 

@@ -18,7 +18,6 @@ from cli.sandbox_config import Pace, sandbox_toml
 from sync import crashpoints
 from sync.ledger.secrets.vault import Vault
 from tests.integration.answers import check_answer
-from tests.integration.schemas import drop_schemas
 from tests.integration.shop import Shop
 from tests.support import Clock, Crashed, Giftsync
 
@@ -77,11 +76,9 @@ def crash_after() -> Iterator[Callable[[str, int], None]]:
 
 
 @pytest.fixture
-def empty_postgres(_start_over: Callable[[str], str]) -> Iterator[str]:
-    """An empty database, which keeps no schema of ours."""
-    url = _start_over("empty")
-    yield url
-    drop_schemas(url)
+def empty_postgres(_start_over: Callable[[str], str]) -> str:
+    """An empty database on PostgreSQL."""
+    return _start_over("empty")
 
 
 @pytest.fixture

@@ -16,15 +16,6 @@ def schemas_with_tables(url: str) -> set[str]:
     return {name for name in names if name.startswith(("link_", "public"))}
 
 
-def drop_schemas(url: str) -> None:
-    """Drop the schemas of links."""
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for schema in schemas_of(url):
-            connection.execute(text(f'DROP SCHEMA "{schema}" CASCADE'))
-    engine.dispose()
-
-
 def _first_values(url: str, query: str) -> list[str]:
     engine = create_engine(url)
     with engine.connect() as connection:

@@ -40,7 +40,6 @@ from sync.ledger.database.only_console import console_file
 from sync.ledger.database.tables import deliveries, movements
 from sync.worker.service import Service
 from tests.integration.answers import check_printed
-from tests.integration.schemas import drop_schemas
 from tests.support import kept_port, seen_in_time
 
 GIFTSYNC = (sys.executable, "-c", "from cli.main import main; main()")
@@ -139,8 +138,6 @@ def house(address: Address, tmp_path: Path, empty_url: str) -> Iterator[House]:
     made = House(address, tmp_path, empty_url)
     yield made
     made.end()
-    if empty_url.startswith("postgres"):
-        drop_schemas(empty_url)
 
 
 def scraped(port: str) -> str:

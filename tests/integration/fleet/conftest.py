@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import psycopg
 import pytest
 from sqlalchemy import Engine
 
 from sync.fleet.queue import TurnQueue
 from sync.ledger.database.engine import open_engine
-from sync.ledger.database.news import QUEUE_SCHEMA as SCHEMA
 from sync.ledger.database.news import tell_queue
 
 LEDGER = "public"
@@ -24,12 +22,10 @@ def database(_start_over: Callable[[str], str]) -> str:
 
 @contextmanager
 def opened_queue(database: str) -> Iterator[TurnQueue]:
-    """The queue of a fleet's workers beside the ledgers; nothing of it is left afterwards."""
+    """The queue of a fleet's workers beside the ledgers."""
     opened = TurnQueue(database)
     opened.open()
     yield opened
-    with psycopg.connect(opened.address, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA {SCHEMA} CASCADE".encode())
     opened.close()
 
 

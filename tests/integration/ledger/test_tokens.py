@@ -34,7 +34,6 @@ from sync.ledger.database.tables import tokens
 from sync.ledger.secrets.tokens import TokenStore
 from sync.ledger.secrets.vault import KEY_BYTES, Vault, VaultError
 from tests.contract.loopback import serve
-from tests.integration.schemas import drop_schemas
 from tests.support import Clock, Crashed
 
 SHOP = "kaffe.myshopify.com"
@@ -169,7 +168,6 @@ def test_given_two_links_in_one_database_then_neither_waits_for_the_others_token
 ) -> None:
     urls = [f"{empty_url}-{name}" for name in ("a", "b")]
     if empty_url.startswith("postgresql"):
-        drop_schemas(empty_url)
         urls = [f"{empty_url}{'&' if '?' in empty_url else '?'}schema=link_{name}" for name in ("a", "b")]
     first, second = (open_engine(url) for url in urls)
     upgrade(first)
