@@ -63,16 +63,14 @@ class FlowProbe:
             yield not_probed(f"Flow shows no such card as {name}.", "Name a card by its whole number.")
             return
         self._currency = Discovery(self._client, self._settings).currency()
-        notes = context.journal.load()
-        if notes is not None:
-            ref = CardRef(card.native_id, context.card)
-            hindrance = put_back_earlier(notes, ref, context, self._pause, self._port(), self._end)
-            if hindrance is not None:
-                yield hindrance
-                return
-            card = self._client.card(context.card)
-            if card is None:
-                return
+        ref = CardRef(card.native_id, context.card)
+        hindrance = put_back_earlier(ref, context, self._pause, self._port(), self._end)
+        if hindrance is not None:
+            yield hindrance
+            return
+        card = self._client.card(context.card)
+        if card is None:
+            return
         unit_minor = 10 ** currency_exponent(self._currency)
         refusal = refusal_of_card(card, self._clock(), 100)
         if refusal is not None:

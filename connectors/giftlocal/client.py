@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import requests
-
 from connectors.api.capabilities import Usage
-from connectors.api.errors import InDoubt, SideClosed, Throttled
-from connectors.kit.http import HttpClient, object_in, retried, retry_after_seconds
+from connectors.api.errors import SideClosed
+from connectors.kit.answers import AnswerReader
+from connectors.kit.http import HttpClient, retried
 from mappings.serials import Serial
 
 VALIDATE: Final = "/api/integration/redemption/validate-gift"
@@ -26,12 +25,18 @@ _BY_SENDER: Final = 3
 _EXTERNAL: Final = 2
 
 
-class Rejected(Exception):
-    """Gift Local said no (another 4xx), and nothing happened. Why is not published."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"Gift Local answered HTTP {status}")
-        self.status = status
+_ANSWERS: Final = AnswerReader(
+    "Gift Local",
+    {
+        401: ("Gift Local does not accept the API key", "Give giftsync the account's key."),
+        403: (
+            "the API key may not redeem at this location",
+            "Have Gift Local attach the location to the key, and check `organization`.",
+        ),
+    },
+    # Which it uses is not published; 408 does not say that nothing happened.
+    rejections=frozenset(range(400, 500)) - {408},
+)
 
 
 class CodeUnfit(Exception):
@@ -91,7 +96,6 @@ class AccountClient:
         headers = {"Accept": "application/json", "Authorization": key}
         self._http = HttpClient(url, headers, clock=clock)
         self._location = location
-        self._clock = clock
         self._pause = pause
         self._code_as_text = code_as_text
 
@@ -161,24 +165,5 @@ class AccountClient:
         return int(text)
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        return self._read(self._http.request("POST", path, json={**self._location.keys, **body}))
-
-    def _read(self, answer: requests.Response) -> dict[str, Any] | None:
-        status = answer.status_code
-        if status == 404:
-            return None
-        if status == 401:
-            raise SideClosed("Gift Local does not accept the API key", "Give giftsync the account's key.")
-        if status == 403:
-            raise SideClosed(
-                "the API key may not redeem at this location",
-                "Have Gift Local attach the location to the key, and check `organization`.",
-            )
-        if status == 429:
-            self._http.count(throttled=1)
-            raise Throttled("Gift Local asked to slow down", retry_after_seconds(answer, self._clock()))
-        if 400 <= status < 500 and status != 408:
-            raise Rejected(status)
-        if status not in (200, 201):
-            raise InDoubt(f"Gift Local answered HTTP {status}")
-        return object_in(answer, "Gift Local's")
+        answer = self._http.request("POST", path, json={**self._location.keys, **body})
+        return _ANSWERS.read(self._http, answer)

@@ -19,13 +19,15 @@ from connectors.giftlocal.client import (
     AccountClient,
     CodeUnfit,
     Minting,
-    Rejected,
     Reversal,
 )
-from connectors.giftlocal.model import Gift, NotAGift, Reading, minted, names_in, read_gift
-from connectors.kit.examining import error_finding, no_access, read_test_card
+from connectors.giftlocal.model import Gift, Reading, minted, names_in, read_gift
+from connectors.kit.answers import Rejected
+from connectors.kit.examining import error_finding, no_access, other_currency, read_test_card
+from connectors.kit.fields import NotBelieved
 from connectors.kit.probing import Trial, not_probed, put_back_earlier
 from mappings.money import decimal_from_minor, format_money
+from mappings.sentences import say
 from mappings.serials import Serial, mask
 
 CODE_AS_TEXT: Final = "code_as_text"
@@ -61,10 +63,8 @@ class AccountDoctor:
             return no_access(error, "Check the network, and `url` in the side's table.")
         findings = [Finding("access", Verdict.OK, "Gift Local accepts the key at this location.")]
         findings.append(self._unknown_code())
-        if wanted.currency not in (None, identity.currency):
-            sentence = f"The side's table says {identity.currency}, and the link {wanted.currency}."
-            remedy = "Compare both with the account's gifts; Gift Local does not tell a currency."
-            findings.append(Finding("currency", Verdict.MISSING, sentence, remedy))
+        remedy = say("Compare both with the account's gifts; Gift Local does not tell a currency.")
+        findings += other_currency(identity.currency, wanted, remedy)
         if wanted.card is not None:
             findings.append(self._card(wanted.card))
         findings.append(self._makes(wanted))
@@ -100,7 +100,7 @@ class AccountDoctor:
             value = gift.value_minor(self._reading.spent_reasons)
         except SideError as error:
             return error_finding("card", Verdict.UNKNOWN, error)
-        except (CodeUnfit, Rejected, NotAGift) as error:
+        except (CodeUnfit, Rejected, NotBelieved) as error:
             remedy = (
                 "If nothing is left on it, name the words in `spent_reasons`; else try another gift. "
                 "A field's name is in the evidence (`--json`)."
@@ -134,13 +134,11 @@ class AccountDoctor:
             yield not_probed(f"Gift Local shows no gift card as {name}.", "Name a gift by its whole code.")
             return
         card = CardRef(shown.native_id, context.card)
-        notes = context.journal.load()
-        if notes is not None:
-            hindrance = put_back_earlier(notes, card, context, self._pause, self._side, self._end)
-            if hindrance is not None:
-                yield hindrance
-                return
-            shown = self._read(card)
+        hindrance = put_back_earlier(card, context, self._pause, self._side, self._end)
+        if hindrance is not None:
+            yield hindrance
+            return
+        shown = self._read(card)
         if shown.balance_minor < 2:
             yield not_probed(f"{name} holds too little.", "Name a gift with at least 0.02 on it.")
             return
@@ -160,7 +158,7 @@ class AccountDoctor:
         try:
             answer = self._client.validate(serial, as_text=True)
             same = answer is not None and read_gift(answer, self._reading).id == gift_id
-        except (Rejected, NotAGift, SideError) as error:
+        except (Rejected, NotBelieved, SideError) as error:
             return Finding(CODE_AS_TEXT, Verdict.WARNING, f"A code is not taken as a text: {error}.")
         if not same:
             return Finding(CODE_AS_TEXT, Verdict.WARNING, "A code that is sent as a text is another gift's.")
@@ -188,7 +186,7 @@ class AccountDoctor:
             for _ in range(2):
                 gift = minted(self._client.mint(amount, reference, wanted), self._reading)
                 made[gift.id] = gift
-        except (Rejected, NotAGift, SideError) as error:
+        except (Rejected, NotBelieved, SideError) as error:
             yield Finding(MINTS, Verdict.WARNING, f"A gift was not made as it should be: {error}.")
             return
         finally:
@@ -215,14 +213,9 @@ class AccountDoctor:
             return False
 
     def _end(self, trial: Trial) -> Finding:
-        """Put the gift back as it was, as far as that can be done, and say how it is."""
-        try:
-            if self._reversal is not None:
-                hands = {EffectKind.CREDIT: [_Reversing(self._client, self._reversal, trial)]}
-                trial.put_back(hands, self._read(trial.card).balance_minor)
-            return trial.ending(self._read(trial.card).balance_minor)
-        except SideError as error:
-            return trial.unread(error)
+        way = self._reversal
+        hands = {} if way is None else {EffectKind.CREDIT: [_Reversing(self._client, way, trial)]}
+        return trial.end(hands, self._read)
 
     def _read(self, card: CardRef) -> Seen:
         return read_test_card(self._side, card)

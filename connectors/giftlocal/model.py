@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from connectors.api.card import Seen
 from connectors.giftlocal.client import CODE_LENGTH
+from connectors.kit.fields import NotBelieved, folded, worth_of
 from mappings.lifecycle import CardStatus
-from mappings.money import MoneyError, minor_from_decimal
 from mappings.redaction import said
 from mappings.serials import Serial
 
@@ -26,10 +26,6 @@ PROMOTIONAL: Final = "promotional"
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: A field that cannot be the reason or a balance.
 _REASON_LENGTH_MAX: Final = 80
-
-
-class NotAGift(ValueError):
-    """What Gift Local shows cannot be believed; the message never holds a code."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +55,17 @@ class Gift:
     code: Serial | None
 
     def value_minor(self, spent_reasons: Collection[str]) -> int:
-        """What is on it. Raises NotAGift when that cannot be told."""
+        """What is on it. Raises NotBelieved when that cannot be told."""
         if self.kind == ITEM or self.redeemable:
             return self.eligible_minor
-        if _folded(self.description) in {_folded(one) for one in spent_reasons}:
+        if folded(self.description) in {folded(one) for one in spent_reasons}:
             return 0
-        raise NotAGift(f"it cannot be redeemed now, and Gift Local says why: {self.description!r}")
+        raise NotBelieved(f"it cannot be redeemed now, and Gift Local says why: {self.description!r}")
 
     def seen(self, serial: Serial, reading: Reading, at: datetime) -> Seen:
-        """Raises NotAGift for a gift whose value cannot be told."""
+        """Raises NotBelieved for a gift whose value cannot be told."""
         if self.code is not None and self.code != serial and serial.reveal().isdigit():
-            raise NotAGift("the answer is about another code")
+            raise NotBelieved("the answer is about another code")
         status = None if self.kind == ITEM else CardStatus.ACTIVE
         # What is left out need not be worth anything that can be told.
         value = 0 if self.kind else self.value_minor(reading.spent_reasons)
@@ -88,38 +84,38 @@ class Gift:
 
 
 def read_gift(answer: Mapping[str, Any], reading: Reading) -> Gift:
-    """Raises NotAGift."""
+    """Raises NotBelieved."""
     voucher = answer.get("voucher")
     if not isinstance(voucher, dict):
-        raise NotAGift("the answer holds no voucher")
+        raise NotBelieved("the answer holds no voucher")
     gift_id, redeemable = voucher.get("voucherID"), voucher.get("isRedeemable")
     if not isinstance(gift_id, str) or not _GUID.fullmatch(gift_id):
-        raise NotAGift("its voucherID is no GUID")
+        raise NotBelieved("its voucherID is no GUID")
     if not isinstance(redeemable, bool):
-        raise NotAGift("its isRedeemable is neither true nor false")
+        raise NotBelieved("its isRedeemable is neither true nor false")
     value, items = voucher.get("voucherEligibleValue"), voucher.get("voucherEligibleItemQuantity")
     description = voucher.get("voucherPresentValueDescription")
     gift = Gift(
         gift_id,
         redeemable,
-        0 if value is None else _minor(value, reading.currency),
+        0 if value is None else worth_of(voucher, "voucherEligibleValue", reading.currency),
         _kind(voucher, items, reading),
         said(description, _REASON_LENGTH_MAX) if isinstance(description, str) else "",
         _code(voucher.get("voucherCode")),
     )
     if redeemable and gift.kind != ITEM and gift.eligible_minor <= 0:
-        raise NotAGift("it can be redeemed and holds nothing")
+        raise NotBelieved("it can be redeemed and holds nothing")
     return gift
 
 
 def minted(answer: Mapping[str, Any], reading: Reading) -> Gift:
-    """The one new gift of an answer. Raises NotAGift."""
+    """The one new gift of an answer. Raises NotBelieved."""
     gifts = answer.get("gifts")
     if not isinstance(gifts, list) or len(gifts) != 1 or not isinstance(gifts[0], dict):
-        raise NotAGift("the answer does not hold one gift")
+        raise NotBelieved("the answer does not hold one gift")
     gift = read_gift(gifts[0], reading)
     if gift.code is None or gift.kind:
-        raise NotAGift("the answer shows no code of a gift card")
+        raise NotBelieved("the answer shows no code of a gift card")
     return gift
 
 
@@ -139,29 +135,17 @@ def names_in(answer: object, prefix: str = "") -> Iterator[str]:
 
 def _kind(voucher: Mapping[str, Any], items: object, reading: Reading) -> str:
     if items is not None and (isinstance(items, bool) or not isinstance(items, int | float)):
-        raise NotAGift("its quantity of items is no number")
+        raise NotBelieved("its quantity of items is no number")
     if items is not None and voucher.get("voucherEligibleValue") is None:
         return ITEM
     if items:
-        raise NotAGift("it is a gift of money and of items")
+        raise NotBelieved("it is a gift of money and of items")
     if reading.promotional_field is None:
         return ""
     promotional = voucher.get(reading.promotional_field)
     if not isinstance(promotional, bool):
-        raise NotAGift(f"its {reading.promotional_field} does not tell whether it is promotional")
+        raise NotBelieved(f"its {reading.promotional_field} does not tell whether it is promotional")
     return PROMOTIONAL if promotional else ""
-
-
-def _minor(value: object, currency: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise NotAGift("its value is no amount")
-    try:
-        minor = minor_from_decimal(str(value), currency)
-    except MoneyError as error:
-        raise NotAGift(f"its value: {error}") from None
-    if minor < 0:
-        raise NotAGift("its value is negative")
-    return minor
 
 
 def _code(value: object) -> Serial | None:
@@ -170,7 +154,3 @@ def _code(value: object) -> Serial | None:
         return None
     text = str(value).zfill(CODE_LENGTH)
     return Serial(text) if text.isascii() and text.isdigit() and len(text) == CODE_LENGTH else None
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.split()).casefold()

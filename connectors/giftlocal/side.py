@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from connectors.api.abilities import Abilities
 from connectors.api.build import BuildContext
 from connectors.api.capabilities import Capabilities, Identity, Place
-from connectors.api.card import Absent, CardRef, Observation, Unreadable
+from connectors.api.card import CardRef, Seen
 from connectors.api.effect import Applied, CannotTell, Effect, EffectKind, FindResult, Found, NotFound, Save
 from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
 from connectors.api.feed import Feed, HintPage
@@ -23,15 +24,15 @@ from connectors.giftlocal.client import (
     AccountClient,
     CodeUnfit,
     Minting,
-    Rejected,
     Reversal,
 )
 from connectors.giftlocal.doctor import AccountDoctor
-from connectors.giftlocal.model import Gift, NotAGift, Reading, guids_in, minted, read_gift
-from connectors.kit.one_client import OneClientSide
+from connectors.giftlocal.model import Gift, Reading, guids_in, minted, read_gift
+from connectors.kit.answers import Rejected
+from connectors.kit.fields import NotBelieved
+from connectors.kit.one_client import CardByCardSide
 from mappings.money import decimal_from_minor
 from mappings.sentences import say
-from mappings.serials import Serial
 
 #: A redemption is sent again once only; then a person is asked (giftlocal.md §5).
 ATTEMPTS_MAX: Final = 2
@@ -58,10 +59,11 @@ class Habits:
     reversal: Reversal | None = None
 
 
-class GiftLocalSide(OneClientSide):
+class GiftLocalSide(CardByCardSide):
     """One account, at one location. Thread-safe."""
 
     _client: AccountClient
+    _system = _misread = _NAME
 
     def __init__(
         self,
@@ -115,15 +117,6 @@ class GiftLocalSide(OneClientSide):
             self._client.validate(NOBODYS_CODE)
         return Identity(self.known_as, self._reading.currency, self._timezone)
 
-    def observe(
-        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
-    ) -> Iterator[Observation]:
-        for card in cards:
-            yield self._observation(card)
-
-    def lookup(self, serial: Serial) -> Observation:
-        return self._observation(CardRef(serial=serial))
-
     def apply(self, effect: Effect, save: Save) -> Applied:
         try:
             match effect.kind:
@@ -131,12 +124,12 @@ class GiftLocalSide(OneClientSide):
                     return self._mint(effect, save)
                 case EffectKind.DEBIT:
                     return self._redeem(effect, save)
-        except NotAGift as error:
+        except NotBelieved as error:
             # Raised by what is read before anything is sent.
             raise Refused(
                 f"{_NAME} shows the gift in a form that is not known: {error}", Refusal.UNREADABLE
             ) from None
-        raise Refused(f"{_NAME} cannot do this with a gift")
+        raise self._cannot()
 
     def find(self, effect: Effect) -> FindResult:
         if effect.kind is EffectKind.CREATE:
@@ -147,7 +140,7 @@ class GiftLocalSide(OneClientSide):
         try:
             gift = self._gift(effect.card)
             value = None if gift is None else gift.value_minor(self._reading.spent_reasons)
-        except NotAGift as error:
+        except NotBelieved as error:
             return CannotTell(str(error))
         if value is None:
             return CannotTell(f"{_NAME} shows the gift no more")
@@ -164,30 +157,24 @@ class GiftLocalSide(OneClientSide):
 
     # Reading.
 
+    def _seen(self, card: CardRef, at: datetime, *, entries: bool, urgent: bool) -> Seen | None:
+        gift = self._gift(card)
+        return None if gift is None or card.serial is None else gift.seen(card.serial, self._reading, at)
+
     def _gift(self, ref: CardRef) -> Gift | None:
-        """The gift by its code: it cannot be asked for by its id. Raises NotAGift."""
+        """The gift by its code: it cannot be asked for by its id. Raises NotBelieved."""
         if ref.serial is None:
             if ref.native_id is None:
                 return None
-            raise NotAGift("its code is not known, and a gift is read by nothing else")
+            raise NotBelieved("its code is not known, and a gift is read by nothing else")
         try:
             answer = self._client.validate(ref.serial)
         except (CodeUnfit, Rejected) as error:
-            raise NotAGift(str(error)) from None
+            raise NotBelieved(str(error)) from None
         gift = None if answer is None else read_gift(answer, self._reading)
         if gift is not None and ref.native_id not in (None, gift.id):
-            raise NotAGift("another gift answers to its code")
+            raise NotBelieved("another gift answers to its code")
         return gift
-
-    def _observation(self, ref: CardRef) -> Observation:
-        now = self._clock()
-        try:
-            gift = self._gift(ref)
-            if gift is None or ref.serial is None:
-                return Absent(now)
-            return gift.seen(ref.serial, self._reading, now)
-        except NotAGift as error:
-            return Unreadable(f"{_NAME}: {error}", now)
 
     # Writing.
 
@@ -226,7 +213,7 @@ class GiftLocalSide(OneClientSide):
         try:
             gift = self._gift(effect.card)
             after = None if gift is None else gift.value_minor(self._reading.spent_reasons)
-        except (SideError, NotAGift) as error:
+        except (SideError, NotBelieved) as error:
             raise InDoubt(f"the redemption was answered, and the gift not read afterwards: {error}") from None
         if after is None or (after != before - effect.amount_minor and after == 0):
             raise InDoubt("the gift was emptied by somebody else as well")
@@ -237,7 +224,7 @@ class GiftLocalSide(OneClientSide):
         if not gift.redeemable:
             try:
                 gift.value_minor(self._reading.spent_reasons)
-            except NotAGift as error:
+            except NotBelieved as error:
                 raise Refused(str(error), Refusal.NOT_ACTIVE, gift.id) from None
         if gift.eligible_minor < amount_minor:
             raise Refused("the gift holds less", Refusal.INSUFFICIENT_FUNDS, gift.id)
@@ -251,7 +238,7 @@ class GiftLocalSide(OneClientSide):
             self._check_holds(gift, effect.amount_minor)
         except Refused as refused:
             return refused
-        except (SideError, NotAGift):
+        except (SideError, NotBelieved):
             pass  # It said no for certain; why is told by the next look.
         return Refused(f"{error} and the gift shows no reason", Refusal.OTHER)
 
@@ -273,7 +260,7 @@ class GiftLocalSide(OneClientSide):
             raise Refused(f"{error} to a gift of this value", Refusal.OTHER) from None
         try:
             gift = minted(said, self._reading)
-        except NotAGift as error:
+        except NotBelieved as error:
             raise InDoubt(f"the new gift is not known in this form: {error}") from None
         is_earlier = asked > 1 and self._habits.mints_once
         if gift.eligible_minor != effect.amount_minor and not is_earlier:

@@ -231,13 +231,13 @@ def _empty(output: CommandOutput, run: CheckRun) -> None:
     """Take the money off the test card when the rule that does so was not reached."""
     from connectors.http_side.conformance.asking import RuleBroken
     from connectors.http_side.conformance.test_card import emptied
-    from connectors.http_side.model import NotAsAgreed
+    from connectors.kit.fields import NotBelieved
 
     if run.card is None:
         return
     try:
         left = emptied(run.card)
-    except (RuleBroken, NotAsAgreed, SideError):
+    except (RuleBroken, NotBelieved, SideError):
         output.note("The test card could not be emptied; the next check does it.")
         return
     if left:

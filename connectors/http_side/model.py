@@ -8,8 +8,9 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from connectors.api.card import Entry, Seen
+from connectors.kit.fields import NotBelieved, minor_of, moment_of, text_of
 from mappings.lifecycle import CardStatus
-from mappings.money import MoneyError, decimal_from_minor, minor_from_decimal
+from mappings.money import decimal_from_minor
 from mappings.notes import MARKER
 from mappings.serials import Serial, SerialError, normalise
 
@@ -21,10 +22,6 @@ STATUSES: Final = {
     "closed": CardStatus.CLOSED,
 }
 WORDS: Final = {status: word for word, status in STATUSES.items()}
-
-
-class NotAsAgreed(ValueError):
-    """What the shop shows is not as the contract has it; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +68,11 @@ class ShopCard:
         return [one for one in self.movements or () if one.key == key]
 
     def seen(self, at: datetime, *, entries: bool) -> Seen:
-        """Raises NotAsAgreed for a number that is no serial."""
+        """Raises NotBelieved for a number that is no serial."""
         try:
             serial = Serial(self.number)
         except SerialError:
-            raise NotAsAgreed("its number cannot be used") from None
+            raise NotBelieved("its number cannot be used") from None
         book = [
             Entry(one.id, one.amount_minor, one.at, _marker(one.key), one.label)
             for one in self.movements or ()
@@ -98,21 +95,21 @@ class ShopCard:
 
 
 def read_shop(said: Mapping[str, Any]) -> Shop:
-    """Raises NotAsAgreed."""
+    """Raises NotBelieved."""
     features = said.get("features")
     if not isinstance(features, list) or not all(isinstance(one, str) for one in features):
-        raise NotAsAgreed("`features` is no list of words")
+        raise NotBelieved("`features` is no list of words")
     numbers = said.get("numbers", {})
     if not isinstance(numbers, dict):
-        raise NotAsAgreed("`numbers` is no object")
+        raise NotBelieved("`numbers` is no object")
     low, high = numbers.get("length_min", 8), numbers.get("length_max", 20)
     if type(low) is not int or type(high) is not int or not 1 <= low <= high <= 64:
-        raise NotAsAgreed("`numbers` has no lengths from 1 to 64")
+        raise NotBelieved("`numbers` has no lengths from 1 to 64")
     return Shop(
-        _text(said, "contract"),
-        _text(said, "id"),
-        _text(said, "currency"),
-        _text(said, "timezone"),
+        text_of(said, "contract"),
+        text_of(said, "id"),
+        text_of(said, "currency"),
+        text_of(said, "timezone"),
         frozenset(features),
         low,
         high,
@@ -121,33 +118,33 @@ def read_shop(said: Mapping[str, Any]) -> Shop:
 
 
 def read_card(said: object, *, whole: bool = True) -> ShopCard:
-    """A card, with its movements if it is `whole`. Raises NotAsAgreed."""
+    """A card, with its movements if it is `whole`. Raises NotBelieved."""
     if not isinstance(said, dict):
-        raise NotAsAgreed("it is no object")
-    card_id, number, currency = _text(said, "id"), _text(said, "number"), _text(said, "currency")
+        raise NotBelieved("it is no object")
+    card_id, number, currency = text_of(said, "id"), text_of(said, "number"), text_of(said, "currency")
     if _bare(card_id) == _bare(number):
-        raise NotAsAgreed("its `id` is its number, which must stand in no address")
+        raise NotBelieved("its `id` is its number, which must stand in no address")
     balance_minor = _amount(said, "balance", currency)
     if balance_minor < 0:
-        raise NotAsAgreed("its balance is less than nothing")
+        raise NotBelieved("its balance is less than nothing")
     movements = None
     if whole:
         lines = said.get("movements")
         if not isinstance(lines, list):
-            raise NotAsAgreed("it lists no movements")
+            raise NotBelieved("it lists no movements")
         movements = [read_movement(one, currency) for one in lines]
         if sum(one.amount_minor for one in movements) != balance_minor:
-            raise NotAsAgreed("its movements do not add up to its balance")
+            raise NotBelieved("its movements do not add up to its balance")
         if len({one.id for one in movements}) != len(movements):
-            raise NotAsAgreed("two of its movements have one id")
+            raise NotBelieved("two of its movements have one id")
         if [one.at for one in movements] != sorted(one.at for one in movements):
-            raise NotAsAgreed("its oldest movement does not come first")
+            raise NotBelieved("its oldest movement does not come first")
     return ShopCard(
         card_id,
         number,
         balance_minor,
         currency,
-        _text(said, "status"),
+        text_of(said, "status"),
         _day(said, "expires_on"),
         _key(said),
         _words(said, "note"),
@@ -157,72 +154,50 @@ def read_card(said: object, *, whole: bool = True) -> ShopCard:
 
 
 def read_movement(said: object, currency: str) -> Movement:
-    """Raises NotAsAgreed."""
+    """Raises NotBelieved."""
     if not isinstance(said, dict):
-        raise NotAsAgreed("a movement is no object")
+        raise NotBelieved("a movement is no object")
     return Movement(
-        _text(said, "id"),
+        text_of(said, "id"),
         _amount(said, "amount", currency),
-        read_moment(said, "at"),
+        moment_of(said, "at"),
         _key(said),
         _words(said, "label"),
     )
 
 
-def read_moment(said: Mapping[str, Any], name: str) -> datetime:
-    """Raises NotAsAgreed for what is no time with an offset."""
-    try:
-        at = datetime.fromisoformat(_text(said, name))
-    except ValueError:
-        raise NotAsAgreed(f"`{name}` is no time in ISO 8601") from None
-    if at.tzinfo is None:
-        raise NotAsAgreed(f"`{name}` has no offset")
-    return at
-
-
-def _text(said: Mapping[str, Any], name: str) -> str:
-    value = said.get(name)
-    if not isinstance(value, str) or not value:
-        raise NotAsAgreed(f"`{name}` is no text")
-    return value
-
-
 def _words(said: Mapping[str, Any], name: str) -> str:
     value = said.get(name, "")
     if value is not None and not isinstance(value, str):
-        raise NotAsAgreed(f"`{name}` is no text")
+        raise NotBelieved(f"`{name}` is no text")
     return value or ""
 
 
 def _key(said: Mapping[str, Any]) -> str | None:
     if "key" not in said:
-        raise NotAsAgreed("it has no `key`, which is null for what giftsync did not make")
+        raise NotBelieved("it has no `key`, which is null for what giftsync did not make")
     return _words(said, "key") or None
 
 
 def _day(said: Mapping[str, Any], name: str) -> date | None:
     if name not in said:
-        raise NotAsAgreed(f"it has no `{name}`, which is null for never")
+        raise NotBelieved(f"it has no `{name}`, which is null for never")
     if said[name] is None:
         return None
     try:
-        text = _text(said, name)
+        text = text_of(said, name)
         day = date.fromisoformat(text)
     except ValueError:
-        raise NotAsAgreed(f"`{name}` is no date") from None
+        raise NotBelieved(f"`{name}` is no date") from None
     if day.isoformat() != text:
-        raise NotAsAgreed(f"`{name}` is not written as 2027-12-31")
+        raise NotBelieved(f"`{name}` is not written as 2027-12-31")
     return day
 
 
 def _amount(said: Mapping[str, Any], name: str, currency: str) -> int:
-    try:
-        text = _text(said, name)
-        minor = minor_from_decimal(text, currency)
-    except MoneyError as error:
-        raise NotAsAgreed(f"`{name}`: {error}") from None
-    if decimal_from_minor(minor, currency) != text:
-        raise NotAsAgreed(f"`{name}` has not the decimals of {currency}")
+    minor = minor_of(said, name, currency)
+    if decimal_from_minor(minor, currency) != said[name]:
+        raise NotBelieved(f"`{name}` has not the decimals of {currency}")
     return minor
 
 

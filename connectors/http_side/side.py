@@ -6,13 +6,14 @@ The key stands on the movement, or the card, that it made, so that each intent c
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from connectors.api.abilities import Abilities
 from connectors.api.build import BuildContext
 from connectors.api.bulk import Listed
 from connectors.api.capabilities import Capabilities, Identity, Place
-from connectors.api.card import Absent, CardRef, Observation, Unreadable
+from connectors.api.card import CardRef, Seen
 from connectors.api.effect import Applied, Effect, EffectKind, FindResult, Found, NotFound, Save
 from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed, SideError
 from connectors.api.feed import Feed, Hint, HintPage
@@ -22,16 +23,15 @@ from connectors.http_side.doctor import ShopDoctor
 from connectors.http_side.model import (
     CONTRACT,
     WORDS,
-    NotAsAgreed,
     Shop,
     ShopCard,
     read_card,
-    read_moment,
     read_movement,
     read_shop,
 )
 from connectors.http_side.webhooks import read_delivery, unresolved
-from connectors.kit.one_client import OneClientSide
+from connectors.kit.fields import NotBelieved, moment_of
+from connectors.kit.one_client import CardByCardSide
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor
 from mappings.sentences import say
@@ -84,10 +84,12 @@ def capabilities_of(
     )
 
 
-class HttpSide(OneClientSide):
+class HttpSide(CardByCardSide):
     """One shop. Thread-safe: all state is in the shop."""
 
     _client: ShopClient
+    _system = "the shop"
+    _misread = "the shop shows the card not as agreed"
 
     def __init__(
         self,
@@ -137,28 +139,19 @@ class HttpSide(OneClientSide):
         shop = self.shop()
         return Identity(f"http:{shop.id}", shop.currency, shop.timezone)
 
-    def observe(
-        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
-    ) -> Iterator[Observation]:
-        for card in cards:
-            yield self._observation(card, entries=entries)
-
-    def lookup(self, serial: Serial) -> Observation:
-        return self._observation(CardRef(serial=serial), entries=False)
-
     def apply(self, effect: Effect, save: Save) -> Applied:
         match effect.kind:
             case EffectKind.CREATE if self.capabilities.creates:
                 return self._create(effect, save)
             case EffectKind.CREDIT if self.capabilities.credits:
-                return self._move(effect, save, 1)
+                return self._move(effect, save)
             case EffectKind.DEBIT if self.capabilities.debits:
-                return self._move(effect, save, -1)
+                return self._move(effect, save)
             case EffectKind.SET_STATUS if effect.status in self.capabilities.sets_status:
                 return self._change(effect, {"status": WORDS[effect.status or CardStatus.ACTIVE]})
             case EffectKind.SET_EXPIRY if self.capabilities.sets_expiry:
                 return self._change(effect, {"expires_on": _day(effect)})
-        raise Refused("the shop cannot do this with a card")
+        raise self._cannot()
 
     def find(self, effect: Effect) -> FindResult:
         card = self._agreed(lambda: self._card(effect.card))
@@ -221,6 +214,15 @@ class HttpSide(OneClientSide):
 
     # Reading.
 
+    def _seen(self, card: CardRef, at: datetime, *, entries: bool, urgent: bool) -> Seen | None:
+        found = self._card(card)
+        if found is None:
+            return None
+        seen = found.seen(at, entries=entries)
+        if card.native_id is None and seen.serial != card.serial:
+            raise NotBelieved("it is another card than was asked for")
+        return seen
+
     def _card(self, ref: CardRef) -> ShopCard | None:
         """The card by its id, or else by its number; None when the shop says that there is none."""
         try:
@@ -231,19 +233,6 @@ class HttpSide(OneClientSide):
             if error.code == "not_found":
                 return None
             raise InDoubt(f"{error} to a read") from None
-
-    def _observation(self, ref: CardRef, *, entries: bool) -> Observation:
-        now = self._clock()
-        try:
-            card = self._card(ref)
-            if card is None:
-                return Absent(now)
-            if ref.native_id is None and ref.serial is not None and Serial(card.number) != ref.serial:
-                return Unreadable("the shop answers with another card than was asked for", now)
-            return card.seen(now, entries=entries)
-        except ValueError as error:
-            why = error if isinstance(error, NotAsAgreed) else "its number cannot be used"
-            return Unreadable(f"the shop shows the card not as agreed: {why}", now)
 
     def _page(self, what: str, after: str | None) -> dict[str, Any]:
         params: dict[str, str | int] = {"limit": PAGE_SIZE} | ({} if after is None else {"after": after})
@@ -257,7 +246,7 @@ class HttpSide(OneClientSide):
         """What is read; in doubt when it is not as the contract has it."""
         try:
             return read()
-        except NotAsAgreed as error:
+        except NotBelieved as error:
             raise InDoubt(f"the shop's answer is not as agreed: {error}") from None
 
     # Writing.
@@ -294,7 +283,8 @@ class HttpSide(OneClientSide):
             raise InDoubt("the shop answers with another card than was asked for")
         return Applied(made.id, made.balance_minor)
 
-    def _move(self, effect: Effect, save: Save, sign: int) -> Applied:
+    def _move(self, effect: Effect, save: Save) -> Applied:
+        sign = 1 if effect.kind is EffectKind.CREDIT else -1
         native_id = effect.card.native_id
         # A repetition reads first, so that it rests on the shop's book and not on its memory of keys.
         if native_id is None or "sent" in effect.progress:
@@ -345,7 +335,7 @@ def _day(effect: Effect) -> str | None:
 def _cards(said: Mapping[str, Any]) -> list[ShopCard]:
     cards = said.get("cards")
     if not isinstance(cards, list):
-        raise NotAsAgreed("the list has no cards")
+        raise NotBelieved("the list has no cards")
     return [read_card(one, whole=False) for one in cards]
 
 
@@ -353,11 +343,11 @@ def _changes(said: Mapping[str, Any]) -> tuple[list[Hint], str, bool]:
     """The hints of a page, its cursor, and whether there are more."""
     changes, newest, more = said.get("changes"), said.get("next"), said.get("more")
     if not isinstance(changes, list) or not isinstance(newest, str) or not isinstance(more, bool):
-        raise NotAsAgreed("a page of changes has `changes`, `next` and `more`")
+        raise NotBelieved("a page of changes has `changes`, `next` and `more`")
     hints = []
     for one in changes:
         card = one.get("card") if isinstance(one, dict) else None
         if not isinstance(card, str) or not card:
-            raise NotAsAgreed("a change names no card")
-        hints.append(Hint(CardRef(card), CHANGES, at=read_moment(one, "at")))
+            raise NotBelieved("a change names no card")
+        hints.append(Hint(CardRef(card), CHANGES, at=moment_of(one, "at")))
     return hints, newest, more

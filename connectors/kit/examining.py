@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from connectors.api.card import CardRef, Seen
-from connectors.api.doctor import ExaminationReport, Finding, Verdict
+from connectors.api.doctor import ExaminationReport, Expectations, Finding, Verdict
 from connectors.api.errors import InDoubt, SideClosed
 from connectors.api.side import Side
+from mappings.sentences import say
 
 
 def error_finding(point: str, verdict: Verdict, error: Exception, remedy: str = "") -> Finding:
@@ -18,6 +19,16 @@ def no_access(error: Exception, remedy: str) -> ExaminationReport:
     """The side could not be asked; `remedy` is for what the side itself did not say how to mend."""
     remedy = error.remedy if isinstance(error, SideClosed) else remedy
     return ExaminationReport([error_finding("access", Verdict.MISSING, error, remedy)])
+
+
+def other_currency(currency: str, wanted: Expectations, remedy: str) -> list[Finding]:
+    """That the side's table names another currency than the link, of a system that does not tell its own."""
+    if wanted.currency in (None, currency):
+        return []
+    sentence = say(
+        "The side's table says {currency}, and the link {wanted}.", currency=currency, wanted=wanted.currency
+    )
+    return [Finding("currency", Verdict.MISSING, sentence, remedy)]
 
 
 def read_test_card(side: Side, card: CardRef, *, entries: bool = False) -> Seen:

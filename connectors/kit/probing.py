@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import combinations
 from typing import Any, Final, Protocol
 
-from connectors.api.card import CardRef
+from connectors.api.card import CardRef, Seen
 from connectors.api.doctor import Finding, ProbeContext, Verdict
 from connectors.api.effect import Applied, CannotTell, Effect, EffectKind, FindResult, Found, Save
 from connectors.api.errors import (
@@ -200,6 +200,16 @@ class Trial:
             if self.move(port, kind, abs(left)).outcome is not Outcome.REFUSED:
                 return
 
+    def end(
+        self, ports: Mapping[EffectKind, Sequence[EffectPort]], read: Callable[[CardRef], Seen]
+    ) -> Finding:
+        """Put the card back as it was, as far as that can be done, and say how it is by the last finding."""
+        try:
+            self.put_back(ports, read(self.card).balance_minor)
+            return self.ending(read(self.card).balance_minor)
+        except SideError as error:
+            return self.unread(error)
+
     def ending(self, balance_minor: int, *, also: str = "") -> Finding:
         """The last finding of a probe: the card is as it was, or exactly what is left."""
         left, name = self.left_minor(balance_minor), f"the card {mask(self.last_chars)}"
@@ -252,15 +262,19 @@ def not_probed(sentence: str, remedy: str) -> Finding:
 
 
 def put_back_earlier(
-    notes: Mapping[str, Any],
     card: CardRef,
     context: ProbeContext,
     pause: Callable[[float], None],
     port: EffectPort,
     end: Callable[[Trial], Finding],
 ) -> Finding | None:
-    """Put back what the earlier probe of these notes left, by `end`. What keeps another one from beginning;
-    None: nothing."""
+    """Put back, by `end`, what an earlier probe left that was cut short.
+
+    What keeps another one from beginning; None: nothing, and the card is to be read again.
+    """
+    notes = context.journal.load()
+    if notes is None:
+        return None
     earlier = _revived(notes, card, context, pause, port)
     if earlier is None:
         return not_probed(

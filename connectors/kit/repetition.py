@@ -62,17 +62,15 @@ class RepetitionProbe:
             )
             return
         card = CardRef(shown.native_id, context.card)
-        notes = context.journal.load()
-        if notes is not None:
-            hindrance = put_back_earlier(notes, card, context, self.pause, self.side, self._end)
-            if hindrance is not None:
-                yield hindrance
-                return
-            try:
-                shown = self._read(card)
-            except SideError as error:
-                yield not_probed(f"{error}.", "Try again later.")
-                return
+        hindrance = put_back_earlier(card, context, self.pause, self.side, self._end)
+        if hindrance is not None:
+            yield hindrance
+            return
+        try:
+            shown = self._read(card)
+        except SideError as error:
+            yield not_probed(f"{error}.", "Try again later.")
+            return
         unit_minor = 10 ** currency_exponent(shown.currency)
         if shown.status is not CardStatus.ACTIVE or shown.balance_minor < 2 * unit_minor:
             yield not_probed(f"{name} is not active or too low.", "Name an active card with 2.00 on it.")
@@ -112,13 +110,7 @@ class RepetitionProbe:
         return Finding(self.point, Verdict.WARNING, f"Not so: that {self.claim}.", "", evidence)
 
     def _end(self, trial: Trial) -> Finding:
-        """Put the card back as it was, and say how it is."""
-        try:
-            hands = {kind: [self.side] for kind in (EffectKind.CREDIT, EffectKind.DEBIT)}
-            trial.put_back(hands, self._read(trial.card).balance_minor)
-            return trial.ending(self._read(trial.card).balance_minor)
-        except SideError as error:
-            return trial.unread(error)
+        return trial.end({kind: [self.side] for kind in (EffectKind.CREDIT, EffectKind.DEBIT)}, self._read)
 
     def _read(self, card: CardRef) -> Seen:
         return read_test_card(self.side, card, entries=True)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import requests
 
 from connectors.api.capabilities import Usage
-from connectors.api.errors import InDoubt, SideClosed, Throttled
-from connectors.kit.http import HttpClient, object_in, retried, retry_after_seconds
+from connectors.kit.answers import AnswerReader
+from connectors.kit.http import HttpClient, retried
 from connectors.kit.renewal import TokenSource, with_token
 from connectors.lightspeed_r.bucket import Bucket
 
-
-class Rejected(Exception):
-    """The account said no (400, 409, 422), and nothing happened. Why is not published."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"Lightspeed answered HTTP {status}")
-        self.status = status
+_ANSWERS: Final = AnswerReader(
+    "Lightspeed",
+    {
+        401: ("Lightspeed does not accept the token", "Give giftsync a new token."),
+        403: (
+            "the token may not do this with gift cards",
+            "Grant employee:customers, employee:customers_view_gift_card_numbers and those of sales.",
+        ),
+    },
+)
 
 
 class AccountClient:
@@ -35,7 +38,6 @@ class AccountClient:
     ) -> None:
         self._http = HttpClient(url.rstrip("/"), {"Accept": "application/json"}, clock=clock)
         self._tokens = tokens
-        self._clock = clock
         self._pause = pause
         self.bucket = Bucket(pause)
 
@@ -76,7 +78,7 @@ class AccountClient:
         answer = with_token(self._tokens, send)
         self.bucket.note(answer.headers)
         self._count(answer)
-        return self._read(answer)
+        return _ANSWERS.read(self._http, answer)
 
     def _count(self, answer: requests.Response) -> None:
         try:
@@ -84,23 +86,3 @@ class AccountClient:
         except (ValueError, OverflowError):
             points = 0
         self._http.count(points=max(0, points))
-
-    def _read(self, answer: requests.Response) -> dict[str, Any] | None:
-        status = answer.status_code
-        if status == 404:
-            return None
-        if status == 401:
-            raise SideClosed("Lightspeed does not accept the token", "Give giftsync a new token.")
-        if status == 403:
-            raise SideClosed(
-                "the token may not do this with gift cards",
-                "Grant employee:customers, employee:customers_view_gift_card_numbers and those of sales.",
-            )
-        if status == 429:
-            self._http.count(throttled=1)
-            raise Throttled("Lightspeed asked to slow down", retry_after_seconds(answer, self._clock()))
-        if status in (400, 409, 422):
-            raise Rejected(status)
-        if status not in (200, 201):
-            raise InDoubt(f"Lightspeed answered HTTP {status}")
-        return object_in(answer, "Lightspeed's")

@@ -13,13 +13,16 @@ from connectors.api.doctor import ExaminationReport, Expectations, Finding, Prob
 from connectors.api.effect import EffectKind
 from connectors.api.errors import SideError
 from connectors.api.side import Side
-from connectors.kit.examining import no_access, read_test_card
+from connectors.kit.answers import Rejected
+from connectors.kit.examining import no_access, other_currency, read_test_card
+from connectors.kit.fields import NotBelieved
 from connectors.kit.probing import Trial, not_probed, put_back_earlier
-from connectors.lightspeed_r.client import AccountClient, Rejected
-from connectors.lightspeed_r.model import NotAGiftCard, RCard, Sign, read_card, rows
+from connectors.lightspeed_r.client import AccountClient
+from connectors.lightspeed_r.model import RCard, Sign, read_card, rows
 from connectors.lightspeed_r.sales import Sales
 from mappings.lifecycle import CardStatus
 from mappings.money import currency_exponent, format_money
+from mappings.sentences import say
 from mappings.serials import Serial, mask
 
 MARKER_POINT: Final = "sale_carries_marker"
@@ -66,12 +69,9 @@ class AccountDoctor:
             found = [Finding("access", Verdict.OK, "Lightspeed lists the cards with this token.")]
             found += [self._limit(), self._codes(rows(said, "CreditAccount")), self._sign_of(wanted.card)]
             found += self._named()
-        except (SideError, NotAGiftCard, Rejected) as error:
+        except (SideError, NotBelieved, Rejected) as error:
             return no_access(error, "Check the network, and `account` and `url` in the side's table.")
-        if wanted.currency not in (None, self._currency):
-            sentence = f"The side's table says {self._currency}, and the link {wanted.currency}."
-            remedy = "Compare both with the account's settings."
-            found.append(Finding("currency", Verdict.MISSING, sentence, remedy))
+        found += other_currency(self._currency, wanted, say("Compare both with the account's settings."))
         found.append(self._claim(MARKER_POINT, _MARKER_CLAIM, wanted, "giftsync writes nothing here"))
         found.append(
             self._claim(STAMP_POINT, _STAMP_CLAIM, wanted, "changes are found by looking at each card")
@@ -181,12 +181,10 @@ class AccountDoctor:
             return
         card = CardRef(shown.native_id, context.card)
         try:
-            notes = context.journal.load()
-            if notes is not None:
-                hindrance = put_back_earlier(notes, card, context, self._pause, self._side, self._end)
-                if hindrance is not None:
-                    yield hindrance
-                    return
+            hindrance = put_back_earlier(card, context, self._pause, self._side, self._end)
+            if hindrance is not None:
+                yield hindrance
+                return
             shown, before = self._read(card), self._stamp(card)
         except SideError as error:
             yield not_probed(f"{error}.", "Try again later.")
@@ -227,13 +225,7 @@ class AccountDoctor:
             yield Finding(STAMP_POINT, Verdict.WARNING, f"Not so: that {_STAMP_CLAIM}.")
 
     def _end(self, trial: Trial) -> Finding:
-        """Put the card back as it was, and say how it is."""
-        try:
-            hands = {kind: [self._side] for kind in (EffectKind.CREDIT, EffectKind.DEBIT)}
-            trial.put_back(hands, self._read(trial.card).balance_minor)
-            return trial.ending(self._read(trial.card).balance_minor)
-        except SideError as error:
-            return trial.unread(error)
+        return trial.end({kind: [self._side] for kind in (EffectKind.CREDIT, EffectKind.DEBIT)}, self._read)
 
     def _read(self, card: CardRef) -> Seen:
         return read_test_card(self._side, card, entries=True)

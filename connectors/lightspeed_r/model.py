@@ -15,8 +15,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from connectors.api.card import Entry, Seen
+from connectors.kit.fields import NotBelieved, minor_of, moment_of, text_of
 from mappings.lifecycle import CardStatus
-from mappings.money import MoneyError, minor_from_decimal
 from mappings.notes import MARKER
 from mappings.serials import Serial, SerialError
 
@@ -26,10 +26,6 @@ CLOSED: Final = ".closed"
 MADE: Final = ".made"
 _ID: Final = re.compile(r"[0-9]{1,19}")
 _LAST_CHARS: Final = 4
-
-
-class NotAGiftCard(ValueError):
-    """What the account shows cannot be believed; the message never holds a code."""
 
 
 class Sign(StrEnum):
@@ -90,21 +86,19 @@ class RCard:
         return serial.last_chars if serial is not None else self.code[-_LAST_CHARS:].lower()
 
     def seen(self, currency: str, at: datetime, references: Mapping[str, str], *, entries: bool) -> Seen:
-        """`references` are those of the sales, by their ids. Raises NotAGiftCard."""
+        """`references` are those of the sales, by their ids. Raises NotBelieved."""
         if self.is_masked:
-            raise NotAGiftCard(
-                "its code is masked; the token needs employee:customers_view_gift_card_numbers"
-            )
+            raise NotBelieved("its code is masked; the token needs employee:customers_view_gift_card_numbers")
         if self.serial is None:
-            raise NotAGiftCard("its code cannot be used")
+            raise NotBelieved("its code cannot be used")
         payments = self.payments or ()
         if self.payments is not None and -sum(one.amount_minor for one in payments) != self.value_minor:
-            raise NotAGiftCard("its payments do not add up to its balance")
+            raise NotBelieved("its payments do not add up to its balance")
         emptied = sum(
             one.amount_minor for one in payments if references.get(one.sale_id, "").endswith(CLOSED)
         )
         if self.value_minor + emptied < 0:
-            raise NotAGiftCard("more was taken from it than it held")
+            raise NotBelieved("more was taken from it than it held")
         book = [
             Entry(one.id, -one.amount_minor, one.at, marker_of(references.get(one.sale_id, "")), "sale")
             for one in payments
@@ -133,21 +127,21 @@ def marker_of(reference: str) -> str | None:
 
 
 def rows(said: object, name: str) -> list[dict[str, Any]]:
-    """The rows of an answer: none, one object, or an array. Raises NotAGiftCard."""
+    """The rows of an answer: none, one object, or an array. Raises NotBelieved."""
     found = said.get(name) if isinstance(said, dict) else None
     if found is None or found == "":
         return []
     listed = found if isinstance(found, list) else [found]
     if not all(isinstance(one, dict) for one in listed):
-        raise NotAGiftCard(f"{name} is not known in this form")
+        raise NotBelieved(f"{name} is not known in this form")
     return listed
 
 
 def read_card(said: Mapping[str, Any], currency: str, sign: Sign) -> RCard:
-    """Raises NotAGiftCard."""
+    """Raises NotBelieved."""
     if said.get("giftCard") != "true":
-        raise NotAGiftCard("it is no gift card")
-    balance = _minor(said, "balance", currency)
+        raise NotBelieved("it is no gift card")
+    balance = minor_of(said, "balance", currency)
     listed = said.get("WithdrawalPayments")
     payments = None
     if listed is not None:
@@ -155,12 +149,12 @@ def read_card(said: Mapping[str, Any], currency: str, sign: Sign) -> RCard:
         payments.sort(key=lambda one: (one.at, int(one.id)))
     return RCard(
         id=_id(said, "creditAccountID"),
-        code=_text(said, "code"),
+        code=text_of(said, "code"),
         value_minor=balance if sign is Sign.POSITIVE else -balance,
         archived=_flag(said, "archived"),
         name=str(said.get("name") or ""),
         description=str(said.get("description") or ""),
-        changed_at=_moment(said, "timeStamp"),
+        changed_at=moment_of(said, "timeStamp"),
         payments=payments,
     )
 
@@ -169,44 +163,20 @@ def _payment(said: Mapping[str, Any], currency: str) -> Payment:
     return Payment(
         _id(said, "salePaymentID"),
         _id(said, "saleID"),
-        _minor(said, "amount", currency),
-        _moment(said, "createTime"),
+        minor_of(said, "amount", currency),
+        moment_of(said, "createTime"),
     )
 
 
-def _text(said: Mapping[str, Any], name: str) -> str:
-    value = said.get(name)
-    if not isinstance(value, str) or not value:
-        raise NotAGiftCard(f"its {name} is no text")
-    return value
-
-
 def _id(said: Mapping[str, Any], name: str) -> str:
-    value = _text(said, name)
+    value = text_of(said, name)
     if not _ID.fullmatch(value):
-        raise NotAGiftCard(f"its {name} is no id")
+        raise NotBelieved(f"`{name}` is no id")
     return value
 
 
 def _flag(said: Mapping[str, Any], name: str) -> bool:
-    value = _text(said, name)
+    value = text_of(said, name)
     if value not in ("true", "false"):
-        raise NotAGiftCard(f"its {name} is neither true nor false")
+        raise NotBelieved(f"`{name}` is neither true nor false")
     return value == "true"
-
-
-def _minor(said: Mapping[str, Any], name: str, currency: str) -> int:
-    try:
-        return minor_from_decimal(_text(said, name), currency)
-    except MoneyError as error:
-        raise NotAGiftCard(f"its {name}: {error}") from None
-
-
-def _moment(said: Mapping[str, Any], name: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(_text(said, name))
-    except ValueError:
-        raise NotAGiftCard(f"its {name} is no time") from None
-    if at.tzinfo is None:
-        raise NotAGiftCard(f"its {name} has no offset")
-    return at

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connectors.api.errors import InDoubt, Refused
+from connectors.kit.fields import NotBelieved
 from connectors.lightspeed_r.client import AccountClient
-from connectors.lightspeed_r.model import NotAGiftCard, RCard, rows
+from connectors.lightspeed_r.model import RCard, rows
 
 REFERENCES_KEPT: Final = 10_000
 
@@ -88,7 +89,7 @@ class Sales:
         said = self.client.send("POST", "/Sale.json", {**head, **body})
         try:
             made = rows(said, "Sale")
-        except NotAGiftCard:
+        except NotBelieved:
             made = []
         sale_id = made[0].get("saleID") if len(made) == 1 else None
         if not isinstance(sale_id, str) or not sale_id:
@@ -98,7 +99,7 @@ class Sales:
     def _reference(self, sale_id: str) -> str:
         try:
             found = rows(self.client.get(f"/Sale/{sale_id}.json"), "Sale")
-        except NotAGiftCard:
+        except NotBelieved:
             found = []
         if len(found) != 1 or found[0].get("saleID") != sale_id:
             raise InDoubt("Lightspeed does not show the sale of a payment")

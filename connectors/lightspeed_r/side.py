@@ -14,22 +14,23 @@ from typing import Any, Final
 from connectors.api.abilities import Abilities
 from connectors.api.build import BuildContext
 from connectors.api.capabilities import Capabilities, Identity, Place
-from connectors.api.card import Absent, CardRef, Observation, Unreadable
+from connectors.api.card import CardRef, Seen
 from connectors.api.effect import Applied, Effect, EffectKind, FindResult, Found, NotFound, Save
 from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed
 from connectors.api.feed import Feed, Hint, HintPage
 from connectors.api.side import Side
-from connectors.kit.one_client import OneClientSide
+from connectors.kit.answers import Rejected
+from connectors.kit.fields import NotBelieved
+from connectors.kit.one_client import CardByCardSide
 from connectors.kit.renewal import TokenSource
-from connectors.lightspeed_r.client import AccountClient, Rejected
+from connectors.lightspeed_r.client import AccountClient
 from connectors.lightspeed_r.doctor import AccountDoctor
-from connectors.lightspeed_r.model import CLOSED, MADE, NotAGiftCard, RCard, Sign, read_card, rows
+from connectors.lightspeed_r.model import CLOSED, MADE, RCard, Sign, read_card, rows
 from connectors.lightspeed_r.sales import Sales, SaleSettings
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor
 from mappings.notes import shipping_name_in
 from mappings.sentences import say
-from mappings.serials import Serial
 
 CARDS: Final = "cards"
 #: Proved on the account: a sale is read back with the reference that it was made with.
@@ -43,17 +44,18 @@ OVERLAP: Final = timedelta(seconds=1)
 SENT: Final = {"sent": "yes"}
 _PAYMENTS: Final = '["WithdrawalPayments"]'
 _ID: Final = re.compile(r"[0-9]{1,19}")
-_NAME: Final = "Lightspeed"
 _UNCONFIRMED: Final = (
     "nobody has confirmed whether value on a card is shown with a minus",
     "Run `giftsync doctor --card NUMBER` with a card whose value you know, and set `balance_sign`.",
 )
 
 
-class LightspeedRSide(OneClientSide):
+class LightspeedRSide(CardByCardSide):
     """One account. Thread-safe."""
 
     _client: AccountClient
+    _system = "Lightspeed"
+    _misread = "Lightspeed shows the card in a form that is not known"
 
     def __init__(
         self,
@@ -114,28 +116,6 @@ class LightspeedRSide(OneClientSide):
             raise SideClosed("Lightspeed has no such account", "Check `account` in the side's table.")
         return Identity(self.known_as, self._currency, self._timezone)
 
-    def observe(
-        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
-    ) -> Iterator[Observation]:
-        for card in cards:
-            yield self._observation(card, entries=entries, urgent=urgent)
-
-    def lookup(self, serial: Serial) -> Observation:
-        return self._observation(CardRef(serial=serial), entries=False, urgent=True)
-
-    def apply(self, effect: Effect, save: Save) -> Applied:
-        try:
-            match effect.kind:
-                case EffectKind.CREATE:
-                    return self._create(effect, save)
-                case EffectKind.CREDIT | EffectKind.DEBIT:
-                    return self._move(effect, save)
-                case EffectKind.SET_STATUS if effect.status is CardStatus.CLOSED:
-                    return self._close(effect)
-        except NotAGiftCard as error:
-            raise InDoubt(f"Lightspeed shows the card in a form that is not known: {error}") from None
-        raise Refused(f"{_NAME} cannot do this with a card")
-
     def find(self, effect: Effect) -> FindResult:
         try:
             card = self._card(effect.card, payments=True)
@@ -146,8 +126,8 @@ class LightspeedRSide(OneClientSide):
                 return Found(1, card.id) if is_so else NotFound()
             # A create of which only the first half has landed is carried on from there.
             landed = self._landed(card, _reference(effect))
-        except NotAGiftCard as error:
-            raise InDoubt(f"Lightspeed shows the card in a form that is not known: {error}") from None
+        except NotBelieved as error:
+            raise InDoubt(f"{self._misread}: {error}") from None
         return Found(len(landed), card.id, landed[0]) if landed else NotFound()
 
     def hints(self, feed: str, cursor: str | None) -> Iterator[HintPage]:
@@ -170,12 +150,18 @@ class LightspeedRSide(OneClientSide):
 
     # Reading.
 
+    def _seen(self, card: CardRef, at: datetime, *, entries: bool, urgent: bool) -> Seen | None:
+        found = self._card(card, payments=entries, urgent=urgent)
+        if found is None:
+            return None
+        return found.seen(self._currency, at, self._sales.references(found), entries=entries)
+
     def _need_sign(self) -> None:
         if self._sign is Sign.UNCONFIRMED:
             raise SideClosed(*_UNCONFIRMED)
 
     def _card(self, ref: CardRef, *, payments: bool, urgent: bool = True) -> RCard | None:
-        """The card by its id, or by its code. Raises NotAGiftCard."""
+        """The card by its id, or by its code. Raises NotBelieved."""
         self._need_sign()
         params: dict[str, str | int] = {"load_relations": _PAYMENTS} if payments else {}
         if ref.native_id is not None:
@@ -186,7 +172,7 @@ class LightspeedRSide(OneClientSide):
         else:
             found = self._with_code(ref.serial.reveal() if ref.serial is not None else "", params, urgent)
         if len(found) > 1:
-            raise NotAGiftCard("several cards have this code")
+            raise NotBelieved("several cards have this code")
         card = read_card(found[0], self._currency, self._sign) if found else None
         if card is not None and card.archived and not payments:
             # Only its sales tell what it held before it was emptied.
@@ -201,16 +187,6 @@ class LightspeedRSide(OneClientSide):
                 return found
         return []
 
-    def _observation(self, ref: CardRef, *, entries: bool, urgent: bool) -> Observation:
-        now = self._clock()
-        try:
-            card = self._card(ref, payments=entries, urgent=urgent)
-            if card is None:
-                return Absent(now)
-            return card.seen(self._currency, now, self._sales.references(card), entries=entries)
-        except NotAGiftCard as error:
-            return Unreadable(f"Lightspeed shows the card in a form that is not known: {error}", now)
-
     def _landed(self, card: RCard, reference: str) -> list[str]:
         """The sales of a card that carry the reference."""
         return [sale for sale, carried in self._sales.references(card).items() if carried == reference]
@@ -223,7 +199,7 @@ class LightspeedRSide(OneClientSide):
             params["timeStamp"] = f">,{(since - OVERLAP).isoformat()}"
         try:
             page = rows(self._client.get("/CreditAccount.json", params), "CreditAccount")
-        except NotAGiftCard as error:
+        except NotBelieved as error:
             raise InDoubt(f"Lightspeed's list of cards: {error}") from None
         if not all(_ID.fullmatch(str(one.get("creditAccountID"))) for one in page):
             raise InDoubt("Lightspeed's list of cards is not known in this form")
@@ -233,7 +209,7 @@ class LightspeedRSide(OneClientSide):
         native_id = str(said["creditAccountID"])
         try:
             card = read_card(said, self._currency, self._sign)
-        except NotAGiftCard:
+        except NotBelieved:
             return Hint(CardRef(native_id), CARDS)
         return Hint(
             CardRef(native_id, card.serial),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote
 
 import requests
 
 from connectors.api.capabilities import Usage
-from connectors.api.errors import InDoubt, SideClosed, Throttled
-from connectors.kit.http import HttpClient, object_in, retried, retry_after_seconds
+from connectors.api.errors import InDoubt, Throttled
+from connectors.kit.answers import AnswerReader
+from connectors.kit.http import HttpClient, retried
 from connectors.kit.renewal import TokenSource, with_token
 
 VERSION: Final = "2026-07"
@@ -22,12 +22,16 @@ KEPT_PART: Final = 4
 KEPT_WAIT_SECONDS: Final = 30.0
 
 
-class Rejected(Exception):
-    """The retailer said no (400, 409, 422), and nothing happened. Why is not published."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"Lightspeed answered HTTP {status}")
-        self.status = status
+_ANSWERS: Final = AnswerReader(
+    "Lightspeed",
+    {
+        401: ("Lightspeed does not accept the token", "Give giftsync a new token."),
+        403: (
+            "the token may not do this with gift cards",
+            "Grant the scopes gift_cards:read, gift_cards:write:issue and gift_cards:write:redeem.",
+        ),
+    },
+)
 
 
 class RetailerClient:
@@ -44,7 +48,6 @@ class RetailerClient:
             f"{url.rstrip('/')}/api/{VERSION}", {"Accept": "application/json"}, clock=clock
         )
         self._tokens = tokens
-        self._clock = clock
         self._pause = pause
         self._lock = threading.Lock()
         #: Requests that are left, and how many there are in all, as last told.
@@ -85,40 +88,10 @@ class RetailerClient:
 
         answer = with_token(self._tokens, send)
         self._note_limit(answer)
-        return self._read(answer)
-
-    def _read(self, answer: requests.Response) -> dict[str, Any] | None:
-        status = answer.status_code
-        if status == 404:
-            return None
-        if status == 401:
-            raise SideClosed("Lightspeed does not accept the token", "Give giftsync a new token.")
-        if status == 403:
-            raise SideClosed(
-                "the token may not do this with gift cards",
-                "Grant the scopes gift_cards:read, gift_cards:write:issue and gift_cards:write:redeem.",
-            )
-        if status == 429:
-            self._http.count(throttled=1)
-            raise Throttled(
-                "Lightspeed asked to slow down", retry_after_seconds(answer, self._its_now(answer))
-            )
-        if status in (400, 409, 422):
-            raise Rejected(status)
-        if status not in (200, 201):
-            raise InDoubt(f"Lightspeed answered HTTP {status}")
-        said = object_in(answer, "Lightspeed's")
-        if "data" not in said:
+        said = _ANSWERS.read(self._http, answer)
+        if said is not None and "data" not in said:
             raise InDoubt("Lightspeed's answer holds no data")
         return said
-
-    def _its_now(self, answer: requests.Response) -> datetime:
-        """The retailer's own time: its Retry-After is a date by that clock."""
-        try:
-            told = parsedate_to_datetime(answer.headers.get("Date", ""))
-        except (ValueError, TypeError):
-            return self._clock()
-        return told if told.tzinfo is not None else self._clock()
 
     def _note_limit(self, answer: requests.Response) -> None:
         left, total = (answer.headers.get(f"X-RateLimit-{name}", "") for name in ("Remaining", "Limit"))

@@ -9,7 +9,7 @@ from connectors.api.card import CardRef, Seen
 from connectors.api.doctor import ExaminationReport, Expectations, Finding, ProbeContext, Verdict
 from connectors.api.errors import SideError
 from connectors.api.side import Side
-from connectors.kit.examining import error_finding, no_access
+from connectors.kit.examining import error_finding, no_access, other_currency
 from connectors.kit.repetition import RepetitionProbe
 from connectors.lightspeed_x.client import RetailerClient
 from mappings.sentences import say
@@ -34,14 +34,8 @@ class RetailerDoctor:
             return no_access(error, say("Check the network, and `prefix` and `url` in the side's table."))
         findings = [Finding("access", Verdict.OK, say("Lightspeed lists the cards with this token."))]
         findings.append(self._limit())
-        if wanted.currency not in (None, identity.currency):
-            sentence = say(
-                "The side's table says {currency}, and the link {wanted}.",
-                currency=identity.currency,
-                wanted=wanted.currency,
-            )
-            remedy = say("Compare both with the retailer's settings.")
-            findings.append(Finding("currency", Verdict.MISSING, sentence, remedy))
+        remedy = say("Compare both with the retailer's settings.")
+        findings += other_currency(identity.currency, wanted, remedy)
         if wanted.card is not None:
             findings.append(self._card(CardRef(serial=wanted.card), wanted.card.last_chars))
         findings.append(self._repetition.standing(wanted))

@@ -7,15 +7,15 @@ say that it cannot be used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from connectors.api.card import Entry, Seen
+from connectors.kit.fields import NotBelieved, minor_of, moment_of, text_of
 from mappings.lifecycle import CardStatus
-from mappings.money import MoneyError, minor_from_decimal
 from mappings.notes import MARKER
 from mappings.serials import Serial, SerialError
 
@@ -32,10 +32,6 @@ _EMPTYING: Final = frozenset({"VOIDING", "EXPIRING"})
 _MOVES: Final = frozenset({"REDEEMING", "RELOADING"})
 #: Ends the client id of the second half of a create.
 MADE: Final = ".made"
-
-
-class NotAGiftCard(ValueError):
-    """What the retailer shows cannot be believed; the message never holds a number."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +89,13 @@ class XCard:
         return (self.expires_at - timedelta(seconds=1)).astimezone(ZoneInfo(timezone)).date()
 
     def seen(self, currency: str, timezone: str, at: datetime, *, entries: bool) -> Seen:
-        """Raises NotAGiftCard for entries that do not add up, and for a number that is no serial."""
+        """Raises NotBelieved for entries that do not add up, and for a number that is no serial."""
         if entries and not self.adds_up:
-            raise NotAGiftCard("its transactions do not add up to its balance")
+            raise NotBelieved("its transactions do not add up to its balance")
         try:
             serial = Serial(self.number)
         except SerialError:
-            raise NotAGiftCard("its number cannot be used") from None
+            raise NotBelieved("its number cannot be used") from None
         book = [
             Entry(one.id, one.amount_minor, one.at, one.marker, one.type)
             for one in self.lines
@@ -121,57 +117,33 @@ class XCard:
 
 
 def read_card(said: object, currency: str) -> XCard:
-    """Raises NotAGiftCard."""
+    """Raises NotBelieved."""
     if not isinstance(said, dict):
-        raise NotAGiftCard("it is no gift card")
+        raise NotBelieved("it is no gift card")
     lines = said.get("gift_card_transactions")
     expires = said.get("expires_at")
     if not isinstance(lines, list):
-        raise NotAGiftCard("it lists no transactions")
+        raise NotBelieved("it lists no transactions")
     return XCard(
-        id=_text(said, "id"),
-        number=_text(said, "number"),
-        balance_minor=_minor(said, "balance", currency),
-        status=_text(said, "status"),
-        expires_at=None if expires is None else _moment(said, "expires_at"),
+        id=text_of(said, "id"),
+        number=text_of(said, "number"),
+        balance_minor=minor_of(said, "balance", currency),
+        status=text_of(said, "status"),
+        expires_at=None if expires is None else moment_of(said, "expires_at"),
         made_by_api=said.get("sale_id") is None,
         lines=sorted((read_line(one, currency) for one in lines), key=lambda one: one.at),
     )
 
 
 def read_line(said: object, currency: str) -> Line:
-    """Raises NotAGiftCard."""
+    """Raises NotBelieved."""
     if not isinstance(said, dict):
-        raise NotAGiftCard("a transaction is none")
+        raise NotBelieved("a transaction is none")
     client_id = said.get("client_id")
     return Line(
-        _text(said, "id"),
-        _text(said, "type"),
-        _minor(said, "amount", currency),
-        _moment(said, "created_at"),
+        text_of(said, "id"),
+        text_of(said, "type"),
+        minor_of(said, "amount", currency),
+        moment_of(said, "created_at"),
         client_id if isinstance(client_id, str) and client_id else None,
     )
-
-
-def _text(said: Mapping[str, Any], name: str) -> str:
-    value = said.get(name)
-    if not isinstance(value, str) or not value:
-        raise NotAGiftCard(f"its {name} is no text")
-    return value
-
-
-def _minor(said: Mapping[str, Any], name: str, currency: str) -> int:
-    try:
-        return minor_from_decimal(_text(said, name), currency)
-    except MoneyError as error:
-        raise NotAGiftCard(f"its {name}: {error}") from None
-
-
-def _moment(said: Mapping[str, Any], name: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(_text(said, name))
-    except ValueError:
-        raise NotAGiftCard(f"its {name} is no time") from None
-    if at.tzinfo is None:
-        raise NotAGiftCard(f"its {name} has no offset")
-    return at

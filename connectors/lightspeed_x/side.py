@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 from connectors.api.abilities import Abilities
 from connectors.api.build import BuildContext
 from connectors.api.capabilities import Capabilities, Identity, Place
-from connectors.api.card import Absent, CardRef, Observation, Unreadable
+from connectors.api.card import CardRef, Seen
 from connectors.api.effect import Applied, Effect, EffectKind, FindResult, Found, NotFound, Save
 from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed
 from connectors.api.feed import Feed, Hint, HintPage
-from connectors.kit.one_client import OneClientSide
+from connectors.kit.answers import Rejected
+from connectors.kit.fields import NotBelieved
+from connectors.kit.one_client import CardByCardSide
 from connectors.kit.renewal import TokenSource
-from connectors.lightspeed_x.client import Rejected, RetailerClient
+from connectors.lightspeed_x.client import RetailerClient
 from connectors.lightspeed_x.doctor import RetailerDoctor
-from connectors.lightspeed_x.model import MADE, Line, NotAGiftCard, XCard, read_card, read_line
+from connectors.lightspeed_x.model import MADE, Line, XCard, read_card, read_line
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor
 from mappings.sentences import say
@@ -34,13 +37,14 @@ PAGE_SIZE: Final = 100
 CURSOR_IDS: Final = 20
 #: What an effect saves before its first request.
 SENT: Final = {"sent": "yes"}
-_NAME: Final = "Lightspeed"
 
 
-class LightspeedXSide(OneClientSide):
+class LightspeedXSide(CardByCardSide):
     """One retailer. Thread-safe."""
 
     _client: RetailerClient
+    _system = "Lightspeed"
+    _misread = "Lightspeed shows the card in a form that is not known"
 
     def __init__(
         self,
@@ -92,33 +96,11 @@ class LightspeedXSide(OneClientSide):
             raise SideClosed("Lightspeed has no such retailer", "Check `prefix` in the side's table.")
         return Identity(self.known_as, self._currency, self._timezone)
 
-    def observe(
-        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
-    ) -> Iterator[Observation]:
-        for card in cards:
-            yield self._observation(card, entries=entries, urgent=urgent)
-
-    def lookup(self, serial: Serial) -> Observation:
-        return self._observation(CardRef(serial=serial), entries=False, urgent=True)
-
-    def apply(self, effect: Effect, save: Save) -> Applied:
-        try:
-            match effect.kind:
-                case EffectKind.CREATE:
-                    return self._create(effect, save)
-                case EffectKind.CREDIT | EffectKind.DEBIT:
-                    return self._move(effect, save)
-                case EffectKind.SET_STATUS if effect.status is CardStatus.CLOSED:
-                    return self._void(effect)
-        except NotAGiftCard as error:
-            raise InDoubt(f"Lightspeed shows the card in a form that is not known: {error}") from None
-        raise Refused(f"{_NAME} cannot do this with a card")
-
     def find(self, effect: Effect) -> FindResult:
         try:
             card = self._card(effect.card)
-        except NotAGiftCard as error:
-            raise InDoubt(f"Lightspeed shows the card in a form that is not known: {error}") from None
+        except NotBelieved as error:
+            raise InDoubt(f"{self._misread}: {error}") from None
         if card is None:
             return NotFound()
         if effect.kind is EffectKind.SET_STATUS:
@@ -150,8 +132,12 @@ class LightspeedXSide(OneClientSide):
 
     # Reading.
 
+    def _seen(self, card: CardRef, at: datetime, *, entries: bool, urgent: bool) -> Seen | None:
+        found = self._card(card, urgent=urgent)
+        return None if found is None else found.seen(self._currency, self._timezone, at, entries=entries)
+
     def _card(self, ref: CardRef, *, urgent: bool = True) -> XCard | None:
-        """The card by its id, or by its number as it was written. Raises NotAGiftCard."""
+        """The card by its id, or by its number as it was written. Raises NotBelieved."""
         if ref.native_id is not None:
             said = self._client.get("by_id", ref.native_id, urgent=urgent)
         else:
@@ -160,18 +146,6 @@ class LightspeedXSide(OneClientSide):
             if said is None and not number.isdigit():
                 said = self._client.get("by_number", number.upper(), urgent=urgent)
         return None if said is None else read_card(said["data"], self._currency)
-
-    def _observation(self, ref: CardRef, *, entries: bool, urgent: bool) -> Observation:
-        now = self._clock()
-        try:
-            card = self._card(ref, urgent=urgent)
-            return (
-                Absent(now)
-                if card is None
-                else card.seen(self._currency, self._timezone, now, entries=entries)
-            )
-        except NotAGiftCard as error:
-            return Unreadable(f"Lightspeed shows the card in a form that is not known: {error}", now)
 
     def _page(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         said = self._client.get(params=params)
@@ -190,7 +164,7 @@ class LightspeedXSide(OneClientSide):
             serial = None
         try:
             created_by = read_card(said, self._currency).created_by
-        except NotAGiftCard:
+        except NotBelieved:
             created_by = None
         return Hint(
             CardRef(said["id"], serial),
@@ -296,7 +270,7 @@ class LightspeedXSide(OneClientSide):
             return Refused("the card holds less", Refusal.INSUFFICIENT_FUNDS, card.id)
         return Refused(f"{error} and the card shows no reason", Refusal.OTHER, card.id)
 
-    def _void(self, effect: Effect) -> Applied:
+    def _close(self, effect: Effect) -> Applied:
         card = self._card(effect.card)
         if card is None:
             raise Refused("Lightspeed has no such card", Refusal.NOT_FOUND)

@@ -16,7 +16,7 @@ from connectors.api.doctor import ExaminationReport, Expectations, Finding, Prob
 from connectors.api.effect import Applied, CannotTell, Effect, EffectKind, FindResult, Save
 from connectors.api.errors import Refused, SideError
 from connectors.api.side import Side
-from connectors.kit.examining import no_access, read_test_card
+from connectors.kit.examining import no_access, other_currency, read_test_card
 from connectors.kit.probing import Move, Trial, not_probed, put_back_earlier
 from connectors.maestra.client import Invalid, ProjectClient
 from connectors.maestra.model import (
@@ -28,6 +28,7 @@ from connectors.maestra.model import (
 )
 from mappings.lifecycle import CardStatus
 from mappings.money import format_money
+from mappings.sentences import say
 from mappings.serials import Serial, mask
 
 ORDER_ONCE: Final = "order_id_applies_once"
@@ -63,10 +64,8 @@ class ProjectDoctor:
             return no_access(error, "Check the network, and `url` in the side's table.")
         findings = [Finding("access", Verdict.OK, "Maestra accepts the key and calculates an order.")]
         findings += [self._absent(), self._imports()]
-        if wanted.currency not in (None, identity.currency):
-            sentence = f"The side's table says {identity.currency}, and the link {wanted.currency}."
-            remedy = "Compare both with the project's settings; Maestra's answers tell no currency."
-            findings.append(Finding("currency", Verdict.MISSING, sentence, remedy))
+        remedy = say("Compare both with the project's settings; Maestra's answers tell no currency.")
+        findings += other_currency(identity.currency, wanted, remedy)
         if wanted.card is not None:
             findings.append(self._card(wanted.card))
         findings += [self._pays(), self._makes(wanted)]
@@ -123,13 +122,11 @@ class ProjectDoctor:
             yield not_probed(f"Maestra shows no such card as {name}.", "Name a card by its whole number.")
             return
         card = CardRef(shown.native_id, context.card)
-        notes = context.journal.load()
-        if notes is not None:
-            hindrance = put_back_earlier(notes, card, context, self._pause, self._side, self._end)
-            if hindrance is not None:
-                yield hindrance
-                return
-            shown = self._read(card)
+        hindrance = put_back_earlier(card, context, self._pause, self._side, self._end)
+        if hindrance is not None:
+            yield hindrance
+            return
+        shown = self._read(card)
         if self._wire.pool_product:
             yield self._import_one(context.new_marker())
         if not self._wire.pay:
@@ -204,15 +201,11 @@ class ProjectDoctor:
         return Finding(NEW_CARDS, Verdict.OK, sentence)
 
     def _end(self, trial: Trial) -> Finding:
-        """Put the card back as it was, as far as that can be done, and say how it is."""
-        try:
-            landed = [move.marker for move in trial.moves if move.landed and move.signed_minor < 0]
-            if self._wire.cancel and landed:
-                hands = {EffectKind.CREDIT: [_Cancelling(self._client, self._wire, landed[0])]}
-                trial.put_back(hands, self._read(trial.card).balance_minor)
-            return trial.ending(self._read(trial.card).balance_minor)
-        except SideError as error:
-            return trial.unread(error)
+        landed = [move.marker for move in trial.moves if move.landed and move.signed_minor < 0]
+        hands = {}
+        if self._wire.cancel and landed:
+            hands = {EffectKind.CREDIT: [_Cancelling(self._client, self._wire, landed[0])]}
+        return trial.end(hands, self._read)
 
     def _read(self, card: CardRef) -> Seen:
         return read_test_card(self._side, card)

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from connectors.api.card import Seen
 from connectors.api.effect import Effect, Found
+from connectors.kit.fields import NotBelieved, folded, worth_of
 from mappings.lifecycle import CardStatus
-from mappings.money import MoneyError, decimal_from_minor, minor_from_decimal
+from mappings.money import decimal_from_minor
 from mappings.serials import Serial
 
 #: Names of the interface and of files (maestra.md §1, §3), folded.
@@ -34,10 +35,6 @@ NOBODYS_NUMBER: Final = "0" * 16
 NEW_CARD_COLUMNS: Final = ("Number", "Amount")
 #: What a calculated order is for, in whole currency units: more than any card holds.
 ORDER_VALUE: Final = 1_000_000
-
-
-class NotACard(ValueError):
-    """What Maestra shows cannot be believed; the message never holds a number."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +75,9 @@ class GiftCard:
         return 0 if self.status is CardStatus.INACTIVE else self.amount_minor
 
     def seen(self, serial: Serial, native_id: str, currency: str, at: datetime) -> Seen:
-        """Raises NotACard where the balance is not what can be paid with."""
+        """Raises NotBelieved where the balance is not what can be paid with."""
         if self.status is CardStatus.ACTIVE and self.available_minor != self.amount_minor:
-            raise NotACard("less is available than the card holds: another order may keep the rest")
+            raise NotBelieved("less is available than the card holds: another order may keep the rest")
         return Seen(
             native_id=native_id,
             balance_minor=self.balance_minor,
@@ -96,19 +93,19 @@ class GiftCard:
 
 
 def read_card(answer: Mapping[str, Any], wire: Wire) -> GiftCard:
-    """The one card of a calculated order. Raises NotACard."""
+    """The one card of a calculated order. Raises NotBelieved."""
     order = answer.get("order")
     infos = order.get("paymentsInfo") if isinstance(order, dict) else None
     if not isinstance(infos, list) or len(infos) != 1 or not isinstance(infos[0], dict):
-        raise NotACard("the answer does not tell of one payment")
+        raise NotBelieved("the answer does not tell of one payment")
     info = infos[0].get("paymentInfo")
     card = info.get("giftCard") if isinstance(info, dict) else None
     if not isinstance(info, dict) or not isinstance(card, dict):
-        raise NotACard("the payment tells of no gift card")
+        raise NotBelieved("the payment tells of no gift card")
     word = _first_text(card.get("status"))
     return GiftCard(
-        _minor(card.get("amount"), wire.currency),
-        _minor(info.get("availableAmountForCurrentOrder"), wire.currency),
+        worth_of(card, "amount", wire.currency),
+        worth_of(info, "availableAmountForCurrentOrder", wire.currency),
         STATUSES.get("".join(word.split()).casefold()),
         word,
         _first_text(card.get("product")),
@@ -122,8 +119,7 @@ def native_id_of(serial: Serial, key: bytes) -> str:
 
 def are_among(reasons: Sequence[str], named: Collection[str]) -> bool:
     """Whether Maestra's only reason is one that the merchant has named."""
-    known = {" ".join(one.split()).casefold() for one in named}
-    return len(reasons) == 1 and " ".join(reasons[0].split()).casefold() in known
+    return len(reasons) == 1 and folded(reasons[0]) in {folded(one) for one in named}
 
 
 # What is sent.
@@ -178,21 +174,9 @@ def told_by_value(effect: Effect, value_minor: int, native_id: str) -> Found | N
 
 
 def _first_text(value: object) -> str:
-    """The only id of `{"ids": {…}}`. Raises NotACard."""
+    """The only id of `{"ids": {…}}`. Raises NotBelieved."""
     ids = value.get("ids") if isinstance(value, dict) else None
     texts = [one for one in ids.values() if isinstance(one, str) and one] if isinstance(ids, dict) else []
     if len(texts) != 1:
-        raise NotACard("its status or product has not one id")
+        raise NotBelieved("its status or product has not one id")
     return texts[0]
-
-
-def _minor(value: object, currency: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise NotACard("an amount is none")
-    try:
-        minor = minor_from_decimal(str(value), currency)
-    except MoneyError as error:
-        raise NotACard(f"an amount: {error}") from None
-    if minor < 0:
-        raise NotACard("an amount is negative")
-    return minor

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from connectors.api.abilities import Abilities
 from connectors.api.build import BuildContext
 from connectors.api.capabilities import Capabilities, Identity, Place
-from connectors.api.card import Absent, CardRef, Observation, Unreadable
+from connectors.api.card import CardRef, Seen
 from connectors.api.effect import (
     Applied,
     CannotTell,
@@ -30,14 +31,14 @@ from connectors.api.effect import (
 )
 from connectors.api.errors import InDoubt, NotSent, Refusal, Refused, SideClosed, SideError, Throttled
 from connectors.api.feed import Feed, HintPage
-from connectors.kit.one_client import OneClientSide
+from connectors.kit.fields import NotBelieved
+from connectors.kit.one_client import CardByCardSide
 from connectors.maestra.client import Invalid, ProjectClient
 from connectors.maestra.doctor import ProjectDoctor
 from connectors.maestra.imports import Row, SharedImports
 from connectors.maestra.model import (
     NOBODYS_NUMBER,
     GiftCard,
-    NotACard,
     Wire,
     are_among,
     native_id_of,
@@ -83,10 +84,11 @@ class Habits:
         return self.order_id_applies_once or bool(self.known_order_reasons)
 
 
-class MaestraSide(OneClientSide):
+class MaestraSide(CardByCardSide):
     """One project. Thread-safe."""
 
     _client: ProjectClient
+    _system = _misread = _NAME
 
     def __init__(
         self,
@@ -146,15 +148,6 @@ class MaestraSide(OneClientSide):
             self._client.calculate(self._wire.calculate, order)
         return Identity(self.known_as, self._wire.currency, self._timezone)
 
-    def observe(
-        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
-    ) -> Iterator[Observation]:
-        for card in cards:
-            yield self._observation(card)
-
-    def lookup(self, serial: Serial) -> Observation:
-        return self._observation(CardRef(serial=serial))
-
     def apply(self, effect: Effect, save: Save) -> Applied:
         try:
             match effect.kind:
@@ -162,16 +155,16 @@ class MaestraSide(OneClientSide):
                     return self._create(effect, save)
                 case EffectKind.DEBIT if self._wire.pay:
                     return self._pay(effect, save)
-        except NotACard as error:
+        except NotBelieved as error:
             # Raised by what is read before anything is sent.
             reason = f"{_NAME} shows the card in a form that is not known: {error}"
             raise Refused(reason, Refusal.UNREADABLE) from None
-        raise Refused(f"{_NAME} cannot do this with a card")
+        raise self._cannot()
 
     def find(self, effect: Effect) -> FindResult:
         try:
             card = self._card(effect.card)
-        except NotACard as error:
+        except NotBelieved as error:
             return CannotTell(str(error))
         if effect.kind is EffectKind.CREATE:
             return self._find_made(effect, card)
@@ -210,7 +203,7 @@ class MaestraSide(OneClientSide):
                     raise Refused("the number is in use", Refusal.TAKEN)
                 if self._card(effect.card) is None:
                     wanted[number] = effect
-            except (SideError, NotACard) as error:
+            except (SideError, NotBelieved) as error:
                 outcomes[position] = error if isinstance(error, SideError) else InDoubt(str(error))
         try:
             if wanted:
@@ -225,7 +218,7 @@ class MaestraSide(OneClientSide):
     def _outcome(self, effect: Effect) -> Applied | SideError:
         try:
             return self._sell(effect, self._awaited(effect), no_save)
-        except NotACard as error:
+        except NotBelieved as error:
             return InDoubt(str(error))
         except SideError as error:
             # Where it is surely not sold, the imported number waits, and the next attempt goes on from there.
@@ -233,12 +226,18 @@ class MaestraSide(OneClientSide):
 
     # Reading.
 
+    def _seen(self, card: CardRef, at: datetime, *, entries: bool, urgent: bool) -> Seen | None:
+        found = self._card(card)
+        if found is None or card.serial is None:
+            return None
+        return found.seen(card.serial, self._id_of(card), self._wire.currency, at)
+
     def _card(self, ref: CardRef) -> GiftCard | None:
-        """The card by its number: it has no other id. Raises NotACard."""
+        """The card by its number: it has no other id. Raises NotBelieved."""
         if ref.serial is None:
             if ref.native_id is None:
                 return None
-            raise NotACard("its number is not known, and a card is read by nothing else")
+            raise NotBelieved("its number is not known, and a card is read by nothing else")
         cvv = self._cvc_for(ref.serial)
         for number in ref.serial.spellings if not ref.serial.reveal().isdigit() else [_number(ref)]:
             order = paying_order(self._wire, number, None, cvv)
@@ -246,18 +245,8 @@ class MaestraSide(OneClientSide):
                 return read_card(self._client.calculate(self._wire.calculate, order), self._wire)
             except Invalid as error:
                 if not are_among(error.reasons, self._habits.absent_reasons):
-                    raise NotACard(str(error)) from None
+                    raise NotBelieved(str(error)) from None
         return None
-
-    def _observation(self, ref: CardRef) -> Observation:
-        now = self._clock()
-        try:
-            card = self._card(ref)
-            if card is None or ref.serial is None:
-                return Absent(now)
-            return card.seen(ref.serial, self._id_of(ref), self._wire.currency, now)
-        except NotACard as error:
-            return Unreadable(f"{_NAME}: {error}", now)
 
     def _id_of(self, ref: CardRef) -> str:
         return native_id_of(ref.serial, self._id_key) if ref.serial is not None else ref.native_id or ""
@@ -306,7 +295,7 @@ class MaestraSide(OneClientSide):
             self._check_pays(card, effect.amount_minor)
         except Refused as refused:
             return refused
-        except (SideError, NotACard):
+        except (SideError, NotBelieved):
             pass  # It said no for certain; why is told by the next look.
         # A wrong or missing CVV among others: giftsync keeps none.
         return Refused(str(error), Refusal.MISSING_DETAIL)
@@ -334,7 +323,7 @@ class MaestraSide(OneClientSide):
             self._wait(seconds)
             try:
                 card = self._card(effect.card)
-            except NotACard as error:
+            except NotBelieved as error:
                 raise InDoubt(f"the new card cannot be read: {error}") from None
             except SideError:
                 continue

@@ -47,15 +47,12 @@ class ShopifyProbe:
         if not isinstance(card, Seen):
             yield not_probed(f"Shopify shows no such card as {name}.", "Name a card by its whole code.")
             return
-        notes = context.journal.load()
-        if notes is not None:
-            hindrance = put_back_earlier(
-                notes, CardRef(card.native_id), context, self._pause, self._port, self._end
-            )
-            if hindrance is not None:
-                yield hindrance
-                return
-            card = self._card(card.native_id)
+        ref = CardRef(card.native_id)
+        hindrance = put_back_earlier(ref, context, self._pause, self._port, self._end)
+        if hindrance is not None:
+            yield hindrance
+            return
+        card = self._card(ref)
         problem = _unfit(card)
         if problem is not None:
             yield not_probed(f"{name[:1].upper()}{name[1:]} {problem}.", "Name an active card.")
@@ -120,19 +117,14 @@ class ShopifyProbe:
             "Tell the makers of giftsync which API version the shop serves.",
         )
 
-    def _card(self, native_id: str) -> Seen:
-        card = self._reader.card(native_id)
+    def _card(self, ref: CardRef) -> Seen:
+        card = self._reader.card(ref.native_id or "")
         if not isinstance(card, Seen):
             raise InDoubt("Shopify no longer shows the test card")
         return card
 
     def _end(self, trial: Trial) -> Finding:
-        """Put the card back, and say how it is."""
-        try:
-            trial.put_back(self._ports, self._card(trial.card.native_id or "").balance_minor)
-            return trial.ending(self._card(trial.card.native_id or "").balance_minor)
-        except SideError as error:
-            return trial.unread(error)
+        return trial.end(self._ports, self._card)
 
 
 def _unfit(card: Seen) -> str | None:

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from connectors.http_side.conformance.asking import RuleBroken, RuleNotTried
 from connectors.http_side.conformance.rules import CheckRun, Rule
-from connectors.http_side.model import CONTRACT, FEATURES, NotAsAgreed, read_card, read_moment, read_shop
+from connectors.http_side.model import CONTRACT, FEATURES, read_card, read_shop
+from connectors.kit.fields import NotBelieved, moment_of
 from mappings.money import MoneyError, currency_exponent
 
 _PAGE: Final = 2
@@ -94,7 +95,7 @@ def _changes(run: CheckRun) -> str | None:
     again = run.caller.get("/changes", limit=_PAGE)
     for said in (first, again):
         for one in _changes_of(said):
-            read_moment(one, "at")
+            moment_of(one, "at")
     if [one.get("card") for one in _changes_of(first)] != [one.get("card") for one in _changes_of(again)]:
         raise RuleBroken("The first page of changes is another one when it is read again.")
     run.caller.get("/changes", limit=_PAGE, after=str(first["next"]))
@@ -104,11 +105,11 @@ def _changes(run: CheckRun) -> str | None:
 def _changes_of(said: dict[str, object]) -> list[dict[str, object]]:
     changes = said.get("changes")
     if not isinstance(changes, list) or not all(isinstance(one, dict) for one in changes):
-        raise NotAsAgreed("a page has no `changes`")
+        raise NotBelieved("a page has no `changes`")
     if not isinstance(said.get("next"), str) or not isinstance(said.get("more"), bool):
-        raise NotAsAgreed("a page has no `next`, or no `more` that is true or false")
+        raise NotBelieved("a page has no `next`, or no `more` that is true or false")
     if not all(isinstance(one.get("card"), str) for one in changes):
-        raise NotAsAgreed("a change names no `card`")
+        raise NotBelieved("a change names no `card`")
     return changes
 
 

@@ -11,7 +11,8 @@ from connectors.api.errors import SideError, Stopping
 from connectors.http_side.conformance.asking import Caller, RuleBroken, RuleNotTried, Unanswered
 from connectors.http_side.conformance.receiver import Receiver
 from connectors.http_side.conformance.test_card import TestCard
-from connectors.http_side.model import NotAsAgreed, Shop
+from connectors.http_side.model import Shop
+from connectors.kit.fields import NotBelieved
 
 #: So many rules in a row without an answer from the shop end the check: each costs minutes.
 UNANSWERED_MAX: Final = 2
@@ -113,7 +114,7 @@ def _try(rule: Rule, run: CheckRun, kept: set[str]) -> Outcome:
         return Outcome(rule, Verdict.FAILED, str(error), _REMEDY_UNANSWERED if kept else rule.remedy)
     except RuleBroken as error:
         why = str(error)
-    except NotAsAgreed as error:
+    except NotBelieved as error:
         why = f"What is shown is not as agreed: {error}."
     except Stopping:
         raise

@@ -84,7 +84,7 @@ class TestCard:
         return decimal_from_minor(minor, self.shop.currency)
 
     def read(self) -> ShopCard:
-        """Raises RuleBroken and NotAsAgreed."""
+        """Raises RuleBroken and NotBelieved."""
         return read_card(self.caller.get(f"/cards/{self.id}"))
 
     def move(self, minor: int, key: str) -> Answer:
