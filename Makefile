@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONDONTWRITEBYTECODE ?=
+# Empty is "write it": where the environment forbids it, each of the hundreds of processes that the tests start
+# compiles all of giftsync again, which is more than half of what its start takes.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test test-slow check connector format bench simulate crashes mutants docs node schema lock
