@@ -17,6 +17,7 @@ from connectors.api.doctor import (
     ProbeContext,
     Verdict,
 )
+from connectors.api.errors import SideError
 from mappings.sentences import say
 from mappings.serials import Serial
 from sync.ledger.cards.store import random_marker
@@ -147,3 +148,8 @@ def probe(
         if finding.point != "probe" and not (finding.verdict is Verdict.UNKNOWN and finding.point in known):
             kept.record(finding, now())
         yield finding
+
+
+def broken_off(error: SideError, remedy: str) -> Finding:
+    """The last finding of a probe that a side's error ended."""
+    return Finding("probe", Verdict.WARNING, say("Not tried to the end: {error}.", error=str(error)), remedy)

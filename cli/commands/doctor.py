@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.build import open_ledger
-from cli.checkup import LINK, Diagnosis, examine, ledger_if_any, probe
+from cli.checkup import LINK, Diagnosis, broken_off, examine, ledger_if_any, probe
 from cli.errors import OperatorError, explain
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, plural
@@ -175,7 +175,7 @@ def _probe_all(
             except SideError as error:
                 failure = explain(error)
                 remedy = failure.remedy if failure is not None else ""
-                finding = Finding("probe", Verdict.WARNING, f"Not tried to the end: {error}.", remedy)
+                finding = broken_off(error, remedy)
                 tried.add(name, finding)
                 _show(finding, output)
             except KeyboardInterrupt:

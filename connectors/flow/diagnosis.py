@@ -101,8 +101,3 @@ def directions(can: Capabilities) -> Finding:
             evidence,
         )
     return Finding("directions", Verdict.OK, say("The link runs both ways."), evidence=evidence)
-
-
-def sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"

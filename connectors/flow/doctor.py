@@ -12,12 +12,13 @@ from connectors.api.capabilities import Capabilities, Identity
 from connectors.api.doctor import ExaminationReport, Expectations, Finding, Verdict
 from connectors.api.errors import InDoubt, SideClosed, SideError
 from connectors.flow.client import FlowClient, Forbidden, Rejected, TokenRefused
-from connectors.flow.diagnosis import directions, inferred, sentence
+from connectors.flow.diagnosis import directions, inferred
 from connectors.flow.discovery import Discovery
 from connectors.flow.inferred import INFERRED
 from connectors.flow.model import loose_text, parse_card, parse_method, parse_receipt
 from connectors.flow.receipts import ReceiptFeed
 from connectors.flow.settings import FlowSettings
+from connectors.kit.examining import error_sentence
 from mappings.sentences import say
 from mappings.serials import Serial
 
@@ -79,13 +80,15 @@ class FlowDoctor:
         except SideClosed as error:
             return [_missing(point, error, error.remedy)]
         except Rejected as error:
-            return [Finding(point, Verdict.UNKNOWN, say("Not answered: {error}", error=sentence(error)))]
+            return [
+                Finding(point, Verdict.UNKNOWN, say("Not answered: {error}", error=error_sentence(error)))
+            ]
         except SideError as error:
             return [
                 Finding(
                     point,
                     Verdict.UNKNOWN,
-                    say("Not answered: {error}", error=sentence(error)),
+                    say("Not answered: {error}", error=error_sentence(error)),
                     say("Try again."),
                 )
             ]
@@ -178,7 +181,9 @@ class FlowDoctor:
             try:
                 find()
             except SideClosed as error:
-                yield Finding(f"payment_method_uid.{setting}", Verdict.WARNING, sentence(error), error.remedy)
+                yield Finding(
+                    f"payment_method_uid.{setting}", Verdict.WARNING, error_sentence(error), error.remedy
+                )
             else:
                 yield Finding(
                     f"payment_method_uid.{setting}",
@@ -231,7 +236,7 @@ class FlowDoctor:
             card = parse_card(payload)
         except InDoubt as error:
             remedy = say("Ask the makers of giftsync; until then such cards are left alone.")
-            return [Finding("card_format", Verdict.WARNING, sentence(error), remedy)]
+            return [Finding("card_format", Verdict.WARNING, error_sentence(error), remedy)]
         if card.status_text is None:
             edition, shown = (
                 "older",
@@ -291,4 +296,4 @@ def _token_ok() -> Finding:
 
 
 def _missing(point: str, error: SideError, remedy: str) -> Finding:
-    return Finding(point, Verdict.MISSING, sentence(error), remedy)
+    return Finding(point, Verdict.MISSING, error_sentence(error), remedy)

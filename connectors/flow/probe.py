@@ -25,8 +25,21 @@ from connectors.flow.model import FlowCard
 from connectors.flow.money_effects import BALANCE, ORDER_UID, MoneyEffects
 from connectors.flow.refusals import refusal_of_card
 from connectors.flow.settings import NUMBER_DIGITS, FlowSettings
-from connectors.kit.probing import EffectPort, Move, Trial, not_probed, put_back_earlier
+from connectors.kit.examining import error_sentence
+from connectors.kit.probing import (
+    NAME_A_CARD,
+    EffectPort,
+    Move,
+    Trial,
+    no_such_card,
+    not_probed,
+    not_so_that,
+    proved_that,
+    put_back_earlier,
+    sent_twice,
+)
 from mappings.money import MoneyError, currency_exponent
+from mappings.sentences import both, say
 from mappings.serials import Serial, mask
 
 NOTE: Final = "giftsync probe"
@@ -53,14 +66,13 @@ class FlowProbe:
     def run(self, context: ProbeContext) -> Iterator[Finding]:
         """See `Examinable.probe`."""
         yield self._unknown_number()
-        name = f"the card {mask(context.card.last_chars)}"
         try:
             card = self._client.card(context.card)
         except Rejected as error:
-            yield not_probed(f"{error}.", "Name a card that needs no CVC.")
+            yield not_probed(error_sentence(error), say("Name a card that needs no CVC."))
             return
         if card is None:
-            yield not_probed(f"Flow shows no such card as {name}.", "Name a card by its whole number.")
+            yield not_probed(no_such_card("Flow", mask(context.card.last_chars)), NAME_A_CARD)
             return
         self._currency = Discovery(self._client, self._settings).currency()
         ref = CardRef(card.native_id, context.card)
@@ -74,7 +86,7 @@ class FlowProbe:
         unit_minor = 10 ** currency_exponent(self._currency)
         refusal = refusal_of_card(card, self._clock(), 100)
         if refusal is not None:
-            yield not_probed(f"{refusal}.", "Name an active card with at least 1.00 on it.")
+            yield not_probed(error_sentence(refusal), say("Name an active card with at least 1.00 on it."))
             return
         trial = self._trial(card, context)
         trial.extra = {"note": card.note, "valid_to": card.valid_to and instant_text(card.valid_to)}
@@ -95,14 +107,15 @@ class FlowProbe:
         try:
             payload = self._client.card_payload(number)
         except SideError as error:
-            return Finding(
-                point, Verdict.UNKNOWN, f"Flow's answer for an unknown number cannot be told: {error}."
-            )
+            words = say("Flow's answer for an unknown number cannot be told: {error}.", error=str(error))
+            return Finding(point, Verdict.UNKNOWN, words)
         if payload is None:
-            return Finding(point, Verdict.UNKNOWN, "Flow answers 404 for an unknown number, which says all.")
+            words = say("Flow answers 404 for an unknown number, which says all.")
+            return Finding(point, Verdict.UNKNOWN, words)
         if payload == {}:
-            return Finding(point, Verdict.OK, "Flow answers an unknown number with an empty object.")
-        return Finding(point, Verdict.UNKNOWN, "The random number happened to be a card.")
+            words = say("Flow answers an unknown number with an empty object.")
+            return Finding(point, Verdict.OK, words)
+        return Finding(point, Verdict.UNKNOWN, say("The random number happened to be a card."))
 
     def _note(self, card: FlowCard) -> Finding:
         """Whether keys that are left out of a change stay as they are (flow.md §3)."""
@@ -115,14 +128,16 @@ class FlowProbe:
                 back["validTo"] = card.valid_to and instant_text(card.valid_to)
             self._client.change_card(serial, back)
         except SideError as error:
-            return Finding(point, Verdict.UNKNOWN, f"The card's note could not be changed: {error}.")
+            words = say("The card's note could not be changed: {error}.", error=str(error))
+            return Finding(point, Verdict.UNKNOWN, words)
         if kept:
-            return Finding(point, Verdict.OK, "A change of a card's note leaves its expiry and status alone.")
+            words = say("A change of a card's note leaves its expiry and status alone.")
+            return Finding(point, Verdict.OK, words)
         return Finding(
             point,
             Verdict.WARNING,
-            "A change of a card's note also changed its expiry or status; both were put back.",
-            "Tell the makers of giftsync: changes must then send every key.",
+            say("A change of a card's note also changed its expiry or status; both were put back."),
+            say("Tell the makers of giftsync: changes must then send every key."),
         )
 
     def _moves(self, trial: Trial, unit_minor: int) -> Iterator[Finding]:
@@ -139,9 +154,12 @@ class FlowProbe:
         """One behaviour; gives whether it is proved."""
         missing = missing_needs(self._settings, _NEEDS[setting])
         if missing:
-            names = " and ".join(f"`{name}`" for name in missing)
+            names = both(f"`{name}`" for name in missing)
             yield Finding(
-                setting, Verdict.UNKNOWN, f"Not tried: it needs {names}.", f"Set {names} in the side's table."
+                setting,
+                Verdict.UNKNOWN,
+                say("Not tried: it needs {names}.", names=names),
+                say("Set {names} in the side's table.", names=names),
             )
             return False
         move = trial.move(self._port(setting), kind, unit_minor)
@@ -165,17 +183,17 @@ class FlowProbe:
         try:
             landings = self._port("api_settlement_debits").settle_again(effect)
         except SideError as error:
-            return Finding(point, Verdict.UNKNOWN, f"It was sent twice, and then {error}.", "Try again.")
+            return sent_twice(point, error)
         if landings is None:
-            needs = "Name a card with 2.00 on it."
-            return Finding(point, Verdict.UNKNOWN, "Not tried: nothing is left on the card.", needs)
+            needs = say("Name a card with 2.00 on it.")
+            return Finding(point, Verdict.UNKNOWN, say("Not tried: nothing is left on the card."), needs)
         # What landed again is to be put back as well.
         trial.moves += [move] * (landings - 1)
         trial.note()
         evidence = {"marker": move.marker, "order": move.progress.get(ORDER_UID), "landings": landings}
         if landings == 1:
-            return Finding(point, Verdict.OK, f"Proved: {claim}.", evidence=evidence)
-        return Finding(point, Verdict.WARNING, f"Not so: that {claim}.", "", evidence)
+            return Finding(point, Verdict.OK, proved_that(claim), evidence=evidence)
+        return Finding(point, Verdict.WARNING, not_so_that(claim), "", evidence)
 
     def _port(self, setting: str | None = None) -> MoneyEffects:
         """What moves money in one inferred way, and in no other."""
@@ -241,7 +259,7 @@ class FlowProbe:
                 card.number, {"note": trial.extra["note"], "validTo": trial.extra["valid_to"]}
             )
         except SideError as error:
-            return f"Its note or expiry could not be put back: {error}."
+            return say("Its note or expiry could not be put back: {error}.", error=str(error))
         return ""
 
 
@@ -249,13 +267,17 @@ def _judged(setting: str, move: Move) -> Finding:
     claim = _NEEDS[setting].claim
     evidence = {"marker": move.marker, "order": move.progress.get("order_uid")}
     if move.landed:
-        return Finding(setting, Verdict.OK, f"Proved: {claim}.", evidence=evidence)
+        return Finding(setting, Verdict.OK, proved_that(claim), evidence=evidence)
     if move.progress.get(BALANCE):
         return Finding(
             setting,
             Verdict.WARNING,
-            f"Not so: that {claim}. The order was settled, and the card's balance did not move.",
-            "Cancel the order of 1.00 in Flow; it is named in the evidence. Ask Flow for another way.",
+            say(
+                "Not so: that {claim}. The order was settled, and the card's balance did not move.",
+                claim=claim,
+            ),
+            say("Cancel the order of 1.00 in Flow; it is named in the evidence. Ask Flow for another way."),
             evidence,
         )
-    return Finding(setting, Verdict.WARNING, f"Not shown: that {claim}. {move.reason}.", "", evidence)
+    words = say("Not shown: that {claim}; {reason}.", claim=claim, reason=move.reason)
+    return Finding(setting, Verdict.WARNING, words, "", evidence)

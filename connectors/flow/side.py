@@ -126,7 +126,7 @@ class FlowSide:
             serial_length_max=NUMBER_DIGITS,
             serial_digits_only=True,
             lands_once=MOVES_MONEY if settings.order_settles_once else frozenset(),
-            why_no_creates="has not been proved to take a number",
+            why_no_creates=say("has not been proved to take a number"),
         )
 
     @property

@@ -23,11 +23,17 @@ from connectors.giftlocal.client import (
 )
 from connectors.giftlocal.model import Gift, Reading, minted, names_in, read_gift
 from connectors.kit.answers import Rejected
-from connectors.kit.examining import error_finding, no_access, other_currency, read_test_card
+from connectors.kit.examining import (
+    error_finding,
+    no_access,
+    other_currency,
+    read_test_card,
+    shown_otherwise,
+)
 from connectors.kit.fields import NotBelieved
 from connectors.kit.probing import Trial, not_probed, put_back_earlier
-from mappings.money import decimal_from_minor, format_money
-from mappings.sentences import say
+from mappings.money import decimal_from_minor
+from mappings.sentences import Money, say
 from mappings.serials import Serial, mask
 
 CODE_AS_TEXT: Final = "code_as_text"
@@ -60,8 +66,8 @@ class AccountDoctor:
         try:
             identity = self._side.identify()
         except SideError as error:
-            return no_access(error, "Check the network, and `url` in the side's table.")
-        findings = [Finding("access", Verdict.OK, "Gift Local accepts the key at this location.")]
+            return no_access(error, say("Check the network, and `url` in the side's table."))
+        findings = [Finding("access", Verdict.OK, say("Gift Local accepts the key at this location."))]
         findings.append(self._unknown_code())
         remedy = say("Compare both with the account's gifts; Gift Local does not tell a currency.")
         findings += other_currency(identity.currency, wanted, remedy)
@@ -75,25 +81,24 @@ class AccountDoctor:
         try:
             answer = self._client.validate(NOBODYS_CODE)
         except Rejected as error:
-            sentence = f"A code that no gift has is not answered with 404: {error}."
+            sentence = say("A code that no gift has is not answered with 404: {error}.", error=str(error))
         except SideError as error:
             return error_finding(point, Verdict.UNKNOWN, error)
         else:
             if answer is None:
-                return Finding(point, Verdict.OK, "A code that no gift has is answered as such.")
-            sentence = "A code that no gift has is answered with 200."
-        remedy = "Ask Gift Local how an unknown code is told; until then such cards count as unreadable."
+                return Finding(point, Verdict.OK, say("A code that no gift has is answered as such."))
+            sentence = say("A code that no gift has is answered with 200.")
+        remedy = say("Ask Gift Local how an unknown code is told; until then such cards count as unreadable.")
         return Finding(point, Verdict.WARNING, sentence, remedy)
 
     def _card(self, serial: Serial) -> Finding:
-        name = f"The gift {mask(serial.last_chars)}"
+        name = mask(serial.last_chars)
         evidence: dict[str, str | int | bool | None] = {}
         try:
             answer = self._client.validate(serial)
             if answer is None:
-                return Finding(
-                    "card", Verdict.WARNING, f"{name}: there is no such gift.", "Try another code."
-                )
+                absent = say("Gift Local shows no gift {card}.", card=name)
+                return Finding("card", Verdict.WARNING, absent, say("Try another code."))
             # The names alone: what they hold may be a code, a name, an address.
             evidence = {"fields": ",".join(names_in(answer))}
             gift = read_gift(answer, self._reading)
@@ -101,37 +106,45 @@ class AccountDoctor:
         except SideError as error:
             return error_finding("card", Verdict.UNKNOWN, error)
         except (CodeUnfit, Rejected, NotBelieved) as error:
-            remedy = (
+            sentence = say("The gift {card}: {error}.", card=name, error=str(error))
+            remedy = say(
                 "If nothing is left on it, name the words in `spent_reasons`; else try another gift. "
-                "A field's name is in the evidence (`--json`)."
+                "A field's name is in the evidence (`giftsync doctor --json`)."
             )
-            return Finding("card", Verdict.WARNING, f"{name}: {error}.", remedy, evidence)
+            return Finding("card", Verdict.WARNING, sentence, remedy, evidence)
         if gift.kind:
-            sentence = f"{name} is a gift of another kind ({gift.kind}) and is left out."
+            sentence = say(
+                "The gift {card} is of another kind ({kind}) and is left out.", card=name, kind=gift.kind
+            )
             return Finding("card", Verdict.OK, sentence, evidence=evidence)
-        sentence = f"{name} is read; it holds {format_money(value, self._reading.currency)}."
+        holds = Money(value, self._reading.currency)
+        sentence = say("The gift {card} is read; it holds {amount}.", card=name, amount=holds)
         return Finding("card", Verdict.OK, sentence, evidence=evidence)
 
     def _makes(self, wanted: Expectations) -> Finding:
         can = self._side.capabilities
         if can.creates:
-            return Finding(MINTS, Verdict.OK, "On: gifts are made for cards that are sold elsewhere.")
+            return Finding(MINTS, Verdict.OK, say("On: gifts are made for cards that are sold elsewhere."))
         known = wanted.known.get(MINTS)
         if known is not None and known.verdict is Verdict.WARNING:
-            return Finding(MINTS, Verdict.WARNING, f"The probe showed otherwise: {known.sentence}")
-        remedy = "`giftsync doctor --probe --card CODE` tries it."
+            return Finding(MINTS, Verdict.WARNING, shown_otherwise(known))
+        remedy = say("`giftsync doctor --probe --card CODE` tries it.")
         if self._minting is None:
-            remedy = "Name program, storefront and account in the side's table, then probe."
-        sentence = f"Off: the side {can.why_no_creates}. Cards that are sold elsewhere are not made here."
+            remedy = say("Name program, storefront and account in the side's table, then probe.")
+        sentence = say(
+            "Off: the side {why}. Cards that are sold elsewhere are not made here.", why=can.why_no_creates
+        )
         return Finding(MINTS, Verdict.WARNING, sentence, remedy)
 
     # The probe.
 
     def probe(self, context: ProbeContext) -> Iterator[Finding]:
         shown = self._side.lookup(context.card)
-        name = f"the gift {mask(context.card.last_chars)}"
+        name = mask(context.card.last_chars)
         if not isinstance(shown, Seen) or shown.status is None or shown.brand:
-            yield not_probed(f"Gift Local shows no gift card as {name}.", "Name a gift by its whole code.")
+            yield not_probed(
+                say("Gift Local shows no gift {card}.", card=name), say("Name a gift by its whole code.")
+            )
             return
         card = CardRef(shown.native_id, context.card)
         hindrance = put_back_earlier(card, context, self._pause, self._side, self._end)
@@ -140,7 +153,10 @@ class AccountDoctor:
             return
         shown = self._read(card)
         if shown.balance_minor < 2:
-            yield not_probed(f"{name} holds too little.", "Name a gift with at least 0.02 on it.")
+            yield not_probed(
+                say("The gift {card} holds too little.", card=name),
+                say("Name a gift with at least 0.02 on it."),
+            )
             return
         yield self._text_code(context.card, shown.native_id)
         trial = Trial(card, shown.last_chars, shown.currency, shown.balance_minor, context, self._pause)
@@ -159,24 +175,34 @@ class AccountDoctor:
             answer = self._client.validate(serial, as_text=True)
             same = answer is not None and read_gift(answer, self._reading).id == gift_id
         except (Rejected, NotBelieved, SideError) as error:
-            return Finding(CODE_AS_TEXT, Verdict.WARNING, f"A code is not taken as a text: {error}.")
+            sentence = say("A code is not taken as a text: {error}.", error=str(error))
+            return Finding(CODE_AS_TEXT, Verdict.WARNING, sentence)
         if not same:
-            return Finding(CODE_AS_TEXT, Verdict.WARNING, "A code that is sent as a text is another gift's.")
-        return Finding(CODE_AS_TEXT, Verdict.OK, "Proved: a code is taken as a text, with its leading zeros.")
+            sentence = say("A code that is sent as a text is another gift's.")
+            return Finding(CODE_AS_TEXT, Verdict.WARNING, sentence)
+        sentence = say("Proved: a code is taken as a text, with its leading zeros.")
+        return Finding(CODE_AS_TEXT, Verdict.OK, sentence)
 
     def _redeem_and_reverse(self, trial: Trial) -> Finding:
         move = trial.move(_Redeeming(self._side, trial), EffectKind.DEBIT, 1)
         if not move.landed:
-            return Finding(REVERSAL, Verdict.WARNING, f"A redemption was not carried out: {move.reason}.")
+            sentence = say("A redemption was not carried out: {reason}.", reason=move.reason)
+            return Finding(REVERSAL, Verdict.WARNING, sentence)
         if self._reversal is None:
-            sentence = "The smallest redemption was carried out; the settings do not say how it is reversed."
-            return Finding(REVERSAL, Verdict.WARNING, sentence, "Ask Gift Local, and set `reverse_path`.")
+            sentence = say(
+                "The smallest redemption was carried out; the settings do not say how it is reversed."
+            )
+            return Finding(
+                REVERSAL, Verdict.WARNING, sentence, say("Ask Gift Local, and set `reverse_path`.")
+            )
         before = self._read(trial.card).balance_minor
         trial.put_back({EffectKind.CREDIT: [_Reversing(self._client, self._reversal, trial)]}, before)
         after = self._read(trial.card).balance_minor
         if after == before + 1:
-            return Finding(REVERSAL, Verdict.OK, "Proved: a redemption is reversed, and its value is back.")
-        return Finding(REVERSAL, Verdict.WARNING, "A reversed redemption did not bring its value back.")
+            sentence = say("Proved: a redemption is reversed, and its value is back.")
+            return Finding(REVERSAL, Verdict.OK, sentence)
+        sentence = say("A reversed redemption did not bring its value back.")
+        return Finding(REVERSAL, Verdict.WARNING, sentence)
 
     def _mint_twice(self, context: ProbeContext, wanted: Minting) -> Iterator[Finding]:
         """Make a gift, and again for the same external transaction; redeem all that were made."""
@@ -187,20 +213,27 @@ class AccountDoctor:
                 gift = minted(self._client.mint(amount, reference, wanted), self._reading)
                 made[gift.id] = gift
         except (Rejected, NotBelieved, SideError) as error:
-            yield Finding(MINTS, Verdict.WARNING, f"A gift was not made as it should be: {error}.")
+            sentence = say("A gift was not made as it should be: {error}.", error=str(error))
+            yield Finding(MINTS, Verdict.WARNING, sentence)
             return
         finally:
             left = [gift for gift in made.values() if not self._emptied(gift)]
         if left:
-            sentence = f"{len(left)} gifts of the probe are left with 0.01 on each, for {reference}."
-            yield Finding(MINTS, Verdict.WARNING, sentence, "Redeem them by hand.")
+            sentence = say(
+                "Gifts of the probe that are left with {amount} on each, for {reference}: {count}.",
+                amount=Money(1, self._reading.currency),
+                reference=reference,
+                count=len(left),
+            )
+            yield Finding(MINTS, Verdict.WARNING, sentence, say("Redeem them by hand."))
             return
-        yield Finding(MINTS, Verdict.OK, "Proved: a gift is made, its code is told, and it can be redeemed.")
+        sentence = say("Proved: a gift is made, its code is told, and it can be redeemed.")
+        yield Finding(MINTS, Verdict.OK, sentence)
         verdict = Verdict.OK if len(made) == 1 else Verdict.WARNING
         sentence = (
-            "Proved: an external transaction makes one gift, however often it is sent."
+            say("Proved: an external transaction makes one gift, however often it is sent.")
             if len(made) == 1
-            else "An external transaction that is sent again makes another gift."
+            else say("An external transaction that is sent again makes another gift.")
         )
         yield Finding(MINTS_ONCE, verdict, sentence, evidence={"gifts": len(made)})
 

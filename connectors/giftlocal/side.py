@@ -80,7 +80,9 @@ class GiftLocalSide(CardByCardSide):
         #: Gift Local lists nothing and tells nobody of a payment: cards are looked at in turn.
         self.feeds: Sequence[Feed] = ()
         minting = habits.minting if habits.mints else None
-        why_not = _UNPROVED if habits.minting is not None else "makes no gifts: its table names no program"
+        why_not = (
+            _UNPROVED if habits.minting is not None else say("makes no gifts: its table names no program")
+        )
         self.capabilities = Capabilities(
             creates=minting is not None,
             debits=True,

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from connectors.api.card import CardRef, Seen
-from connectors.api.doctor import ExaminationReport, Expectations, Finding, Verdict
+from connectors.api.doctor import ExaminationReport, Expectations, Finding, Known, Verdict
 from connectors.api.errors import InDoubt, SideClosed
 from connectors.api.side import Side
-from mappings.sentences import say
+from mappings.sentences import Sentence, say
 
 
 def error_finding(point: str, verdict: Verdict, error: Exception, remedy: str = "") -> Finding:
     """A finding in the words of an error."""
+    return Finding(point, verdict, error_sentence(error), remedy)
+
+
+def error_sentence(error: Exception) -> str:
+    """An error's words as a sentence of their own."""
     text = str(error)
-    return Finding(point, verdict, f"{text[:1].upper()}{text[1:]}.", remedy)
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+def shown_otherwise(known: Known) -> Sentence:
+    """What is said of a point that a probe has shown not to be so."""
+    return say("The probe showed otherwise: {finding}", finding=known.sentence)
 
 
 def no_access(error: Exception, remedy: str) -> ExaminationReport:

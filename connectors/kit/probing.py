@@ -23,11 +23,13 @@ from connectors.api.errors import (
     SideError,
     Throttled,
 )
-from mappings.money import format_money
+from mappings.sentences import Money, Sentence, in_a_row, say
 from mappings.serials import mask
 
 ATTEMPTS_MAX: Final = 4
 RETRY_SECONDS: Final = 2.0
+#: What to do after `no_such_card`.
+NAME_A_CARD: Final = say("Name a card by its whole number.")
 
 
 class Outcome(StrEnum):
@@ -212,53 +214,93 @@ class Trial:
 
     def ending(self, balance_minor: int, *, also: str = "") -> Finding:
         """The last finding of a probe: the card is as it was, or exactly what is left."""
-        left, name = self.left_minor(balance_minor), f"the card {mask(self.last_chars)}"
+        left, card = self.left_minor(balance_minor), mask(self.last_chars)
         markers = ",".join(move.marker for move in self.moves if move.landed)
         evidence = {"left_minor": left, "landed": markers}
         if left == 0 and not also:
             self.context.journal.clear()
-            return Finding("probe", Verdict.OK, self._as_before(name, balance_minor), evidence=evidence)
+            return Finding("probe", Verdict.OK, self._as_before(card, balance_minor), evidence=evidence)
         if left is None:
             # Trying again would tell no more.
             self.context.journal.clear()
-            remedy = "Look at the card's movements: what carries a mark of giftsync is of the probe."
-            sentence = f"What the probe has left on {name} cannot be told: it now holds "
-            sentence += f"{self._money(balance_minor)}, and {self._money(self.before_minor)} before."
-        else:
-            remedy = "Run the probe again with the same card to put it back, or put it right by hand."
-            way = "more" if left > 0 else "less"
-            sentence = (
-                f"{name[:1].upper()}{name[1:]} is left with {self._money(abs(left))} {way} than before."
+            remedy = say("Look at the card's movements: what carries a mark of giftsync is of the probe.")
+            sentence = say(
+                "What the probe has left on the card {card} cannot be told: it now holds {balance}, and "
+                "{before} before.",
+                card=card,
+                balance=self._money(balance_minor),
+                before=self._money(self.before_minor),
             )
-            if left == 0:
-                sentence = self._as_before(name, balance_minor)
-        return Finding("probe", Verdict.WARNING, f"{sentence} {also}".strip(), remedy, evidence)
+        else:
+            remedy = say("Run the probe again with the same card to put it back, or put it right by hand.")
+            sentence = self._as_before(card, balance_minor) if left == 0 else self._left(card, left)
+        return Finding(
+            "probe", Verdict.WARNING, in_a_row([sentence, also] if also else [sentence]), remedy, evidence
+        )
 
     def unread(self, error: Exception) -> Finding:
         """The last finding when the card cannot be read: what surely landed tells what is left."""
         net = self.net_minor
-        words = f"{self._money(abs(net))} {'more' if net > 0 else 'less'} than before" if net else "as before"
+        known = (
+            say("by all that is known it holds as much as before")
+            if net == 0
+            else say("by all that is known it holds {amount} more than before", amount=self._money(net))
+            if net > 0
+            else say("by all that is known it holds {amount} less than before", amount=self._money(-net))
+        )
         return Finding(
             "probe",
             Verdict.WARNING,
-            f"The card {mask(self.last_chars)} could not be read at the end ({error}); "
-            f"by all that is known it holds {words}.",
-            "Run the probe again with the same card to make sure.",
+            say(
+                "The card {card} could not be read at the end ({error}); {known}.",
+                card=mask(self.last_chars),
+                error=str(error),
+                known=known,
+            ),
+            say("Run the probe again with the same card to make sure."),
             {"left_minor": net},
         )
 
-    def _as_before(self, name: str, balance_minor: int) -> str:
+    def _as_before(self, card: str, balance_minor: int) -> Sentence:
         if balance_minor == self.before_minor:
-            return f"{name[:1].upper()}{name[1:]} holds {self._money(balance_minor)} as before the probe."
-        return f"Nothing of the probe is left on {name}; somebody else used it meanwhile."
+            now = self._money(balance_minor)
+            return say("The card {card} holds {balance} as before the probe.", card=card, balance=now)
+        return say(
+            "Nothing of the probe is left on the card {card}; somebody else used it meanwhile.", card=card
+        )
 
-    def _money(self, minor: int) -> str:
-        return format_money(minor, self.currency)
+    def _left(self, card: str, left_minor: int) -> Sentence:
+        amount = self._money(abs(left_minor))
+        if left_minor > 0:
+            return say("The card {card} is left with {amount} more than before.", card=card, amount=amount)
+        return say("The card {card} is left with {amount} less than before.", card=card, amount=amount)
+
+    def _money(self, minor: int) -> Money:
+        return Money(minor, self.currency)
+
+
+def no_such_card(system: str, card: str) -> Sentence:
+    """Why nothing was tried on the card, as masked, that `system` does not show."""
+    return say("{system} shows no card {card}.", system=system, card=card)
+
+
+def proved_that(claim: str) -> Sentence:
+    return say("Proved: {claim}.", claim=claim)
+
+
+def not_so_that(claim: str) -> Sentence:
+    return say("Not so: that {claim}.", claim=claim)
+
+
+def sent_twice(point: str, error: SideError) -> Finding:
+    """The finding of a repetition after which the card could not be read."""
+    words = say("It was sent twice, and then {error}.", error=str(error))
+    return Finding(point, Verdict.UNKNOWN, words, say("Try again."))
 
 
 def not_probed(sentence: str, remedy: str) -> Finding:
     """The only finding of a probe that did not begin."""
-    return Finding("probe", Verdict.WARNING, f"Nothing was tried: {sentence}", remedy)
+    return Finding("probe", Verdict.WARNING, say("Nothing was tried: {why}", why=sentence), remedy)
 
 
 def put_back_earlier(
@@ -278,8 +320,8 @@ def put_back_earlier(
     earlier = _revived(notes, card, context, pause, port)
     if earlier is None:
         return not_probed(
-            f"An earlier probe, of the card {mask(str(notes['last_chars']))}, was cut short.",
-            "Probe that card once more first, so that it is put back.",
+            say("An earlier probe, of the card {card}, was cut short.", card=mask(str(notes["last_chars"]))),
+            say("Probe that card once more first, so that it is put back."),
         )
     ending = end(earlier)
     return None if ending.verdict is Verdict.OK else ending

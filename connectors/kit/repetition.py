@@ -13,11 +13,20 @@ from connectors.api.doctor import Expectations, Finding, ProbeContext, Verdict
 from connectors.api.effect import Effect, EffectKind, no_save
 from connectors.api.errors import SideError
 from connectors.api.side import Side
-from connectors.kit.examining import read_test_card
-from connectors.kit.probing import Trial, not_probed, put_back_earlier
+from connectors.kit.examining import error_sentence, read_test_card, shown_otherwise
+from connectors.kit.probing import (
+    NAME_A_CARD,
+    Trial,
+    no_such_card,
+    not_probed,
+    not_so_that,
+    proved_that,
+    put_back_earlier,
+    sent_twice,
+)
 from mappings.lifecycle import CardStatus
 from mappings.money import currency_exponent
-from mappings.sentences import say
+from mappings.sentences import in_a_row, say
 from mappings.serials import mask
 
 
@@ -40,8 +49,7 @@ class RepetitionProbe:
         if self.side.capabilities.applies_marker_once:
             return Finding(self.point, Verdict.OK, say("On: {claim}.", claim=self.claim))
         if known is not None and known.verdict is Verdict.WARNING:
-            otherwise = say("The probe showed otherwise: {finding}", finding=known.sentence)
-            return Finding(self.point, Verdict.WARNING, otherwise)
+            return Finding(self.point, Verdict.WARNING, shown_otherwise(known))
         return Finding(
             self.point,
             Verdict.WARNING,
@@ -55,11 +63,9 @@ class RepetitionProbe:
     def run(self, context: ProbeContext) -> Iterator[Finding]:
         """Try it, and put the card back as it was, whatever happens."""
         shown = self.side.lookup(context.card)
-        name = f"the card {mask(context.card.last_chars)}"
+        name = mask(context.card.last_chars)
         if not isinstance(shown, Seen):
-            yield not_probed(
-                f"{self.system} shows no such card as {name}.", "Name a card by its whole number."
-            )
+            yield not_probed(no_such_card(self.system, name), NAME_A_CARD)
             return
         card = CardRef(shown.native_id, context.card)
         hindrance = put_back_earlier(card, context, self.pause, self.side, self._end)
@@ -69,11 +75,14 @@ class RepetitionProbe:
         try:
             shown = self._read(card)
         except SideError as error:
-            yield not_probed(f"{error}.", "Try again later.")
+            yield not_probed(error_sentence(error), say("Try again later."))
             return
         unit_minor = 10 ** currency_exponent(shown.currency)
         if shown.status is not CardStatus.ACTIVE or shown.balance_minor < 2 * unit_minor:
-            yield not_probed(f"{name} is not active or too low.", "Name an active card with 2.00 on it.")
+            yield not_probed(
+                say("The card {card} is not active, or too little is on it.", card=name),
+                say("Name an active card with 2.00 on it."),
+            )
             return
         trial = Trial(card, shown.last_chars, shown.currency, shown.balance_minor, context, self.pause)
         trial.note()
@@ -87,18 +96,19 @@ class RepetitionProbe:
         """Take money, and take it again under the same marker."""
         move = trial.move(self.side, EffectKind.DEBIT, unit_minor)
         if not move.landed:
-            return Finding(self.point, Verdict.WARNING, f"A redemption was not carried out. {move.reason}.")
+            words = say("A redemption was not carried out: {reason}.", reason=move.reason)
+            return Finding(self.point, Verdict.WARNING, words)
         effect = Effect(move.marker, EffectKind.DEBIT, trial.card, trial.currency, amount_minor=unit_minor)
         try:
             self.side.apply(effect, no_save)
         except SideError as error:
-            refused = f" The repetition was answered: {error}."
+            answered = [say("The repetition was answered: {error}.", error=str(error))]
         else:
-            refused = ""
+            answered = []
         try:
             shown = self._read(trial.card)
         except SideError as error:
-            return Finding(self.point, Verdict.UNKNOWN, f"It was sent twice, and then {error}.", "Try again.")
+            return sent_twice(self.point, error)
         landings = sum(one.marker == move.marker for one in shown.entries or ())
         evidence: dict[str, str | int | bool | None] = {"marker": move.marker, "landings": landings}
         for _ in range(landings - 1):
@@ -106,8 +116,9 @@ class RepetitionProbe:
             trial.moves.append(move)
         trial.note()
         if landings == 1:
-            return Finding(self.point, Verdict.OK, f"Proved: {self.claim}.{refused}", evidence=evidence)
-        return Finding(self.point, Verdict.WARNING, f"Not so: that {self.claim}.", "", evidence)
+            proved = in_a_row([proved_that(self.claim), *answered])
+            return Finding(self.point, Verdict.OK, proved, evidence=evidence)
+        return Finding(self.point, Verdict.WARNING, not_so_that(self.claim), "", evidence)
 
     def _end(self, trial: Trial) -> Finding:
         return trial.end({kind: [self.side] for kind in (EffectKind.CREDIT, EffectKind.DEBIT)}, self._read)

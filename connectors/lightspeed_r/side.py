@@ -328,8 +328,11 @@ def _stamp(said: dict[str, Any]) -> datetime:
 
 def _why_not(sales: SaleSettings, sign: Sign) -> str:
     if sign is Sign.UNCONFIRMED:
-        return "makes no cards before `balance_sign` is set"
+        return say("makes no cards before `balance_sign` is set")
     missing = sales.missing()
     if missing:
-        return f"makes no cards before {', '.join(f'`{one}`' for one in missing)} are set"
-    return "makes no cards before `giftsync doctor --probe` has shown that a sale carries giftsync's mark"
+        names = ", ".join(f"`{one}`" for one in missing)
+        return say("makes no cards before {names} are set", names=names)
+    return say(
+        "makes no cards before `giftsync doctor --probe` has shown that a sale carries giftsync's mark"
+    )

@@ -16,8 +16,15 @@ from connectors.api.doctor import ExaminationReport, Expectations, Finding, Prob
 from connectors.api.effect import Applied, CannotTell, Effect, EffectKind, FindResult, Save
 from connectors.api.errors import Refused, SideError
 from connectors.api.side import Side
-from connectors.kit.examining import no_access, other_currency, read_test_card
-from connectors.kit.probing import Move, Trial, not_probed, put_back_earlier
+from connectors.kit.examining import no_access, other_currency, read_test_card, shown_otherwise
+from connectors.kit.probing import (
+    NAME_A_CARD,
+    Move,
+    Trial,
+    no_such_card,
+    not_probed,
+    put_back_earlier,
+)
 from connectors.maestra.client import Invalid, ProjectClient
 from connectors.maestra.model import (
     NOBODYS_NUMBER,
@@ -27,8 +34,7 @@ from connectors.maestra.model import (
     paying_order,
 )
 from mappings.lifecycle import CardStatus
-from mappings.money import format_money
-from mappings.sentences import say
+from mappings.sentences import Money, say
 from mappings.serials import Serial, mask
 
 ORDER_ONCE: Final = "order_id_applies_once"
@@ -61,8 +67,8 @@ class ProjectDoctor:
         try:
             identity = self._side.identify()
         except SideError as error:
-            return no_access(error, "Check the network, and `url` in the side's table.")
-        findings = [Finding("access", Verdict.OK, "Maestra accepts the key and calculates an order.")]
+            return no_access(error, say("Check the network, and `url` in the side's table."))
+        findings = [Finding("access", Verdict.OK, say("Maestra accepts the key and calculates an order."))]
         findings += [self._absent(), self._imports()]
         remedy = say("Compare both with the project's settings; Maestra's answers tell no currency.")
         findings += other_currency(identity.currency, wanted, remedy)
@@ -75,51 +81,58 @@ class ProjectDoctor:
         point = "unknown_number"
         shown = self._side.lookup(Serial(NOBODYS_NUMBER))
         if not hasattr(shown, "reason"):
-            return Finding(point, Verdict.OK, "A number that no card has is told as such.")
-        sentence = f"A number that no card has is answered so: {shown.reason}."
-        return Finding(point, Verdict.WARNING, sentence, "Name Maestra's words in `absent_reasons`.")
+            return Finding(point, Verdict.OK, say("Maestra says so when no card has a number."))
+        sentence = say("A number that no card has is answered so: {reason}.", reason=shown.reason)
+        return Finding(point, Verdict.WARNING, sentence, say("Name Maestra's words in `absent_reasons`."))
 
     def _imports(self) -> Finding:
         left = self._client.imports_left
-        return Finding(
-            "imports", Verdict.OK, f"{left} imports are left in this hour.", evidence={"left": left}
-        )
+        sentence = say("{left} imports are left in this hour.", left=left)
+        return Finding("imports", Verdict.OK, sentence, evidence={"left": left})
 
     def _card(self, serial: Serial) -> Finding:
-        name = f"The card {mask(serial.last_chars)}"
-        shown = self._side.lookup(serial)
+        name, shown = mask(serial.last_chars), self._side.lookup(serial)
         if isinstance(shown, Seen):
-            status = shown.status_text
-            sentence = f"{name} is read: {status}, {format_money(shown.balance_minor, shown.currency)}."
-            remedy = "" if shown.status is not None else "Tell which status that is."
+            sentence = say(
+                "The card {card} is read: {status}, {amount}.",
+                card=name,
+                status=shown.status_text,
+                amount=Money(shown.balance_minor, shown.currency),
+            )
+            remedy = "" if shown.status is not None else say("Tell which status that is.")
             verdict = Verdict.OK if shown.status is not None else Verdict.WARNING
             return Finding("card", verdict, sentence, remedy, {"pool_product": shown.brand})
-        reason = getattr(shown, "reason", "there is no such card")
-        return Finding("card", Verdict.WARNING, f"{name}: {reason}.", "Compare with Maestra's interface.")
+        reason = getattr(shown, "reason", say("there is no such card"))
+        sentence = say("The card {card}: {reason}.", card=name, reason=reason)
+        return Finding("card", Verdict.WARNING, sentence, say("Compare with Maestra's interface."))
 
     def _pays(self) -> Finding:
         if self._wire.pay:
-            return Finding("payments", Verdict.OK, "On: what is spent elsewhere is paid with the card here.")
-        sentence = "Off: the table names no operation that saves a paying order."
-        return Finding("payments", Verdict.WARNING, sentence, "Name it in `pay_operation`.")
+            sentence = say("On: what is spent elsewhere is paid with the card here.")
+            return Finding("payments", Verdict.OK, sentence)
+        sentence = say("Off: the table names no operation that saves a paying order.")
+        return Finding("payments", Verdict.WARNING, sentence, say("Name it in `pay_operation`."))
 
     def _makes(self, wanted: Expectations) -> Finding:
         can = self._side.capabilities
         if can.creates:
-            return Finding(NEW_CARDS, Verdict.OK, "On: cards that are sold elsewhere are made here.")
+            return Finding(NEW_CARDS, Verdict.OK, say("On: cards that are sold elsewhere are made here."))
         known = wanted.known.get(NEW_CARDS)
         if known is not None and known.verdict is Verdict.WARNING:
-            return Finding(NEW_CARDS, Verdict.WARNING, f"The probe showed otherwise: {known.sentence}")
-        remedy = "Name `pool_product` and `sell_operation`, then `giftsync doctor --probe --card NUMBER`."
-        return Finding(NEW_CARDS, Verdict.WARNING, f"Off: the side {can.why_no_creates}.", remedy)
+            return Finding(NEW_CARDS, Verdict.WARNING, shown_otherwise(known))
+        remedy = say(
+            "Name `pool_product` and `sell_operation`, then `giftsync doctor --probe --card NUMBER`."
+        )
+        sentence = say("Off: the side {why}.", why=can.why_no_creates)
+        return Finding(NEW_CARDS, Verdict.WARNING, sentence, remedy)
 
     # The probe.
 
     def probe(self, context: ProbeContext) -> Iterator[Finding]:
         shown = self._side.lookup(context.card)
-        name = f"the card {mask(context.card.last_chars)}"
+        name = mask(context.card.last_chars)
         if not isinstance(shown, Seen):
-            yield not_probed(f"Maestra shows no such card as {name}.", "Name a card by its whole number.")
+            yield not_probed(no_such_card("Maestra", name), NAME_A_CARD)
             return
         card = CardRef(shown.native_id, context.card)
         hindrance = put_back_earlier(card, context, self._pause, self._side, self._end)
@@ -130,10 +143,15 @@ class ProjectDoctor:
         if self._wire.pool_product:
             yield self._import_one(context.new_marker())
         if not self._wire.pay:
-            yield not_probed("the table names no `pay_operation`.", "Name it, and probe again.")
+            yield not_probed(
+                say("The side's table names no `pay_operation`."), say("Name it, and probe again.")
+            )
             return
         if shown.status is not CardStatus.ACTIVE or shown.balance_minor < 3:
-            yield not_probed(f"{name} is not activated or too low.", "Name a card with at least 0.03 on it.")
+            yield not_probed(
+                say("The card {card} is not activated, or too little is on it.", card=name),
+                say("Name a card with at least 0.03 on it."),
+            )
             return
         trial = Trial(card, shown.last_chars, shown.currency, shown.balance_minor, context, self._pause)
         trial.note()
@@ -147,7 +165,8 @@ class ProjectDoctor:
         """Pay, and save the same order again."""
         move = trial.move(self._side, EffectKind.DEBIT, 1)
         if not move.landed:
-            yield Finding(ORDER_ONCE, Verdict.WARNING, f"A payment was not carried out: {move.reason}.")
+            sentence = say("A payment was not carried out: {reason}.", reason=move.reason)
+            yield Finding(ORDER_ONCE, Verdict.WARNING, sentence)
             return
         order = paying_order(self._wire, serial.reveal(), 1, None, move.marker)
         words, is_known = "", False
@@ -156,7 +175,8 @@ class ProjectDoctor:
         except Invalid as error:
             words, is_known = str(error), are_among(error.reasons, self._known_order_reasons)
         except SideError as error:
-            yield Finding(ORDER_ONCE, Verdict.UNKNOWN, f"The repetition had no clear answer: {error}.")
+            sentence = say("The repetition had no clear answer: {error}.", error=str(error))
+            yield Finding(ORDER_ONCE, Verdict.UNKNOWN, sentence)
             return
         landings = trial.before_minor - self._read(trial.card).balance_minor
         for _ in range(landings - 1):
@@ -172,9 +192,10 @@ class ProjectDoctor:
         before = self._read(trial.card).balance_minor
         trial.put_back({EffectKind.CREDIT: [_Cancelling(self._client, self._wire, move.marker)]}, before)
         if self._read(trial.card).balance_minor > before:
-            yield Finding(CANCELS, Verdict.OK, "Proved: a cancelled order gives the card its money back.")
+            given_back = say("Proved: a cancelled order gives the card its money back.")
+            yield Finding(CANCELS, Verdict.OK, given_back)
         else:
-            yield Finding(CANCELS, Verdict.WARNING, "A cancelled order does not give the money back.")
+            yield Finding(CANCELS, Verdict.WARNING, say("A cancelled order does not give the money back."))
 
     def _import_one(self, marker: str) -> Finding:
         """Import a number that nobody has, and look for the card."""
@@ -190,14 +211,21 @@ class ProjectDoctor:
                     break
                 self._pause(seconds)
         except (Invalid, SideError) as error:
-            return Finding(NEW_CARDS, Verdict.WARNING, f"A number was not imported: {error}.")
-        if not isinstance(shown, Seen):
-            sentence = f"The number {name} was imported, and there is no card."
-            return Finding(NEW_CARDS, Verdict.WARNING, sentence, "See Maestra's log of imports.")
-        if shown.status is not CardStatus.INACTIVE:
-            sentence = f"The imported card {name} does not wait to be sold: {shown.status_text}."
+            sentence = say("A number was not imported: {error}.", error=str(error))
             return Finding(NEW_CARDS, Verdict.WARNING, sentence)
-        sentence = f"Proved: an imported number is a card that waits to be sold. {name} stays in the pool."
+        if not isinstance(shown, Seen):
+            sentence = say("The number {card} was imported, and there is no card.", card=name)
+            return Finding(NEW_CARDS, Verdict.WARNING, sentence, say("See Maestra's log of imports."))
+        if shown.status is not CardStatus.INACTIVE:
+            sentence = say(
+                "The imported card {card} does not wait to be sold: {status}.",
+                card=name,
+                status=shown.status_text,
+            )
+            return Finding(NEW_CARDS, Verdict.WARNING, sentence)
+        sentence = say(
+            "Proved: an imported number is a card that waits to be sold. {card} stays in the pool.", card=name
+        )
         return Finding(NEW_CARDS, Verdict.OK, sentence)
 
     def _end(self, trial: Trial) -> Finding:
@@ -235,14 +263,20 @@ class _Cancelling:
 def _of_repetition(landings: int, words: str, *, is_known: bool) -> Finding:
     evidence: dict[str, str | int | bool | None] = {"landings": landings}
     if landings != 1:
-        sentence = "An order that is saved again under its id takes the money again."
+        sentence = say("An order that is saved again under its id takes the money again.")
         return Finding(ORDER_ONCE, Verdict.WARNING, sentence, evidence=evidence)
     if is_known:
-        sentence = "An order that is saved again takes nothing, and is answered with words that are named."
+        sentence = say(
+            "An order that is saved again takes nothing, and is answered with words that are named."
+        )
         return Finding(KNOWN_ORDER, Verdict.OK, sentence, evidence=evidence)
     if words:
-        sentence = f"An order that is saved again takes nothing, and is answered so. {words}."
-        remedy = "Name Maestra's words in `known_order_reasons`: then such an answer says that it is there."
+        sentence = say(
+            "An order that is saved again takes nothing, and is answered so: {words}.", words=words
+        )
+        remedy = say(
+            "Name Maestra's words in `known_order_reasons`: then such an answer says that it is there."
+        )
         return Finding(ORDER_ONCE, Verdict.WARNING, sentence, remedy, evidence)
-    sentence = "Proved: an order that is saved again under its id moves no money again."
+    sentence = say("Proved: an order that is saved again under its id moves no money again.")
     return Finding(ORDER_ONCE, Verdict.OK, sentence, evidence=evidence)

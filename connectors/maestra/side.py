@@ -383,7 +383,7 @@ def _number(ref: CardRef) -> str:
 
 def _why_no_creates(wire: Wire, habits: Habits) -> str:
     if not wire.pool_product or not wire.sell:
-        return "makes no cards: its table names no pool, or no operation that sells"
+        return say("makes no cards: its table names no pool, or no operation that sells")
     if not habits.imports_new_cards:
-        return "is not known to take new numbers by import; `giftsync doctor --probe` tries it"
+        return say("is not known to take new numbers by import; `giftsync doctor --probe` tries it")
     return ""

@@ -12,6 +12,7 @@ from typing import Final
 from connectors.api.capabilities import Identity
 from connectors.api.doctor import ExaminationReport, Expectations, Finding, Verdict
 from connectors.api.errors import SideClosed, SideError
+from connectors.kit.examining import error_sentence
 from connectors.shopify import operations
 from connectors.shopify.answers import REMEDY_UPDATE, ScopeMissing, TokenRefused
 from connectors.shopify.client import ShopifyClient
@@ -118,7 +119,7 @@ class ShopifyDoctor:
         """Why the shop cannot be asked at all."""
         remedy = error.remedy if isinstance(error, SideClosed) else _REMEDY_NETWORK
         point = "token" if isinstance(error, TokenRefused) else "connection"
-        return Finding(point, Verdict.MISSING, _sentence(error), remedy)
+        return Finding(point, Verdict.MISSING, error_sentence(error), remedy)
 
     def _asked(self, point: str, ask: Callable[[], Iterable[Finding]]) -> list[Finding]:
         """The findings of one question; a question without an answer is a finding, too."""
@@ -130,7 +131,9 @@ class ShopifyDoctor:
         except (SideError, MoneyError) as error:
             remedy = error.remedy if isinstance(error, SideClosed) else ""
             return [
-                Finding(point, Verdict.UNKNOWN, say("Not answered: {error}", error=_sentence(error)), remedy)
+                Finding(
+                    point, Verdict.UNKNOWN, say("Not answered: {error}", error=error_sentence(error)), remedy
+                )
             ]
 
     def _identity(self, identity: Identity) -> Finding:
@@ -245,8 +248,3 @@ class ShopifyDoctor:
                 "maximum_points": int(limits.maximum_points),
             },
         )
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"

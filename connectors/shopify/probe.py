@@ -10,7 +10,14 @@ from connectors.api.card import CardRef, Seen
 from connectors.api.doctor import Finding, ProbeContext, Verdict
 from connectors.api.effect import EffectKind
 from connectors.api.errors import InDoubt, SideError
-from connectors.kit.probing import EffectPort, Move, Trial, not_probed, put_back_earlier
+from connectors.kit.probing import (
+    EffectPort,
+    Move,
+    Trial,
+    no_such_card,
+    not_probed,
+    put_back_earlier,
+)
 from connectors.shopify import operations
 from connectors.shopify.client import ShopifyClient
 from connectors.shopify.mapping import instant_of
@@ -18,6 +25,7 @@ from connectors.shopify.reads import CardReader
 from connectors.shopify.shape import optional_object
 from mappings.lifecycle import CardStatus
 from mappings.money import currency_exponent
+from mappings.sentences import Sentence, say
 from mappings.serials import mask
 
 #: `updatedAt` has whole seconds: two changes in one second cannot be told apart.
@@ -43,9 +51,9 @@ class ShopifyProbe:
     def run(self, context: ProbeContext) -> Iterator[Finding]:
         """See `Examinable.probe`."""
         card = self._reader.lookup(context.card)
-        name = f"the card {mask(context.card.last_chars)}"
+        name = mask(context.card.last_chars)
         if not isinstance(card, Seen):
-            yield not_probed(f"Shopify shows no such card as {name}.", "Name a card by its whole code.")
+            yield not_probed(no_such_card("Shopify", name), say("Name a card by its whole code."))
             return
         ref = CardRef(card.native_id)
         hindrance = put_back_earlier(ref, context, self._pause, self._port, self._end)
@@ -53,9 +61,9 @@ class ShopifyProbe:
             yield hindrance
             return
         card = self._card(ref)
-        problem = _unfit(card)
-        if problem is not None:
-            yield not_probed(f"{name[:1].upper()}{name[1:]} {problem}.", "Name an active card.")
+        if card.status is not CardStatus.ACTIVE:
+            unfit = say("The card {card} is {status}.", card=name, status=card.status_text)
+            yield not_probed(unfit, say("Name an active card."))
             return
         yield from self._there_and_back(
             Trial(
@@ -73,10 +81,10 @@ class ShopifyProbe:
         trial.note()
         try:
             credit, moved = self._watched(trial, EffectKind.CREDIT, amount_minor)
-            yield _updated("updated_at_on_credit", "credited", credit, moved)
+            yield _updated("updated_at_on_credit", say("credited"), credit, moved)
             if credit.landed:
                 debit, moved = self._watched(trial, EffectKind.DEBIT, amount_minor)
-                yield _updated("updated_at_on_debit", "debited", debit, moved)
+                yield _updated("updated_at_on_debit", say("debited"), debit, moved)
                 yield self._marks(trial)
         finally:
             # Also when whoever reads the findings stops half-way.
@@ -105,16 +113,21 @@ class ShopifyProbe:
         try:
             card = self._reader.with_entries(trial.card.native_id or "")
         except SideError as error:
-            return Finding(point, Verdict.UNKNOWN, f"The card's transactions could not be read: {error}.")
+            words = say("The card's transactions could not be read: {error}.", error=str(error))
+            return Finding(point, Verdict.UNKNOWN, words)
         entries = card.entries if isinstance(card, Seen) else None
         found = [entry.marker for entry in entries or ()]
         if all(found.count(marker) == 1 for marker in sent):
-            return Finding(point, Verdict.OK, "giftsync finds its own marks on a card's transactions.")
+            words = say("giftsync finds its own marks on a card's transactions.")
+            return Finding(point, Verdict.OK, words)
         return Finding(
             point,
             Verdict.WARNING,
-            "giftsync does not find its own marks on a card's transactions, so a lost answer needs a person.",
-            "Tell the makers of giftsync which API version the shop serves.",
+            say(
+                "giftsync does not find its own marks on a card's transactions, so a lost answer needs a "
+                "person."
+            ),
+            say("Tell the makers of giftsync which API version the shop serves."),
         )
 
     def _card(self, ref: CardRef) -> Seen:
@@ -127,27 +140,24 @@ class ShopifyProbe:
         return trial.end(self._ports, self._card)
 
 
-def _unfit(card: Seen) -> str | None:
-    """Why a card cannot be probed."""
-    if card.status is not CardStatus.ACTIVE:
-        return f"is {card.status_text}"
-    return None
-
-
-def _updated(point: str, done: str, move: Move, moved: bool | None) -> Finding:
+def _updated(point: str, done: Sentence, move: Move, moved: bool | None) -> Finding:
     if not move.landed or moved is None:
-        why = move.reason or "the card could not be read"
-        return Finding(point, Verdict.UNKNOWN, f"The card could not be {done}: {why}.")
+        why = move.reason or say("the card could not be read")
+        words = say("The card could not be {done}: {why}.", done=done, why=why)
+        return Finding(point, Verdict.UNKNOWN, words)
     if moved:
         return Finding(
             point,
             Verdict.OK,
-            f"Shopify marks a card as updated when it is {done}.",
+            say("Shopify marks a card as updated when it is {done}.", done=done),
             evidence={"moves": True},
         )
     return Finding(
         point,
         Verdict.OK,
-        f"Shopify does not mark a card as updated when it is {done}; giftsync does not rely on it.",
+        say(
+            "Shopify does not mark a card as updated when it is {done}; giftsync does not rely on it.",
+            done=done,
+        ),
         evidence={"moves": False},
     )

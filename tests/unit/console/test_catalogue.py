@@ -44,20 +44,6 @@ def test_given_a_message_then_its_translation_has_the_same_values() -> None:
             assert given == wanted, message.id
 
 
-#: Findings in English for everybody: those of a probe in the terminal, and of sides that few merchants have.
-IN_ENGLISH_ONLY = {
-    "cli/commands/doctor.py",
-    "connectors/flow/probe.py",
-    "connectors/giftlocal/doctor.py",
-    "connectors/kit/examining.py",
-    "connectors/kit/probing.py",
-    "connectors/kit/repetition.py",
-    "connectors/lightspeed_r/doctor.py",
-    "connectors/maestra/doctor.py",
-    "connectors/shopify/probe.py",
-}
-
-
 def english_findings(path: Path) -> list[int]:
     """The lines on which a finding is given its sentence or remedy as a plain string."""
 
@@ -85,8 +71,7 @@ def test_given_a_check_up_then_its_findings_are_sentences_that_can_be_translated
         if (lines := english_findings(path))
     }
 
-    assert {name: lines for name, lines in found.items() if name not in IN_ENGLISH_ONLY} == {}
-    assert set(found) == IN_ENGLISH_ONLY, "translated by now: take it off the list"
+    assert found == {}
 
 
 @pytest.mark.parametrize(
