@@ -17,6 +17,37 @@ from mappings.sentences import marked
 
 #: Values that are reasons or parts of one themselves.
 _PARTS: Final = frozenset({"reason", "doubt", "place"})
+#: What names a command of the terminal, and what a page says instead.
+_ON_A_PAGE: Final[Mapping[str, str]] = {
+    "the year has two digits; say how dates are written, such as --dates DD.MM.YY, or write 2027-12-31": (
+        marked(
+            "the year has two digits; write 2027-12-31, or send the file again and say how dates are "
+            "written, such as DD.MM.YY"
+        )
+    ),
+    'the month is a word; say how dates are written, such as --dates "Mon D, YYYY", or write 2027-12-31': (
+        marked(
+            "the month is a word; write 2027-12-31, or send the file again and say how dates are written, "
+            "such as Mon D, YYYY"
+        )
+    ),
+    "day and month cannot be told apart, and no other row of the file tells which comes first; write the "
+    "date as 2027-12-31, or say --dates DD/MM/YYYY or --dates MM/DD/YYYY": marked(
+        "day and month cannot be told apart, and no other row of the file tells which comes first; write the "
+        "date as 2027-12-31, or send the file again and say how dates are written, DD/MM/YYYY or MM/DD/YYYY"
+    ),
+    "the status is not one of the words that are known; a mapping file says what it means (`giftsync import "
+    "layout FILE` lists all words of the column)": marked(
+        "the status is not one of the words that are known; write active, suspended, inactive or closed, or "
+        "ask whoever runs giftsync for a mapping file that says what it means"
+    ),
+    "the number has {count} digits, the others {whole}: a spreadsheet drops leading zeros; format that "
+    "column as text and export again (or say --mixed-lengths if it is printed so)": marked(
+        "the number has {count} digits, the others {whole}: a spreadsheet drops leading zeros; format that "
+        "column as text and export again. If it is printed so, send the file again and say that numbers have "
+        "several lengths"
+    ),
+}
 MESSAGES: Final = (
     # --- What a cell holds.
     marked("the card number is missing"),
@@ -49,27 +80,10 @@ MESSAGES: Final = (
     marked("the date is not understood; write it as 2027-12-31"),
     marked("the date has day and month in another order than the rest of the file"),
     marked("a spreadsheet's number of a day; format the column as a date and export again"),
-    marked(
-        "the year has two digits; say how dates are written, such as --dates DD.MM.YY, or write 2027-12-31"
-    ),
-    marked(
-        'the month is a word; say how dates are written, such as --dates "Mon D, YYYY", or write 2027-12-31'
-    ),
-    marked(
-        "day and month cannot be told apart, and no other row of the file tells which comes first; write the "
-        "date as 2027-12-31, or say --dates DD/MM/YYYY or --dates MM/DD/YYYY"
-    ),
+    *_ON_A_PAGE,
     marked("neither true nor false"),
-    marked(
-        "the status is not one of the words that are known; a mapping file says what it means (`giftsync "
-        "import layout FILE` lists all words of the column)"
-    ),
     marked("the status is not one of {known}"),
     # --- What a row holds.
-    marked(
-        "the number has {count} digits, the others {whole}: a spreadsheet drops leading zeros; format that "
-        "column as text and export again (or say --mixed-lengths if it is printed so)"
-    ),
     marked(
         "the row has {count} cells, the header {whole}: a delimiter stands inside a value without quotes "
         "around it"
@@ -150,12 +164,12 @@ def in_words(reason: str, words: Words, places: Mapping[str, Place]) -> str:
 
 def _said(reason: str, words: Words, places: Mapping[str, Place]) -> str:
     if reason in _PLAIN:
-        return words.text(reason)
+        return words.text(_ON_A_PAGE.get(reason, reason))
     for message, pattern in _PATTERNS:
         found = pattern.fullmatch(reason)
         if found is not None:
             values = {name: _value(name, text, words, places) for name, text in found.groupdict().items()}
-            return words.text(message, **values)
+            return words.text(_ON_A_PAGE.get(message, message), **values)
     return words.amounts(reason, places)
 
 

@@ -78,6 +78,17 @@ def test_given_a_reason_that_the_importer_gives_then_its_norwegian_has_no_englis
     assert ENGLISH.findall(QUOTED.sub(" ", said)) == [], said
 
 
+@pytest.mark.parametrize("language", ["en", "nb"])
+def test_given_a_reason_whose_remedy_is_a_command_then_a_page_names_what_its_reader_can_do(
+    language: str,
+) -> None:
+    words = Words.of(language, ZoneInfo("Europe/Oslo"))
+
+    said = [in_words(message.format_map(_Given()), words, PLACES) for message in MESSAGES]
+
+    assert [one for one in said if " --" in one or "`" in one] == []
+
+
 @pytest.mark.parametrize("message", MESSAGES)
 def test_given_a_message_with_its_values_then_it_is_found_again(message: str) -> None:
     reason = message.format_map(_Given())
