@@ -314,13 +314,15 @@ def writing_lazily(engine: Engine) -> Iterator[Connection]:
 
 
 def checkpoint(engine: Engine) -> None:
-    """Move what SQLite's log holds into the database, while others go on reading and writing."""
+    """Move what SQLite's log holds into the database, while others go on reading and writing.
+
+    A long log begins anew then, in the same file. A log that only grows makes that longer, and then each
+    flush of it waits for the file system's journal, and with it for what other programs have written.
+    """
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:
             # Outside any transaction, and so not in line with the writers.
-            cast(QueuedConnection, connection.connection.dbapi_connection).execute(
-                "PRAGMA wal_checkpoint(PASSIVE)"
-            )
+            cast(QueuedConnection, connection.connection.dbapi_connection).checkpoint()
 
 
 def check_engine(engine: Engine) -> None:

@@ -23,6 +23,11 @@ BUSY_SECONDS = 30
 POOL_SIZE = 16
 #: Of 4 KiB. `checkpoint` keeps SQLite's log far shorter while a worker runs.
 LOG_PAGES_MAX = 16_384
+#: A log of fewer pages just goes on. One of which more are left after a checkpoint is held by a reader.
+LOG_PAGES_MIN = 1_024
+#: How long a checkpoint waits for its turn among the writers, and then for readers.
+LINE_SECONDS = 1.0
+READERS_MS = 50
 #: Execution option of a connection: it only reads.
 READS = "giftsync_reads"
 
@@ -144,6 +149,22 @@ class QueuedConnection(sqlite3.Connection):
         except BaseException:
             self._step_aside()
             raise
+
+    def checkpoint(self) -> None:
+        """Move the log into the database, and have the next writer begin a long one anew.
+
+        For that, writers wait for readers, but only a moment: some read for minutes.
+        """
+        _, frames, moved = self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        is_held = frames - moved > LOG_PAGES_MIN
+        if frames < LOG_PAGES_MIN or is_held or not self.line.acquire(timeout=LINE_SECONDS):
+            return
+        try:
+            self.execute(f"PRAGMA busy_timeout = {READERS_MS}")
+            self.execute("PRAGMA wal_checkpoint(RESTART)")
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+            self.line.release()
 
     def commit(self) -> None:
         has_written = self._is_first

@@ -10,15 +10,18 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import cast
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from sync.ledger.database import flush, migrations
+from sync.ledger.database import sqlite as sqlite_database
 from sync.ledger.database.engine import (
     LedgerUnavailable,
     check_engine,
@@ -28,6 +31,7 @@ from sync.ledger.database.engine import (
     reading,
     writing_lazily,
 )
+from sync.ledger.database.sqlite import READS, QueuedConnection
 from sync.ledger.database.tables import cards, feed_cursors
 from tests.support import seen_in_time
 
@@ -258,6 +262,59 @@ def test_given_a_checkpoint_then_the_database_alone_holds_what_was_written(
         checkpoint(engine)  # Nobody waits for a reader.
 
     assert held() == [("first",)]
+
+
+class Meanwhile:
+    """The line of writers, in which something happens before a turn comes."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self._happens = happens
+        self.turns = 0
+
+    def acquire(self, timeout: float) -> bool:
+        self._happens()
+        self.turns += 1
+        return timeout > 0
+
+    def release(self) -> None:
+        """The next one's turn."""
+
+
+def test_given_a_long_log_that_was_read_a_moment_ago_then_a_checkpoint_has_it_begin_anew(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL keeps its log itself")
+    log = Path(f"{engine.url.database}-wal")
+    checkpoint(engine)
+    written = [str(n) for n in range(20)]
+    for feed in written[:3]:
+        with engine.begin() as connection:
+            write(connection, feed)
+    with engine.connect() as checks, engine.connect() as reads:
+        driver = cast(QueuedConnection, checks.connection.dbapi_connection)
+        line = Meanwhile(reads.rollback)
+        monkeypatch.setattr(driver, "line", line)
+        reads.execution_options(**{READS: True}).execute(select(cards.c.id))
+        for feed in written[3:]:
+            with engine.begin() as connection:
+                write(connection, feed)
+
+        driver.checkpoint()
+        assert line.turns == 0  # It is too short to have anybody wait.
+        monkeypatch.setattr(sqlite_database, "LOG_PAGES_MIN", 8)
+        driver.checkpoint()
+        assert line.turns == 0  # Somebody reads nearly all of it.
+        monkeypatch.setattr(sqlite_database, "LOG_PAGES_MIN", 36)
+        driver.checkpoint()
+        assert line.turns == 1
+
+    size = log.stat().st_size
+    for feed in ("anew", "and again"):
+        with engine.begin() as connection:
+            write(connection, feed)
+    assert log.stat().st_size == size
+    assert feeds_of(engine) == {*written, "anew", "and again"}
 
 
 def feeds_of(engine: Engine) -> set[str]:
