@@ -4,7 +4,8 @@
     TEST_BENCH_DATABASES="sqlite postgresql" python -m bench redemption
     TEST_BENCH_APART=1 python -m bench redemption         # webhooks are received by `giftsync serve`
 
-Three processes, as in life: both emulators with 100 ms before every answer, `giftsync run`, and the shoppers.
+Four processes: an emulator of each side with 100 ms before every answer, `giftsync run`, and the shoppers. In
+one process a page of Shopify's cards, which takes it 100 ms to make, would hold up every answer of Flow's.
 First some redemptions are carried over one by one, without worker and webhook: that counts the calls that one
 needs. Then so many a second are paid, once the worker has read every feed: it begins with cards after
 that. The ledger tells when each debit was confirmed.
@@ -34,6 +35,7 @@ from bench.pace import p99, wait_until
 from bench.postgres import postgres
 from bench.processes import GIFTSYNC, emulators, processor_seconds
 from cli.demo.control import Control
+from cli.emulators import Address
 from cli.sandbox_config import Pace, parse_ready_line, sandbox_values
 from cli.session import opened_worker
 from config.load import load
@@ -73,8 +75,14 @@ def main() -> None:
 
 def _measure(database: str, url: str | None) -> None:
     count = round(PER_SECOND * SECONDS)
-    with tempfile.TemporaryDirectory() as text, emulators(*EMULATED) as ready:
-        folder, address = Path(text), parse_ready_line(ready)
+    with (
+        tempfile.TemporaryDirectory() as text,
+        emulators("--sides", "flow", *EMULATED) as flow_line,
+        emulators("--sides", "shopify", *EMULATED) as shopify_line,
+    ):
+        folder = Path(text)
+        lines = (parse_ready_line(line) for line in (flow_line, shopify_line))
+        address = Address({kind: access for line in lines for kind, access in line.sides.items()})
         flow, shopify = Control(address.flow_url, "NOK"), Control(address.shopify_url, "NOK")
         port = _free_port()
         values = {
