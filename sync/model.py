@@ -590,6 +590,9 @@ class KnownMarker:
     landings: int
     #: The effect was meant for another card: somebody copied its note by hand.
     copied: bool = False
+    side: str | None = None
+    #: It made the card; some sides list no entry for that.
+    creates: bool = False
 
 
 #: What each side answered, by side.

@@ -65,7 +65,8 @@ class Applied:
 
     #: The card it concerns; for a create, the new card.
     native_id: str
-    #: What the side showed right after, if it said so. Evidence only: the base never advances by it.
+    #: What the side showed right after, if it said so. Evidence only: the base never advances by it. For a
+    #: create of which no earlier attempt is in doubt: another amount than was asked holds the card.
     balance_minor: int | None = None
     #: The side's own reference: a transaction, an order.
     reference: str | None = None

@@ -362,6 +362,7 @@ class SideContract:
         world.settle_late()
 
         assigned = side.capabilities.assigns_numbers
+        assert applied.balance_minor in {None, 250_00}
         assert (applied.serial is not None) == assigned
         number = applied.serial or serial
         observation = side.lookup(number)

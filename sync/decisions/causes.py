@@ -52,6 +52,8 @@ class Situation(StrEnum):
     """What is wrong, as far as it decides what a person can do. Most kinds of conflict have one."""
 
     FIRST_CONTACT = "first_contact"
+    #: A side carried out a request of giftsync's with another amount, or has lost it since.
+    DONE_OTHERWISE = "done_otherwise"
     OVERDRAFT = "overdraft"
     #: Two sides changed the status differently; one of the two was taken.
     STATUS_DIFFERS = "status_differs"
@@ -104,6 +106,7 @@ class Situation(StrEnum):
 
 #: How a cause begins, where the kind alone does not tell the situation.
 _OF_CAUSE = {
+    (ConflictKind.FIRST_CONTACT, "done_otherwise"): Situation.DONE_OTHERWISE,
     (ConflictKind.STATUS, "status_not_writable"): Situation.STATUS_NOT_SETTABLE,
     (ConflictKind.STATUS, "closed_alone"): Situation.CLOSED_ALONE,
     (ConflictKind.SERIAL, "other_card"): Situation.OTHER_CARD,
@@ -176,6 +179,11 @@ def alone(side: str) -> str:
 def other_card_on(side: str) -> str:
     """The cause of a card whose id a side shows another number under."""
     return f"other_card:{side}"
+
+
+def is_done_otherwise(cause: str) -> bool:
+    """Whether it is the cause of a card whose side has something of giftsync's otherwise than was asked."""
+    return cause.startswith(f"{Situation.DONE_OTHERWISE}:")
 
 
 def of_hold(side: str, hold: Hold) -> str | None:
@@ -279,6 +287,34 @@ def first_contact(card: Card, shadows: Mapping[str, int]) -> NewConflict:
         say("One number, two balances: {shows}.", shows=shows),
         amount_minor=max(shadows.values()) - min(shadows.values()),
         evidence={"shown_minor": dict(shadows)},
+    )
+
+
+def done_otherwise(
+    card: Card, side: str, asked_minor: int, done_minor: int, markers: Sequence[str]
+) -> NewConflict:
+    """`asked_minor` and `done_minor` are the signed changes that were asked for, and that the side has."""
+    amounts = {"asked": Money(asked_minor, card.currency), "done": Money(done_minor, card.currency)}
+    if done_minor:
+        words = say(
+            "giftsync asked {side} for {asked} on the card, and {side} did {done}; nothing moves.",
+            side=side,
+            **amounts,
+        )
+    else:
+        words = say(
+            "{side} no longer has the {asked} that giftsync put on the card or took off it there; nothing "
+            "moves.",
+            side=side,
+            asked=amounts["asked"],
+        )
+    return NewConflict(
+        ConflictKind.FIRST_CONTACT,
+        f"{Situation.DONE_OTHERWISE}:{side}",
+        words,
+        side,
+        abs(done_minor - asked_minor),
+        evidence={"asked_minor": asked_minor, "done_minor": done_minor, "markers": list(markers)},
     )
 
 

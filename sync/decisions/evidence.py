@@ -36,7 +36,7 @@ def explain(p: Presence, seen: Seen, d: int, marked: Mapping[str, KnownMarker]) 
     facts: dict[str, object] = {"shown_minor": seen.balance_minor, "shadow_minor": p.shadow_minor}
     if seen.entries is None:
         return facts
-    theirs = [e for e in fresh(p, seen) if e.marker not in marked]
+    theirs = _theirs(p, seen, marked)
     facts["entries"] = [
         {"id": e.native_id, "amount_minor": e.amount_minor, "label": e.label}
         for e in theirs[-ENTRIES_SHOWN_MAX:]
@@ -44,6 +44,15 @@ def explain(p: Presence, seen: Seen, d: int, marked: Mapping[str, KnownMarker]) 
     facts["explained_minor"] = sum(e.amount_minor for e in theirs)
     facts["unexplained_minor"] = d - sum(e.amount_minor for e in theirs)
     return facts
+
+
+def rest(p: Presence, seen: Seen, marked: Mapping[str, KnownMarker]) -> int:
+    """By how much the side differs from the shadow beyond what customers' entries explain."""
+    return seen.balance_minor - p.shadow_minor - sum(e.amount_minor for e in _theirs(p, seen, marked))
+
+
+def _theirs(p: Presence, seen: Seen, marked: Mapping[str, KnownMarker]) -> list[Entry]:
+    return [e for e in fresh(p, seen) if e.marker not in marked]
 
 
 def fresh(p: Presence, seen: Seen) -> tuple[Entry, ...]:

@@ -165,7 +165,8 @@ def adopt_shown(draft: Draft, observations: Observations, rules: LinkRules) -> N
 def look_again(draft: Draft, observations: Observations, rules: LinkRules) -> None:
     """The card still waits for a person: what they are asked about is what the sides show now."""
     adopt_shown(draft, observations, rules)
-    if draft.movements:
+    asked = any(causes.is_done_otherwise(cause) for cause in draft.card.causes)
+    if draft.movements and not asked:
         draft.conflicts.append(causes.first_contact(draft.card, values(draft.card)))
 
 

@@ -23,6 +23,7 @@ from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.decisions import (
     causes,
+    deviations,
     evidence,
     first_contact,
     lost,
@@ -229,7 +230,10 @@ def apply_observation(
         return
     _count_echoes(draft, side, seen, marked)
     before = draft.presence(side)
+    deviates = deviations.take_in(draft, side, seen, marked)
     _take_in_balance(draft, side, seen, marked, rules)
+    if deviates:
+        draft.change(side, book_cursor=evidence.newest(seen, before.book_cursor))
     status_and_expiry.apply_fields(draft, side, seen, seen.status, rules)
     _explain_refusal(draft, side, before, today)
 
@@ -600,10 +604,12 @@ def land(
     native_id: str,
     reference: str = "",
     serial: Serial | None = None,
+    made_minor: int | None = None,
 ) -> Decision:
     """The effect is on the side. The shadow has it since it was planned; a second landing is an echo.
 
-    `serial` is the number that a side which assigns them gave the card.
+    `serial` is the number that a side which assigns them gave the card. `made_minor` is what the side said
+    that a new card has, if it said so: with another amount than was asked the card is held.
     """
     draft, side = Draft(card), intent.side
     draft.end(intent, IntentState.APPLIED, reference, landings)
@@ -617,6 +623,11 @@ def land(
         if serial is not None:
             draft.change(side, serial=serial, last_chars=serial.last_chars)
         draft.intents += notification.planned(draft.presence(side))
+        # Whoever has the number may have used a card since that an earlier attempt made.
+        if made_minor not in (None, intent.amount_minor) and not intent.doubted:
+            deviates = deviations.Deviation(intent.marker, intent.amount_minor, made_minor or 0)
+            deviations.hold(draft, side, [deviates])
+            draft.change(side, stale=True)  # The shadow follows what it shows.
     for kind in (*causes.OF_REFUSALS, ConflictKind.IN_DOUBT):
         draft.causes_gone.append(causes.on_side(side, kind))
     return draft.decision()

@@ -108,6 +108,7 @@ def resolve_first_contact(
     if change:
         draft.move(MovementKind.RESOLUTION, None, change, 0, {"why": why})
     draft.causes_gone.append(causes.FIRST_CONTACT)
+    draft.causes_gone += [cause for cause in draft.card.causes if causes.is_done_otherwise(cause)]
     protocol.settle_into(draft, rules, today)
     # That it goes on elsewhere is what they have just said.
     alone = {causes.alone(p.side) for p in draft.card.presences}

@@ -166,7 +166,13 @@ class CreateSender:
         match outcome:
             case Applied():
                 landed = protocol.land(
-                    card, intent, 1, outcome.native_id, outcome.reference or "", outcome.serial
+                    card,
+                    intent,
+                    1,
+                    outcome.native_id,
+                    outcome.reference or "",
+                    outcome.serial,
+                    outcome.balance_minor,
                 )
                 return Step(held, landed, True, after_landing(landed, self.link.clock()))
             case NotSent():

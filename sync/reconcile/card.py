@@ -10,7 +10,7 @@ from functools import partial
 from connectors.api.card import CardRef, Observation, Seen, Unreadable
 from connectors.api.errors import InDoubt, NoAnswer, NotSent, SideClosed, Throttled
 from sync.crashpoints import crashpoint
-from sync.decisions import authority, protocol
+from sync.decisions import authority, deviations, protocol
 from sync.decisions.poll_order import ReadBy
 from sync.decisions.protocol import UNCLEAR_READS_MAX, UNREADABLE_MAX
 from sync.ledger.cards.recorded import recorded
@@ -212,6 +212,11 @@ def _ask(p: Presence, work: Work, *, entries: bool) -> Observation:
 def _decision(card: Card, observations: dict[str, Observation], work: Work) -> Decision:
     today = work.link.today
     marked = work.link.store.marked(work.lease.card_id, markers_of(card, observations))
+    if any(
+        isinstance(seen, Seen) and deviations.leaves_a_rest(card.presence(side), seen, marked)
+        for side, seen in observations.items()
+    ):
+        marked = {**work.link.store.landed(work.lease.card_id), **marked}
     traces = traces_of(card, observations, marked, work)
     return protocol.observe(card, observations, work.link.rules, today, marked, traces)
 

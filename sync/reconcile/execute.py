@@ -249,4 +249,12 @@ def _landings(card: Card, intent: Intent, side: Side) -> int:
 
 
 def _landed(card: Card, intent: Intent, applied: Applied, landings: int) -> Decision:
-    return protocol.land(card, intent, landings, applied.native_id, applied.reference or "", applied.serial)
+    return protocol.land(
+        card,
+        intent,
+        landings,
+        applied.native_id,
+        applied.reference or "",
+        applied.serial,
+        applied.balance_minor,
+    )

@@ -730,6 +730,21 @@ GUIDES: Mapping[Situation, Guide] = {
         _first_contact_options,
         _first_contact_stake,
     ),
+    Situation.DONE_OTHERWISE: Guide(
+        say(
+            "The system there did not do what giftsync asked for, or has lost it since, as one does that is "
+            "put back from a backup. No customer did this, so nothing of it counts as a payment or a load."
+        ),
+        lambda case: say("Nothing: the card is left alone everywhere until somebody says what it is worth."),
+        lambda case: say(
+            "Find out why: if it happens to other cards too, pause the link (`giftsync pause`). Then say "
+            "which balance of {card} is right: {join}, or value --amount. The other sides follow.",
+            card=case.ends_in,
+            join=in_a_row((f"accept --side {side}" for side in _sides(case)), ", "),
+        ),
+        _first_contact_options,
+        _first_contact_stake,
+    ),
     Situation.OVERDRAFT: Guide(
         say("The card was spent on several sides before one could know of the other."),
         lambda case: say("The card was brought to zero on every side, and the shortfall was written off."),

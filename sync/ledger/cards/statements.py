@@ -220,11 +220,17 @@ UPDATE_LOOK = (
 )
 
 
+#: What is known of an effect by its marker.
+_KNOWN = tuple(intents.c[name] for name in ("marker", "amount_minor", "landings", "card_id", "side", "kind"))
+
+
 @cache
 def select_marked(places: int) -> Select[Any]:
     """What is known of so many markers."""
-    known = select(intents.c.marker, intents.c.amount_minor, intents.c.landings, intents.c.card_id)
-    return known.where(any_of(intents.c.marker, "marker", places))
+    return select(*_KNOWN).where(any_of(intents.c.marker, "marker", places))
+
+
+SELECT_LANDED = select(*_KNOWN).where(intents.c.card_id == bindparam("card"), intents.c.landings > 0)
 
 
 CARD_COLUMNS = (

@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from connectors.api.effect import EffectKind
 from sync.crashpoints import crashpoint
 from sync.ledger.cards import statements
 from sync.ledger.cards.append import Appender, write_conflicts
@@ -213,10 +214,13 @@ class Store:
             return {}
         with reading(self.engine) as connection:
             rows = prepared.rows_among(connection, statements.select_marked, "marker", markers)
-        return {
-            row["marker"]: KnownMarker(row["amount_minor"], row["landings"], row["card_id"] != card_id)
-            for row in rows
-        }
+        return {row["marker"]: _known(row, card_id) for row in rows}
+
+    def landed(self, card_id: int) -> dict[str, KnownMarker]:
+        """Every effect of giftsync's that is on the card, by marker."""
+        with reading(self.engine) as connection:
+            rows = prepared.rows(connection, statements.SELECT_LANDED, {"card": card_id})
+        return {row["marker"]: _known(row, card_id) for row in rows}
 
     def doubted_sides(self, card_id: int) -> frozenset[str]:
         """The sides on which some request for the card was ever in doubt."""
@@ -506,6 +510,11 @@ class Store:
             "serial_index": None if p.serial is None else self.vault.index(p.serial),
             "serial_sealed": None if p.serial is None else self.vault.seal(p.serial),
         }
+
+
+def _known(row: Row, card_id: int) -> KnownMarker:
+    creates = row["kind"] == EffectKind.CREATE.value
+    return KnownMarker(row["amount_minor"], row["landings"], row["card_id"] != card_id, row["side"], creates)
 
 
 def _release(connection: Connection, lease: Lease, release: Release) -> None:

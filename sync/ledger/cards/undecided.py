@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, exists, func, not_, select
 
-from sync.decisions.causes import FIRST_CONTACT
 from sync.ledger.cards.append import READ_BACK
 from sync.ledger.database.engine import Engine, reading
 from sync.ledger.database.tables import cards, conflicts, intent_states
+from sync.model import ConflictKind
 
 _has_first_contact = exists().where(
     conflicts.c.card_id == cards.c.id,
-    conflicts.c.cause == FIRST_CONTACT,
+    conflicts.c.kind == ConflictKind.FIRST_CONTACT.value,
     conflicts.c.closed_at.is_(None),
 )
 #: The sides' books do not say what the lost ledger did with these.

@@ -53,6 +53,16 @@ def first_contact(shop: Shop) -> None:
     shop.sync()
 
 
+def done_otherwise(shop: Shop) -> None:
+    """The online shop takes 100.00 for 1 000.00."""
+    side = shop.sides[SHOPIFY]
+    carry_out = side._carry_out
+    side._carry_out = lambda effect: carry_out(replace(effect, amount_minor=effect.amount_minor * 10))
+    shop.sell(FLOW, 10_000)
+    shop.sync()
+    side._carry_out = carry_out
+
+
 def overdraft(shop: Shop) -> None:
     shop.in_step(10_000)
     shop.move(FLOW, -8_000)
@@ -430,6 +440,7 @@ def _with_rules(shop: Shop, side: str, **more: object) -> None:
 
 SITUATIONS: dict[Situation, Provoked] = {
     Situation.FIRST_CONTACT: Provoked(first_contact),
+    Situation.DONE_OTHERWISE: Provoked(done_otherwise),
     Situation.OVERDRAFT: Provoked(overdraft),
     Situation.STATUS_DIFFERS: Provoked(status_differs),
     Situation.STATUS_UNKNOWN: Provoked(status_unknown, known_status),
@@ -518,6 +529,7 @@ OF_THE_LINK = (Situation.BRAKE, Situation.POOL_EMPTY, Situation.SECOND_LEDGER, S
 #: What can be said in each situation, with the words of the command.
 OFFERED: dict[Situation, list[str]] = {
     Situation.FIRST_CONTACT: ["accept --side flow", "accept --side shopify", "value --amount AMOUNT"],
+    Situation.DONE_OTHERWISE: ["accept --side flow", "accept --side shopify", "value --amount AMOUNT"],
     Situation.OVERDRAFT: ["acknowledge", "write_off"],
     Situation.STATUS_DIFFERS: ["acknowledge"],
     Situation.STATUS_UNKNOWN: ["retry", "ignore"],
