@@ -381,20 +381,23 @@ def _matrix(part: CurrencyPart) -> Table:
 
 
 def _journal(part: CurrencyPart, statement: Statement, *, narrow: bool) -> Table:
-    """What is imported elsewhere names its day and its voucher; where pages are narrow their title does."""
+    """What is imported elsewhere names day, voucher and currency; where pages are narrow their title does."""
     ends = statement.until_at - timedelta(microseconds=1)
     voucher = "" if statement.number is None else str(statement.number)
     before: list[Cell] = (
         [] if narrow else [f"{ends.astimezone(ZoneInfo(statement.timezone)):%Y-%m-%d}", voucher]
     )
+    # Last, so that whoever imports by place finds the others where they were.
+    after: list[Cell] = [] if narrow else [part.currency]
     rows: list[list[Cell]] = [
-        [*before, j.account, j.text, j.debit_minor, j.credit_minor] for j in part.journal
+        [*before, j.account, j.text, j.debit_minor, j.credit_minor, *after] for j in part.journal
     ]
     debit, credit = sum(j.debit_minor for j in part.journal), sum(j.credit_minor for j in part.journal)
-    rows.append([marked("Total"), *("" for _ in before), "", debit, credit])
+    rows.append([marked("Total"), *("" for _ in before), "", debit, credit, *after])
     columns = [] if narrow else [Column(marked("Date"), Kind.DATE), Column(marked("Statement"))]
     columns += [Column(marked("Account")), Column(marked("Text"))]
     columns += [Column(marked("Debit"), Kind.POSTED), Column(marked("Credit"), Kind.POSTED)]
+    columns += [] if narrow else [Column(marked("Currency"))]
     return _table(part, "journal", marked("Journal lines"), columns, rows, sums_down=True)
 
 

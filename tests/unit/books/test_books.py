@@ -499,8 +499,8 @@ def test_given_journal_lines_then_their_day_and_statement_are_named_and_a_zero_i
 
     first = list(csv.reader(io.StringIO(csv_of(wide).decode("utf-8-sig"))))[:2]
     assert first == [
-        ["Date", "Statement", "Account", "Text", "Debit", "Credit"],
-        ["2026-11-30", "1", "1570", "Gift cards 2026-11: issued", "100.00", "0.00"],
+        ["Date", "Statement", "Account", "Text", "Debit", "Credit", "Currency"],
+        ["2026-11-30", "1", "1570", "Gift cards 2026-11: issued", "100.00", "0.00", "NOK"],
     ]
     assert [shown(narrow, n, cell) for n, cell in enumerate(narrow.rows[0])][-2:] == ["100.00", ""]
     book = zipfile.ZipFile(io.BytesIO(workbook_of(statement)))
