@@ -61,6 +61,7 @@ def close_month(
     with opened_books(settings) as (keeper, _):
         sealed = bookkeeping.close(keeper, month)
         unread = bookkeeping.unread_sides(keeper, periods.month(month, settings.link.zone))
+        unproved = bookkeeping.unproved_changes(keeper)
     written = _write(sealed, to, reader_of_settings(settings), csv=csv)
     show_statement(sealed.statement, output, ("rollforward", "settlement", "late"))
     output.say("")
@@ -72,7 +73,13 @@ def close_month(
             f"{side} was not read to the end of {month} yet; what happened there comes as late news in the "
             "next statement."
         )
-    output.emit("close", ClosedAnswer(**_told(sealed), files=written, unread_sides=list(unread)))
+    for card_id in unproved:
+        output.note(
+            f"A change of the expiry date of card {card_id} has no proof: a worker of an older release wrote "
+            f"it during the upgrade, or somebody else. `giftsync cards show {card_id}` has its story."
+        )
+    answer = ClosedAnswer(**_told(sealed), files=written, unread_sides=list(unread), unproved_cards=unproved)
+    output.emit("close", answer)
 
 
 class SealedAnswer(TypedDict):
@@ -89,6 +96,8 @@ class ClosedAnswer(SealedAnswer):
     files: list[Path]
     #: Sides that were not read to its end yet: what happened there comes as late news.
     unread_sides: list[str]
+    #: Cards with a change of their expiry date that giftsync has not proved.
+    unproved_cards: list[int]
 
 
 class ClosedMonthsAnswer(TypedDict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from connectors.api.card import CardRef
@@ -13,10 +13,10 @@ from sync.arrivals.deferred import Deferred
 from sync.arrivals.match import Matcher
 from sync.crashpoints import crashpoint
 from sync.decisions import causes
+from sync.ledger.cards.creating import AGREED, CREATED_ON, read_ways, save_ways
 from sync.ledger.cards.lacking import lacking_after
 from sync.ledger.cards.pool import PoolNumber
 from sync.ledger.cards.store import AlreadyThere, Lease, Store, consume
-from sync.ledger.database.marks import read_mark, save_mark
 from sync.ledger.incoming.intake import Arrival
 from sync.ledger.incoming.origins import origin_of
 from sync.ledger.secrets.creates import source_of
@@ -24,10 +24,6 @@ from sync.model import Card, Decision, LeaseLost, Presence, Tampered, to_create
 from sync.reconcile.work import Link
 
 PAGE_SIZE = 200
-#: From which side to which cards were created at the end of the last pass, as `from>to`, with commas.
-CREATED_ON = "created_on"
-#: The ways, as above, that a person agreed to and that are not in `CREATED_ON` yet.
-AGREED = "created_on_agreed"
 
 
 def newly_created_on(link: Link) -> list[str]:
@@ -36,20 +32,20 @@ def newly_created_on(link: Link) -> list[str]:
 
 
 def _new_ways(link: Link) -> list[str]:
-    before = read_mark(link.store.engine, CREATED_ON)
-    known = before.split(",") if before is not None else _ways(link)
+    before = _read(link, CREATED_ON)
+    known = before if before is not None else _ways(link)
     return [way for way in _ways(link) if way not in known]
 
 
 def agree(link: Link, sides: Collection[str]) -> None:
     """Keep that a person agreed to cards on these sides, as `link` would create them, and on no others."""
     ways = [way for way in _new_ways(link) if way.partition(">")[2] in sides]
-    save_mark(link.store.engine, AGREED, ",".join(ways), link.clock())
+    _save(link, AGREED, ways)
 
 
 def not_agreed_on(link: Link) -> list[str]:
     """The sides of `newly_created_on` that nobody agreed to."""
-    agreed = (read_mark(link.store.engine, AGREED) or "").split(",")
+    agreed = _read(link, AGREED) or ()
     return sorted({way.partition(">")[2] for way in _new_ways(link) if way not in agreed})
 
 
@@ -59,8 +55,8 @@ def add_missing(matcher: Matcher) -> int:
     Does nothing while the same sides are written as before.
     """
     link = matcher.link
-    now_on = ",".join(_ways(link))
-    before = read_mark(link.store.engine, CREATED_ON)
+    now_on = _ways(link)
+    before = _read(link, CREATED_ON)
     if before == now_on:
         _forget_agreement(link)
         return 0
@@ -74,15 +70,23 @@ def add_missing(matcher: Matcher) -> int:
                 break
             after_id = ids[-1]
     if not waiting:
-        save_mark(link.store.engine, CREATED_ON, now_on, link.clock())
+        _save(link, CREATED_ON, now_on)
         _forget_agreement(link)
     return waiting
 
 
 def _forget_agreement(link: Link) -> None:
     """It was for this time: what is switched off and on again is asked again."""
-    if read_mark(link.store.engine, AGREED):
-        save_mark(link.store.engine, AGREED, "", link.clock())
+    if _read(link, AGREED):
+        _save(link, AGREED, ())
+
+
+def _read(link: Link, name: str) -> list[str] | None:
+    return read_ways(link.store.engine, link.store.vault, name)
+
+
+def _save(link: Link, name: str, ways: Iterable[str]) -> None:
+    save_ways(link.store.engine, link.store.vault, name, ways, link.clock())
 
 
 def _created_on(link: Link) -> list[str]:

@@ -158,10 +158,13 @@ class Cards:
         return is_right
 
     def _cvc_of(self, card_id: int) -> str | None:
-        """The CVC that the card is used with; None when it has none that giftsync knows."""
+        """The CVC that the card is used with; None when it has none that giftsync knows. Raises Denied."""
         link = self.hands.link()
-        if not rows.was_issued_with_cvc(link.store.engine, card_id):
-            return None
+        try:
+            if not rows.was_issued_with_cvc(link.store.engine, link.store.vault, card_id):
+                return None
+        except Tampered:
+            raise not_as_written() from None
         serial = _serial_of(self.load(card_id))
         return None if serial is None else link.store.vault.cvc(serial)
 

@@ -126,6 +126,10 @@ class LedgerPart:
     last_movement: int
     #: SHA-256 over what the statement takes as expired and gives back, by card; empty: nothing was kept.
     expiries_sha256: str = ""
+    #: SHA-256 over the changes of expiry dates that the ledger had, and the highest of them; empty and 0:
+    #: there were none, or the statement is a draft or of a release that did not keep it.
+    changes_sha256: str = ""
+    last_change: int = 0
 
 
 @dataclass(frozen=True)

@@ -323,7 +323,10 @@ def load(card: Card, entry: HubEntry, currency: str, rules: LinkRules, today: da
     if limit is not None and card.balance_minor + entry.amount_minor > limit:
         raise Denied(Reason.OVER_LIMIT, "A card may not hold that much.")
     draft = Draft(card)
-    draft.move(MovementKind.LOAD, None, entry.amount_minor, 0, {"load": entry.id})
+    told: dict[str, object] = {"load": entry.id}
+    if entry.kind is HubEntryKind.ISSUE:
+        told["with_cvc"] = entry.with_cvc  # The card's first movement: no row but this one proves it.
+    draft.move(MovementKind.LOAD, None, entry.amount_minor, 0, told)
     draft.entries.append(entry)
     settle_into(draft, rules, today)
     return draft.decision()

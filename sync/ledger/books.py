@@ -26,9 +26,11 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    RowMapping,
     Select,
     String,
     Subquery,
+    Table,
     and_,
     any_,
     bindparam,
@@ -125,6 +127,8 @@ class Cut:
     at: datetime
     #: Rows with higher ids came later.
     last_movement: int
+    #: Changes of expiry dates with higher ids came later; 0: a draft, which keeps nothing.
+    last_change: int = 0
 
     @property
     def booked(self) -> ColumnElement[bool]:
@@ -165,13 +169,22 @@ def watermark(engine: Engine) -> int:
 
     On PostgreSQL ids are given before rows are committed, so writers are waited for, for a moment.
     """
-    highest = select(func.coalesce(func.max(movements.c.id), 0))
+    return _watermark(engine, movements)
+
+
+def change_watermark(engine: Engine) -> int:
+    """As `watermark`, of the changes of cards."""
+    return _watermark(engine, card_changes)
+
+
+def _watermark(engine: Engine, table: Table) -> int:
+    highest = select(func.coalesce(func.max(table.c.id), 0))
     if engine.dialect.name != "postgresql":
         with reading(engine) as connection:
             return int(connection.execute(highest).scalar_one())
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))
-        connection.execute(text("LOCK TABLE movements IN SHARE MODE"))
+        connection.execute(text(f"LOCK TABLE {table.name} IN SHARE MODE"))
         return int(connection.execute(highest).scalar_one())
 
 
@@ -753,6 +766,14 @@ def chain_digest(connection: Connection, cut: Cut) -> tuple[str, int]:
             digest.update(str(hashes).encode())
             count += number
     return digest.hexdigest(), count
+
+
+def day_changes(connection: Connection, last_change: int) -> Iterator[RowMapping]:
+    """Changes of expiry dates up to a watermark, by id: they tell which last day a card had at a moment."""
+    c = card_changes.c
+    moved = c.expires_before.is_distinct_from(c.expires_on)
+    query = select(card_changes).where(c.id <= last_change, moved).order_by(c.id)
+    yield from connection.execute(query).mappings()
 
 
 def in_transit(connection: Connection, cut: Cut) -> dict[str, int]:

@@ -7,7 +7,7 @@ found = verify(books, data)              what is wrong with a statement's file, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -37,6 +37,7 @@ from sync.books.statement import (
 from sync.crashpoints import crashpoint
 from sync.ledger import books as ledger_books
 from sync.ledger.books import CardBalance, Closed, Cut, Span
+from sync.ledger.cards.changes import read_changes
 from sync.ledger.database.engine import Engine
 from sync.ledger.database.generation import behind
 from sync.ledger.secrets.vault import Vault
@@ -190,6 +191,10 @@ def _statement(
             span.expiry,
         )
         digest, count = digested.result()
+        last_change = span.closing.last_change
+        changes = read_changes(ledger_books.day_changes(connection, last_change), keeper.vault)
+        if changes.wrong:
+            raise BooksBroken(_changed_words(changes.wrong))
         frame = Frame(
             period=span.period,
             timezone=keeper.zone.key,
@@ -202,13 +207,25 @@ def _statement(
                 settings.accounts,
                 expiry_ends_debt=settings.expiry_ends_debt,
             ),
-            ledger=LedgerPart(digest, count, span.closing.last_movement, expiries_digest(books.expiries)),
+            ledger=LedgerPart(
+                digest,
+                count,
+                span.closing.last_movement,
+                expiries_digest(books.expiries),
+                changes.sha256,
+                last_change,
+            ),
             in_transit_minor=ledger_books.in_transit(connection, span.closing),
             number=number,
             previous=None if before is None else _previous(before[0]),
             closings=None if before is None else closings_of(before[1]),
         )
     return make_statement(books, frame), books.expiries
+
+
+def _changed_words(card_ids: Collection[int]) -> str:
+    named = ", ".join(str(card_id) for card_id in sorted(card_ids)[: ledger_books.BROKEN_SHOWN_MAX])
+    return f"changes of the expiry date of card {named} are not as giftsync wrote them; run `giftsync audit`"
 
 
 def _previous(closed: Closed) -> Previous:
@@ -256,6 +273,16 @@ def unread_sides(keeper: Bookkeeper, period: Period) -> list[str]:
     return sorted(side for side, at in read.items() if at < period.until_at)
 
 
+def unproved_changes(keeper: Bookkeeper) -> list[int]:
+    """Cards with a change of their expiry date that giftsync has not proved, by id.
+
+    A worker of an older release wrote it beside this one, or somebody did so by hand.
+    """
+    last = ledger_books.change_watermark(keeper.engine)
+    with ledger_books.streaming(keeper.engine) as connection:
+        return sorted(read_changes(ledger_books.day_changes(connection, last), keeper.vault).unproved)
+
+
 def _check_turn(keeper: Bookkeeper, period: Period, done: list[Closed]) -> None:
     if keeper.clock() < period.until_at:
         ends = period.until_at.astimezone(keeper.zone)
@@ -285,11 +312,13 @@ def _check_turn(keeper: Bookkeeper, period: Period, done: list[Closed]) -> None:
 
 def _closed(keeper: Bookkeeper, period: Period, done: list[Closed]) -> tuple[Sealed, list[Expiry]]:
     last = ledger_books.watermark(keeper.engine)
+    last_change = ledger_books.change_watermark(keeper.engine)
     before = None
     if done:
         before = done[-1], read_content(done[-1].content)
     opening = Cut(period.from_at, done[-1].last_movement if done else last)
-    span = Span(period, opening, Cut(period.until_at, last), _expiry_dates(keeper, period, len(done)))
+    closing = Cut(period.until_at, last, last_change)
+    span = Span(period, opening, closing, _expiry_dates(keeper, period, len(done)))
     statement, changes = _statement(keeper, span, len(done) + 1, before)
     if before is not None:
         _check_continues(before[1], statement)
@@ -380,6 +409,8 @@ def _recount(statement: Statement, keeper: Bookkeeper) -> Iterator[str]:
         sums = ledger_books.sums_by_kind(connection, cut)
         expired = ledger_books.expired_sums(connection, statement.number or 0)
         kept = expiries_digest(ledger_books.expiries_of(connection, statement.number or 0))
+        rows = ledger_books.day_changes(connection, statement.ledger.last_change)
+        changes = read_changes(rows, keeper.vault)
     told = statement.ledger
     if count != told.movements:
         change = "were removed" if count < told.movements else "were added"
@@ -391,6 +422,11 @@ def _recount(statement: Statement, keeper: Bookkeeper) -> Iterator[str]:
         yield "The ledger has as many movements as then, but not the same: rows were replaced."
     if kept != told.expiries_sha256:
         yield "What the ledger keeps as expired, card by card, is not what the statement took as expired."
+    if changes.sha256 != told.changes_sha256:
+        yield (
+            "The changes of expiry dates from which the ledger tells what had expired are not those of then: "
+            "rows were changed, removed or added."
+        )
     for part in statement.currencies:
         now_minor = sum(amount for (currency, _), amount in sums.items() if currency == part.currency)
         now_minor -= expired.get(part.currency, 0)

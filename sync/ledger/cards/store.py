@@ -22,6 +22,7 @@ from connectors.api.effect import EffectKind
 from sync.crashpoints import crashpoint
 from sync.ledger.cards import statements
 from sync.ledger.cards.append import Appender, write_conflicts
+from sync.ledger.cards.changes import change_row
 from sync.ledger.cards.digest import digested
 from sync.ledger.cards.recorded import read_recorded
 from sync.ledger.cards.redemptions import write_hub
@@ -344,7 +345,7 @@ class Store:
         if prepared.row(connection, statements.UPDATE_CARD, columns) is None:
             raise LeaseLost
         if (stored.status, stored.expires_on) != (before.status, before.expires_on):
-            change = _card_change(lease.card_id, before, stored, now)
+            change = change_row(lease.card_id, before, stored, now, self.vault)
             prepared.change(connection, statements.INSERT_CARD_CHANGE, change)
 
     def _update_presences(self, connection: Connection, before: Card, after: Card) -> None:
@@ -661,15 +662,3 @@ def consume(
         )
         if result.rowcount != 1:
             raise AlreadyThere("the pool number was allotted to another card")
-
-
-def _card_change(card_id: int, before: Card, after: Card, now: datetime) -> dict[str, Any]:
-    return {
-        "card_id": card_id,
-        "status_before": before.status.value,
-        "status": after.status.value,
-        "expires_before": before.expires_on,
-        "expires_on": after.expires_on,
-        "balance_minor": after.balance_minor,
-        "at": now,
-    }

@@ -61,11 +61,13 @@ def save_mark(engine: Engine, name: str, value: str, now: datetime) -> None:
         write_mark(connection, name, value, now)
 
 
-def write_mark(connection: Connection, name: str, value: str, now: datetime) -> None:
-    """`save_mark` in a transaction of the caller's."""
-    values = {"name": name, "value": value, "at": now}
+def write_mark(
+    connection: Connection, name: str, value: str, now: datetime, proof: str | None = None
+) -> None:
+    """`save_mark` in a transaction of the caller's; `proof` is kept with it."""
+    values = {"name": name, "value": value, "at": now, "proof": proof}
     connection.execute(
         upsert(connection, marks, values).on_conflict_do_update(
-            index_elements=["name"], set_={"value": value, "at": now}
+            index_elements=["name"], set_={"value": value, "at": now, "proof": proof}
         )
     )

@@ -235,6 +235,7 @@ presences = Table(
         doc="the side takes no payment with the card without its CVC, as it showed last",
     ),
     Column("book_cursor", Text, doc="newest entry of the side's own book that was taken in"),
+    Column("book_digest", Text, doc="of the entries up to that one, and its id; null: not kept yet"),
     Column("brand", Text),
     Column("note", Text, nullable=False, default="", doc="words for staff, sealed: they may name the buyer"),
     Column("watched", Boolean, nullable=False, default=False, doc="has, or had, its row in polls"),
@@ -318,13 +319,14 @@ card_changes = Table(
     "card_changes",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
-    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False),
+    Column("card_id", _Id, ForeignKey("cards.id"), nullable=False, index=True),
     Column("status_before", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("expires_before", Day),
     Column("expires_on", Day),
     Column("balance_minor", BigInteger, nullable=False, doc="of the card, at that moment"),
     Column("at", Instant, nullable=False, index=True),
+    Column("proof", Text, doc="keyed hash of all of it; null: by a release before, or by somebody else"),
 )
 
 intents = Table(
@@ -809,6 +811,7 @@ marks = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
     Column("at", Instant, nullable=False),
+    Column("proof", Text, doc="of those that say what may be created: keyed hash of name and value"),
 )
 
 privacy_requests = Table(

@@ -7,9 +7,11 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Engine, Row, and_, or_, select
 
+from sync.ledger.cards import chain
 from sync.ledger.database.engine import reading
 from sync.ledger.database.tables import api_requests, cards, hub_entries, movements, redemptions
-from sync.model import Redemption, RedemptionState, Unconfirmed
+from sync.ledger.secrets.vault import Vault
+from sync.model import MovementKind, Redemption, RedemptionState, Tampered, Unconfirmed
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,23 @@ def made_by(engine: Engine, token_id: str, key: str) -> str | None:
         return connection.execute(query).scalar_one_or_none()
 
 
-def was_issued_with_cvc(engine: Engine, card_id: int) -> bool:
-    """Whether the API issued the card with a CVC of giftsync's."""
+def was_issued_with_cvc(engine: Engine, vault: Vault, card_id: int) -> bool:
+    """Whether the API issued the card with a CVC of giftsync's. Raises Tampered.
+
+    The card's first movement says so, and its hash alone proves it. Of a card that an older release issued
+    only its entry does.
+    """
     query = select(hub_entries.c.id).where(hub_entries.c.card_id == card_id, hub_entries.c.with_cvc)
+    first = select(movements).where(movements.c.card_id == card_id, movements.c.chain_seq == 1)
     with reading(engine) as connection:
+        issue = connection.execute(first).mappings().one_or_none()
+        if issue is None or issue["kind"] != MovementKind.LOAD.value:
+            return False
+        written = chain.canonical(dict(issue), chain.MOVEMENT_FIELDS)
+        if vault.chain("", written) != issue["chain_hash"]:
+            raise Tampered(card_id)
+        if "with_cvc" in issue["evidence"]:
+            return bool(issue["evidence"]["with_cvc"])
         return connection.execute(query.limit(1)).first() is not None
 
 

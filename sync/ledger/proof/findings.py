@@ -87,6 +87,8 @@ class CardRows:
     intent_states: list[Row] = field(default_factory=list)
     identities: list[Row] = field(default_factory=list)
     redemptions: list[Row] = field(default_factory=list)
+    #: Of its status and expiry.
+    changes: list[Row] = field(default_factory=list)
     #: Redemptions that were recorded and are not entered yet.
     recorded: list[Row] = field(default_factory=list)
     #: Sides with an open conflict of this card.

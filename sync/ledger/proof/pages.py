@@ -96,6 +96,8 @@ def _read_rows(connection: Connection, after: int, last: int | None) -> list[Car
         of_card(one).identities.append(one)
     for taken in rows_of(tables.redemptions, tables.redemptions.c.card_id, "made_at", "id"):
         (of_card(taken).redemptions if taken["entered"] else of_card(taken).recorded).append(taken)
+    for change in rows_of(tables.card_changes, tables.card_changes.c.card_id, "id"):
+        of_card(change).changes.append(change)
     disputes = select(tables.conflicts.c.card_id, tables.conflicts.c.side).where(
         within(tables.conflicts.c.card_id),
         # What a person ignores is still there.

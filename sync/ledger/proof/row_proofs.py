@@ -7,8 +7,10 @@ from typing import Final
 from sqlalchemy import ColumnElement, Engine, Table, and_, bindparam, exists, select, update
 
 from sync.ledger.cards.assignments import ASSIGNMENT_PROOF
+from sync.ledger.cards.changes import CARD_CHANGE_PROOF
+from sync.ledger.cards.creating import MARK_PROOF, PROVED_MARKS
 from sync.ledger.cards.row_proof import RowProof
-from sync.ledger.database.tables import import_rows, imports, metadata
+from sync.ledger.database.tables import import_rows, imports, marks, metadata
 from sync.ledger.hub.tokens import TOKEN_PROOF
 from sync.ledger.imports.rows import IMPORT_ROW_PROOF, Imports, queued_imports
 from sync.ledger.secrets.vault import Vault
@@ -26,9 +28,14 @@ ROW_PROOFS: Final = {
     "oidc_identities": IDENTITY_PROOF,
     "assignments": ASSIGNMENT_PROOF,
     "import_rows": IMPORT_ROW_PROOF,
+    "card_changes": CARD_CHANGE_PROOF,
+    "marks": MARK_PROOF,
 }
-#: The migration that gave them to all tables but the one of tokens, whose older rows open nothing.
-_SINCE: Final = "0031"
+#: The migration that gave them their proofs. Tokens from before theirs open nothing.
+_SINCE: Final = {name: "0031" for name in ROW_PROOFS if name != "api_tokens"} | {
+    "card_changes": "0032",
+    "marks": "0032",
+}
 _PAGE: Final = 2_000
 
 
@@ -37,18 +44,21 @@ def prove_rows_from(before: str | None, engine: Engine, vault: Vault) -> None:
 
     Only then: a row without a proof in a ledger that has proofs was not written by giftsync.
     """
-    if before is None or before >= _SINCE:
+    if before is None:
         return
-    for name, proof in ROW_PROOFS.items():
-        if name != "api_tokens":
-            _prove(engine, metadata.tables[name], proof, vault)
-    for plan in queued_imports(engine):
-        Imports(engine, vault).approve(plan, plan.queued_at or plan.created_at)
+    for name, since in _SINCE.items():
+        if before < since:
+            _prove(engine, metadata.tables[name], ROW_PROOFS[name], vault)
+    if before < _SINCE["import_rows"]:
+        for plan in queued_imports(engine):
+            Imports(engine, vault).approve(plan, plan.queued_at or plan.created_at)
 
 
 def _prove(engine: Engine, table: Table, proof: RowProof, vault: Vault) -> None:
     key = list(table.primary_key.columns)
     which: ColumnElement[bool] = table.c.proof.is_(None)
+    if table is marks:
+        which = and_(which, marks.c.name.in_(PROVED_MARKS))
     if table is import_rows:
         # Of what is done there may be millions, and nothing comes of it any more.
         is_open = exists().where(imports.c.id == import_rows.c.import_id, imports.c.state != "done")

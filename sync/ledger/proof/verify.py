@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mappings.lifecycle import CardStatus
+from sync.ledger.cards.changes import CARD_CHANGE_PROOF, moves_day
 from sync.ledger.cards.digest import digested
 from sync.ledger.cards.recorded import RECORDED_PROOF
 from sync.ledger.cards.rows import card_of, sums_of
@@ -75,6 +76,7 @@ def check_card(
         return
     found = list(_check_numbers(rows, rows.card)) or list(_check_rows(rows, rows.card, vault, currency_of))
     yield from found or _check_digest(rows, rows.card, vault)
+    yield from _check_changes(rows, rows.card, vault)
 
 
 def _check_rows(rows: CardRows, card: Row, vault: Vault, currency_of: Mapping[str, str]) -> Iterator[Finding]:
@@ -325,6 +327,25 @@ def _check_digest(rows: CardRows, card: Row, vault: Vault) -> Iterator[Finding]:
             "a date, a hold, the currency, or what a request is to do."
         )
         yield finding(FindingKind.DIGEST, words, card, table="cards", row="digest")
+
+
+def _check_changes(rows: CardRows, card: Row, vault: Vault) -> Iterator[Finding]:
+    """Changes of the expiry date, from which the books tell which day the card had at a moment."""
+    moved = [row for row in rows.changes if moves_day(row)]
+    for row in moved:
+        if row["proof"] is not None and not CARD_CHANGE_PROOF.holds(row, vault):
+            words = "A change of the card's expiry date is not as giftsync wrote it."
+            yield finding(FindingKind.CHANGED, words, card, table="card_changes", row=f"id {row['id']}")
+            return
+    found = [row["expires_before"] for row in moved[1:]] + [card["expires_on"]]
+    for row, then in zip(moved, found, strict=False):
+        if row["expires_on"] != then:
+            words = (
+                "The changes of the card's expiry date do not follow from each other: one is gone, was "
+                "added, or was changed."
+            )
+            yield finding(FindingKind.CHANGED, words, card, table="card_changes", row=f"after id {row['id']}")
+            return
 
 
 def _orphans_of_card(rows: CardRows) -> Iterator[Finding]:

@@ -12,8 +12,9 @@ from cli.errors import OperatorError
 from cli.output import Output
 from connectors.memory import CAPABILITIES
 from mappings.serials import Serial
-from sync.arrivals.missing import add_missing, newly_created_on
+from sync.arrivals.missing import add_missing, newly_created_on, not_agreed_on
 from sync.ledger.cards.lacking import MissingCards, lacking
+from sync.ledger.proof.row_proofs import prove_rows_from
 from sync.model import LinkRules, SideRules
 from sync.worker.worker import Worker
 from tests.integration.shop import FLOW, SERIAL, SHOPIFY, Shop, effects, hidden
@@ -126,6 +127,35 @@ def test_nobody_there_to_agree_means_no(off: Shop, monkeypatch: pytest.MonkeyPat
         agree_to_creates(off.link, Output(), yes=False)
 
     agree_to_creates(off.link, Output(), yes=True)
+
+
+@pytest.mark.parametrize(
+    "by_hand",
+    [
+        "UPDATE marks SET value = 'flow>shopify' WHERE name = 'created_on'",
+        (
+            "INSERT INTO marks (name, value, at, proof) SELECT 'created_on_agreed', 'flow>shopify', at, proof"
+            " FROM marks WHERE name = 'created_on'"
+        ),
+    ],
+)
+def test_what_somebody_wrote_into_the_database_is_no_yes(off: Shop, by_hand: str) -> None:
+    switch_on(off)
+    off.by_hand(by_hand)
+
+    assert SHOPIFY in not_agreed_on(off.link)
+
+
+def test_marks_from_before_the_proofs_are_proved_once(off: Shop) -> None:
+    off.by_hand("UPDATE marks SET proof = NULL")
+    prove_rows_from("0032", off.engine, off.vault)
+    assert not_agreed_on(off.link) == [FLOW]
+
+    prove_rows_from("0031", off.engine, off.vault)
+
+    assert not_agreed_on(off.link) == []
+    switch_on(off)
+    assert not_agreed_on(off.link) == [SHOPIFY]
 
 
 def test_a_fresh_ledger_asks_nothing(shop: Shop) -> None:

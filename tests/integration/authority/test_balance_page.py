@@ -95,6 +95,23 @@ def test_given_what_does_not_fit_then_every_answer_is_the_same(shop: Shop, issue
     assert len({answer.text for answer in answers}) == 1
 
 
+@pytest.mark.parametrize(
+    ("by_hand", "status"),
+    [
+        ("UPDATE hub_entries SET with_cvc = false", 404),
+        ("DELETE FROM hub_entries", 404),
+        ("""UPDATE movements SET evidence = '{"load": "iss_1", "with_cvc": false}'""", 503),
+    ],
+)
+def test_given_a_cvc_that_somebody_took_off_a_card_then_it_is_asked_for_all_the_same(
+    shop: Shop, issued: Issued, by_hand: str, status: int
+) -> None:
+    shop.by_hand(by_hand)
+
+    with serving(shop, without_cvc=True) as url:
+        assert ask(url, NUMBER, None).status_code == status
+
+
 def test_given_the_merchant_allows_it_then_a_card_without_a_cvc_is_shown(shop: Shop) -> None:
     shop.in_step(10_000)
     with serving(shop, without_cvc=True) as url:

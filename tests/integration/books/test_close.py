@@ -29,6 +29,7 @@ from sync.ledger.database import tables
 from sync.ledger.database.generation import fall_behind
 from sync.ledger.secrets.vault import KEY_BYTES, Vault
 from sync.support.assign import assign
+from sync.support.audit import FindingKind, audit
 from sync.support.bookkeeping import (
     Bookkeeper,
     BookSettings,
@@ -38,6 +39,7 @@ from sync.support.bookkeeping import (
     closed_months,
     draft,
     entries,
+    unproved_changes,
     unread_sides,
     verify,
 )
@@ -357,6 +359,68 @@ def test_given_a_row_that_is_changed_after_the_close_then_verify_says_which(
     until(shop.clock, datetime(2027, 1, 2, tzinfo=UTC))
     with pytest.raises(BooksBroken, match="rows of a closed month were changed"):
         close(keeper, "2026-12")
+
+
+def changed_twice(shop: Shop, card_id: int) -> None:
+    """The card's last day becomes the last of November, and is put off in time."""
+    for day in (date(2026, 11, 30), date(2027, 6, 30)):
+        for side in (FLOW, SHOPIFY):
+            shop.sides[side].cards[shop.native(side)].expires_on = day
+        shop.work_until_quiet(card_id)
+
+
+@pytest.mark.parametrize(
+    "by_hand",
+    [
+        "UPDATE card_changes SET at = '2026-12-15 12:00:00.000000' WHERE id = 2",
+        "DELETE FROM card_changes WHERE id = 1",
+        (
+            "INSERT INTO card_changes (id, card_id, status_before, status, expires_before, expires_on,"
+            " balance_minor, at, proof) SELECT 0, card_id, status_before, status, expires_before, expires_on,"
+            " balance_minor, at, proof FROM card_changes WHERE id = 2"
+        ),
+    ],
+)
+def test_given_a_change_of_an_expiry_date_that_somebody_changed_then_verify_tells(
+    shop: Shop, keeper: Bookkeeper, by_hand: str
+) -> None:
+    changed_twice(shop, a_month(shop))
+    until(shop.clock, NOVEMBER_ENDS)
+    file = close(keeper, "2026-11").to_file()
+    assert verify(file, keeper).wrong == ()
+
+    shop.by_hand(by_hand)
+
+    assert any("rows were changed, removed or added" in words for words in verify(file, keeper).wrong)
+
+
+def test_given_a_change_of_an_expiry_date_that_somebody_changed_then_its_month_is_not_closed(
+    shop: Shop, keeper: Bookkeeper
+) -> None:
+    card_id = a_month(shop)
+    changed_twice(shop, card_id)
+    until(shop.clock, NOVEMBER_ENDS)
+    assert unproved_changes(keeper) == []
+
+    shop.by_hand("UPDATE card_changes SET proof = NULL, at = '2026-12-15 12:00:00.000000' WHERE id = 2")
+    assert unproved_changes(keeper) == [card_id]
+    shop.by_hand("UPDATE card_changes SET proof = (SELECT proof FROM card_changes WHERE id = 1)")
+
+    with pytest.raises(BooksBroken, match=f"expiry date of card {card_id} are not as giftsync wrote them"):
+        close(keeper, "2026-11")
+    (found,) = audit(shop.engine, shop.vault, shop.clock)
+    assert (found.card_id, found.table, found.row) == (card_id, "card_changes", "id 2")
+
+
+def test_given_a_change_of_an_expiry_date_that_is_gone_then_the_audit_names_the_card(shop: Shop) -> None:
+    card_id = a_month(shop)
+    changed_twice(shop, card_id)
+    assert list(audit(shop.engine, shop.vault, shop.clock)) == []
+
+    shop.by_hand("DELETE FROM card_changes WHERE id = 2")
+
+    (found,) = audit(shop.engine, shop.vault, shop.clock)
+    assert (found.kind, found.card_id, found.row) == (FindingKind.CHANGED, card_id, "after id 1")
 
 
 def test_given_rows_that_are_gone_or_new_after_the_close_then_verify_says_how_many(
