@@ -328,6 +328,8 @@ class Presence:
     open_intents: tuple[Intent, ...] = ()
     #: The newest entry of the side's own book that an observation has explained.
     book_cursor: str | None = None
+    #: What that book said up to there, by which a rewritten one is known; see `evidence.read_to`.
+    book_digest: str | None = field(default=None, compare=False)
     brand: str | None = None
     #: For the create: words for staff on the other side.
     note: str = ""

@@ -99,6 +99,8 @@ class Situation(StrEnum):
     TAMPERED = "tampered"
     #: Older rows of the card are not as giftsync wrote them.
     HISTORY_CHANGED = "history_changed"
+    #: A side's own list of what happened to the card is another than it was, and comes to the same.
+    BOOK_REWRITTEN = "book_rewritten"
     #: The card's own row is gone from the ledger, and other rows of it are left.
     CARD_GONE = "card_gone"
     BRAKE = "brake"
@@ -117,6 +119,7 @@ _OF_CAUSE = {
     (ConflictKind.DUPLICATE, "store_card"): Situation.MAY_BE_STORE_CARD,
     (ConflictKind.DUPLICATE, "assigned"): Situation.ASSIGNED_TWICE,
     (ConflictKind.DUPLICATE, "duplicate"): Situation.LANDED_TWICE,
+    (ConflictKind.HISTORY_CHANGED, "book_rewritten"): Situation.BOOK_REWRITTEN,
     (ConflictKind.HISTORY_CHANGED, "card_gone"): Situation.CARD_GONE,
     (ConflictKind.HISTORY_CHANGED, "assignment_changed"): Situation.ASSIGNMENT_CHANGED,
 }
@@ -685,6 +688,21 @@ def history_changed(found: Sequence[str], last_chars: str) -> NewConflict:
             found=_first_of(found),
         ),
         evidence={"found": list(found), "ends_in": last_chars},
+    )
+
+
+def book_rewritten(card: Card, p: Presence) -> NewConflict:
+    """No money is at stake: the balance is what it was. What is on the card is what people may ask about."""
+    return NewConflict(
+        ConflictKind.HISTORY_CHANGED,
+        f"{Situation.BOOK_REWRITTEN}:{p.side}",
+        say(
+            "{side} lists other entries for the card than before; its balance of {amount} is the same.",
+            side=p.side,
+            amount=Money(p.shadow_minor, card.currency),
+        ),
+        p.side,
+        evidence={"read_to": p.book_cursor},
     )
 
 

@@ -47,6 +47,7 @@ class PresenceChange(TypedDict, total=False):
     refusals: int
     unreadable: int
     book_cursor: str | None
+    book_digest: str | None
     brand: str | None
     needs_cvc: bool
     contact: Contact | None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 from connectors.api.card import Entry, Seen
 from sync.model import KnownMarker, Presence
@@ -25,6 +27,39 @@ def newest(seen: Seen, cursor: str | None) -> str | None:
     if seen.entries is None:
         return cursor
     return seen.entries[-1].native_id if seen.entries else cursor or ""
+
+
+class ReadTo(TypedDict):
+    """How far a side's book has been read, and what it said up to there."""
+
+    book_cursor: str | None
+    book_digest: str | None
+
+
+def read_to(seen: Seen, p: Presence | None = None) -> ReadTo:
+    """The end of the book as it was read; as it was for the presence when no entries were read."""
+    cursor = newest(seen, None if p is None else p.book_cursor)
+    digest = None if p is None else p.book_digest
+    return ReadTo(book_cursor=cursor, book_digest=_digest(seen.entries) if seen.entries else digest)
+
+
+def is_rewritten(p: Presence, seen: Seen) -> bool:
+    """Whether entries that were read once are gone, are others, or have other amounts now."""
+    kept, _, cursor = (p.book_digest or "").partition(" ")
+    if seen.entries is None or not kept or cursor != p.book_cursor:
+        return False
+    ids = [entry.native_id for entry in seen.entries]
+    if cursor not in ids:
+        return True
+    return _digest(seen.entries[: ids.index(cursor) + 1]) != p.book_digest
+
+
+def _digest(entries: Sequence[Entry]) -> str:
+    """Of ids and amounts, which no side changes by itself; with the id of the last one."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(f"{entry.native_id} {entry.amount_minor}\n".encode())
+    return f"{digest.hexdigest()[:32]} {entries[-1].native_id}"
 
 
 def explain(p: Presence, seen: Seen, d: int, marked: Mapping[str, KnownMarker]) -> Mapping[str, object]:

@@ -54,9 +54,9 @@ def join_presence(draft: Draft, side: str, seen: Seen, rules: LinkRules) -> None
         shadow_status=seen.status or CardStatus.SUSPENDED,
         shadow_expires_on=seen.expires_on,
         brand=seen.brand or None,
-        book_cursor=evidence.newest(seen, None),
         needs_cvc=seen.needs_cvc,
         contact=None,  # It is not a new card.
+        **evidence.read_to(seen),
     )
     draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - born.shadow_minor)
     side_rules = rules.side(side)
@@ -91,7 +91,7 @@ def meet_again(draft: Draft, observations: Observations, rules: LinkRules) -> No
             unreadable=0,
             shadow_status=seen.status,
             shadow_expires_on=seen.expires_on,
-            book_cursor=evidence.newest(seen, p.book_cursor),
+            **evidence.read_to(seen, p),
         )
         if seen.balance_minor != p.shadow_minor:
             draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - p.shadow_minor)
@@ -155,7 +155,7 @@ def adopt_shown(draft: Draft, observations: Observations, rules: LinkRules) -> N
         draft.change(side, stale=False)
         if seen.balance_minor != p.shadow_minor:
             draft.move(MovementKind.ADOPTED, side, 0, seen.balance_minor - p.shadow_minor)
-            draft.change(side, book_cursor=evidence.newest(seen, p.book_cursor))
+            draft.change(side, **evidence.read_to(seen, p))
         if seen.status is CardStatus.CLOSED:
             if status_and_expiry.closes_card(draft.card, side, rules):
                 draft.card = replace(draft.card, status=CardStatus.CLOSED)
@@ -199,6 +199,6 @@ def _presence_of(side: str, seen: Seen) -> Presence:
         shadow_status=seen.status or CardStatus.SUSPENDED,
         shadow_expires_on=seen.expires_on,
         brand=seen.brand or None,
-        book_cursor=evidence.newest(seen, None),
         needs_cvc=seen.needs_cvc,
+        **evidence.read_to(seen),
     )

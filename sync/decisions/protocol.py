@@ -157,7 +157,7 @@ def read_to_the_end(draft: Draft, observations: Observations) -> None:
     """Everything that the sides list of the card is taken in."""
     for side, seen in observations.items():
         if isinstance(seen, Seen):
-            draft.change(side, book_cursor=evidence.newest(seen, draft.presence(side).book_cursor))
+            draft.change(side, **evidence.read_to(seen, draft.presence(side)))
 
 
 def adopt_lost(draft: Draft, books: Sequence[lost.Book]) -> dict[str, KnownMarker]:
@@ -233,7 +233,7 @@ def apply_observation(
     deviates = deviations.take_in(draft, side, seen, marked)
     _take_in_balance(draft, side, seen, marked, rules)
     if deviates:
-        draft.change(side, book_cursor=evidence.newest(seen, before.book_cursor))
+        draft.change(side, **evidence.read_to(seen, before))
     status_and_expiry.apply_fields(draft, side, seen, seen.status, rules)
     _explain_refusal(draft, side, before, today)
 
@@ -253,8 +253,12 @@ def _take_in_balance(
     elif d:
         draft.move(MovementKind.OBSERVED, side, d, d, evidence.explain(p, seen, d, marked))
     p = draft.presence(side)
-    cursor = evidence.newest(seen, p.book_cursor) if d else p.book_cursor
-    draft.change(side, native_id=seen.native_id, book_cursor=cursor, needs_cvc=seen.needs_cvc)
+    draft.change(side, native_id=seen.native_id, needs_cvc=seen.needs_cvc)
+    if d:
+        draft.change(side, **evidence.read_to(seen, p))
+    elif evidence.is_rewritten(p, seen):
+        draft.conflicts.append(causes.book_rewritten(draft.card, p))
+        draft.change(side, **evidence.read_to(seen, p))
 
 
 def _tell_of_copies(draft: Draft, side: str, seen: Seen, copied: Collection[str]) -> None:
@@ -350,7 +354,7 @@ def _own(draft: Draft, side: str, seen: Seen, marker: str, amount_minor: int) ->
         born=True,
         shadow_status=CardStatus.ACTIVE,
         shadow_expires_on=seen.expires_on,
-        book_cursor=evidence.newest(seen, None),
+        **evidence.read_to(seen),
     )
     draft.move(MovementKind.ECHO, side, 0, amount_minor, {"marker": marker, "times": 1})
     draft.intent_changes.append(IntentChange(marker, IntentState.APPLIED, "landed after all", landings=1))

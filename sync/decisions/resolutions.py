@@ -160,7 +160,7 @@ def link_presence(
     draft = _with_presence(card, side)
     p = draft.change(side, native_id=seen.native_id, serial=serial, last_chars=seen.last_chars)
     if p.born:
-        draft.change(side, book_cursor=evidence.newest(seen, None))
+        draft.change(side, **evidence.read_to(seen))
         protocol.apply_observation(draft, side, seen, rules, {}, today)
     else:
         draft.change(side, hold=None)

@@ -1154,6 +1154,18 @@ GUIDES: Mapping[Situation, Guide] = {
             _retry(say("the rows were put back as they were: check them again")),
         ],
     ),
+    Situation.BOOK_REWRITTEN: Guide(
+        say("Somebody has corrected what the system there lists for the card, or it was put back."),
+        lambda case: say("Nothing: no money has moved, and the card goes on."),
+        lambda case: say(
+            "Look at {card} in {screen}, and compare with what giftsync has taken in: `giftsync cards show "
+            "{card_id}`. If it is right, say acknowledge.",
+            card=case.ends_in,
+            screen=case.place(case.side).screen,
+            card_id=case.card.id if case.card is not None else "",
+        ),
+        lambda case: [_seen(say("you know of it; nothing more follows"))],
+    ),
     Situation.CARD_GONE: Guide(
         say(
             "Somebody, or something, deleted the card from the ledger's database; other rows of it are left."

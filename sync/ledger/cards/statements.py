@@ -252,7 +252,7 @@ UPDATE_CHAIN = (
 )
 PRESENCE_COLUMNS = (
     *("native_id", "last_chars", "shadow_minor", "shadow_status", "shadow_expires_on", "born", "stale"),
-    *("hold", "refusal", "refusals", "book_cursor", "brand", "note", "needs_cvc"),
+    *("hold", "refusal", "refusals", "book_cursor", "book_digest", "brand", "note", "needs_cvc"),
 )
 UPDATE_PRESENCE = (
     update(presences)

@@ -9,9 +9,10 @@ import pytest
 
 from connectors.api.effect import Effect, EffectKind
 from connectors.memory import MemoryFault
+from sync.decisions.resolutions import Action
 from sync.model import FirstContact
 from sync.support import cases
-from sync.support.settle import Action, Resolution, resolve
+from sync.support.settle import Resolution, resolve
 from tests.integration.shop import FLOW, SHOPIFY, Shop
 
 

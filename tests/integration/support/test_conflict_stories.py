@@ -10,12 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from unittest.mock import patch
 
 import pytest
 
 from connectors.api.card import CardRef, Unreadable
-from connectors.api.effect import CannotTell, EffectKind
-from connectors.memory import MemoryCard, MemoryFault
+from connectors.api.effect import CannotTell, Effect, EffectKind
+from connectors.memory import MemoryCard, MemoryFault, MemorySide
 from mappings.contact import Contact
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -55,12 +56,26 @@ def first_contact(shop: Shop) -> None:
 
 def done_otherwise(shop: Shop) -> None:
     """The online shop takes 100.00 for 1 000.00."""
-    side = shop.sides[SHOPIFY]
-    carry_out = side._carry_out
-    side._carry_out = lambda effect: carry_out(replace(effect, amount_minor=effect.amount_minor * 10))
+    carry_out = MemorySide._carry_out
+
+    def tenfold(side: MemorySide, effect: Effect) -> MemoryCard:
+        return carry_out(side, replace(effect, amount_minor=effect.amount_minor * 10))
+
     shop.sell(FLOW, 10_000)
+    with patch.object(MemorySide, "_carry_out", tenfold):
+        shop.sync()
+
+
+def book_rewritten(shop: Shop) -> None:
+    """Staff make one payment of two, and a message tells that the card has changed."""
+    card_id = shop.in_step(10_000)
+    for amount in (-300, -500):
+        shop.move(SHOPIFY, amount)
+    shop.work(card_id)
+    card = shop.sides[SHOPIFY].cards[shop.native(SHOPIFY)]
+    card.entries = [replace(card.entries[-1], amount_minor=-800)]
+    shop.intake.make_due([card_id], shop.clock(), SHOPIFY)
     shop.sync()
-    side._carry_out = carry_out
 
 
 def overdraft(shop: Shop) -> None:
@@ -441,6 +456,7 @@ def _with_rules(shop: Shop, side: str, **more: object) -> None:
 SITUATIONS: dict[Situation, Provoked] = {
     Situation.FIRST_CONTACT: Provoked(first_contact),
     Situation.DONE_OTHERWISE: Provoked(done_otherwise),
+    Situation.BOOK_REWRITTEN: Provoked(book_rewritten),
     Situation.OVERDRAFT: Provoked(overdraft),
     Situation.STATUS_DIFFERS: Provoked(status_differs),
     Situation.STATUS_UNKNOWN: Provoked(status_unknown, known_status),
@@ -529,6 +545,7 @@ OF_THE_LINK = (Situation.BRAKE, Situation.POOL_EMPTY, Situation.SECOND_LEDGER, S
 #: What can be said in each situation, with the words of the command.
 OFFERED: dict[Situation, list[str]] = {
     Situation.FIRST_CONTACT: ["accept --side flow", "accept --side shopify", "value --amount AMOUNT"],
+    Situation.BOOK_REWRITTEN: ["acknowledge"],
     Situation.DONE_OTHERWISE: ["accept --side flow", "accept --side shopify", "value --amount AMOUNT"],
     Situation.OVERDRAFT: ["acknowledge", "write_off"],
     Situation.STATUS_DIFFERS: ["acknowledge"],

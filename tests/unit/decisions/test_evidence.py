@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+
+import pytest
 
 from connectors.api.card import Entry, Seen
 from mappings.lifecycle import CardStatus
@@ -100,3 +103,28 @@ def test_given_entries_then_the_newest_becomes_the_cursor() -> None:
     assert evidence.newest(seen(0, entry("e1", 1), entry("e2", 1)), "e0") == "e2"
     assert evidence.newest(seen(0), "e0") == "e0"
     assert evidence.newest(seen(0, None), "e0") == "e0"
+
+
+@pytest.mark.parametrize(
+    ("now", "rewritten"),
+    [
+        ((entry("e1", -30), entry("e2", -40)), False),
+        ((entry("e1", -30), entry("e2", -40), entry("e3", -5)), False),
+        # Words and notes are people's.
+        ((entry("e1", -30, OURS), entry("e2", -40)), False),
+        ((entry("e2", -70),), True),
+        ((entry("e1", -40), entry("e2", -30)), True),
+        ((entry("e1", -70),), True),
+        ((), True),
+        (None, False),
+    ],
+)
+def test_given_a_book_that_was_read_then_another_one_up_to_there_is_known(
+    now: tuple[Entry, ...] | None, rewritten: bool
+) -> None:
+    read = evidence.read_to(seen(30, entry("e1", -30), entry("e2", -40)))
+    p = replace(presence(30), **read)
+
+    assert evidence.is_rewritten(p, replace(seen(30), entries=now)) is rewritten
+    # A worker of an older release has read on.
+    assert not evidence.is_rewritten(replace(p, book_cursor="e3"), replace(seen(30), entries=now))
