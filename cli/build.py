@@ -279,6 +279,7 @@ def link_rules(settings: Settings, sides: Mapping[str, Side]) -> LinkRules:
 def side_rules(name: str, can: Capabilities, sections: Mapping[str, SideSection]) -> SideRules:
     """What one side may be written, and what of it counts."""
     section = sections[name]
+    takes_dates = can.sets_expiry
     if not section.create_update:
         can = replace(
             can, creates=False, debits=False, credits=False, sets_expiry=False, sets_status=frozenset()
@@ -289,6 +290,7 @@ def side_rules(name: str, can: Capabilities, sections: Mapping[str, SideSection]
         debits=can.debits,
         credits=can.credits,
         sets_expiry=can.sets_expiry,
+        takes_expiry=takes_dates,
         sets_status=can.sets_status,
         suspends_as=CardStatus.CLOSED if section.suspends_for_good else CardStatus.SUSPENDED,
         moves_when_suspended=can.moves_when_suspended,
@@ -319,6 +321,7 @@ def directed(name: str, rules: SideRules, directions: Mapping[str, SideDirection
         tells_status=own.status in _TELLS,
         sets_expiry=rules.sets_expiry and written("expiry"),
         tells_expiry=own.expiry in _TELLS,
+        follows_expiry=rules.takes_expiry and written("expiry"),
     )
 
 

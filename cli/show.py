@@ -66,7 +66,7 @@ def why_not(card: CardRow) -> str:
             return f"no: {p.status} on {p.side}"
         if p.shadow_minor != card.balance_minor:
             return f"no: {format_money(p.shadow_minor, card.currency)} on {p.side}"
-        if p.expires_on != card.expires_on:
+        if p.follows_expiry and p.expires_on != card.expires_on:
             return f"no: expires {date_words(p.expires_on)} on {p.side}"
     return "no: under way"
 

@@ -8,7 +8,7 @@ from cli.output import Output, rows, table, when
 from cli.show import balance_words, date_words, not_there, signed, why_not
 from mappings.money import format_money
 from mappings.serials import mask
-from sync.ledger.views import CardRow
+from sync.ledger.views import CardRow, has_own_date
 from sync.support.finding import Hit, Search
 from sync.support.statement import Event, Statement
 
@@ -29,8 +29,9 @@ def show_statement(found: Statement, zone: tzinfo, output: Output) -> None:
     for p in card.presences:
         shows = format_money(p.shadow_minor, card.currency)
         there = f"{shows}, {p.status}, expires {date_words(p.expires_on)}" if p.born else not_there(card)
+        own_date = "; giftsync sets no date there" if has_own_date(card, p) else ""
         trouble = f" ({p.hold})" if p.hold else ""
-        output.paragraph(f"{p.side} {mask(p.last_chars)}: {there}{trouble}", after="  ")
+        output.paragraph(f"{p.side} {mask(p.last_chars)}: {there}{own_date}{trouble}", after="  ")
     output.say("")
     for event in found.events:
         _show_event(event, card.currency, zone, output)

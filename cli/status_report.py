@@ -106,6 +106,7 @@ def report_lines(report: StatusReport, settings: Settings, now: datetime) -> lis
             )
             for one in report.one_sided
         ),
+        *((f"Expiry dates on {side}", _own_dates(count)) for side, count in report.totals.own_dates.items()),
         ("Money on cards", money or "none"),
         *((("Not verified", _unverified(status)),) if status.unverified else ()),
         ("Cards to work on", number(status.due)),
@@ -119,6 +120,12 @@ def report_lines(report: StatusReport, settings: Settings, now: datetime) -> lis
         *((f"Webhooks of {side}", line) for side, line in report.webhooks.items()),
         ("Last run", _last_run(status, zone)),
     ]
+
+
+def _own_dates(count: int) -> str:
+    have, they = ("has", "it counts") if count == 1 else ("have", "they count")
+    why = f"giftsync sets none there, so {they} as in step"
+    return f"{plural(count, 'card')} {have} another date there, or none; {why}"
 
 
 def _unverified(status: Status) -> str:
@@ -160,6 +167,9 @@ class StatusAnswer(TypedDict):
     cards: int
     #: Cards that are the same on every side that they should be on.
     in_step: int
+    #: By side on which giftsync sets no expiry date: the cards that have another date there, or none. That
+    #: alone keeps none of them from being in step.
+    own_dates: Mapping[str, int]
     #: Cards to work on now.
     due: int
     #: Cards that are not matched yet.
@@ -201,6 +211,7 @@ def report_json(report: StatusReport, settings: Settings) -> StatusAnswer:
     return StatusAnswer(
         cards=counts.cards,
         in_step=report.in_step,
+        own_dates=report.totals.own_dates,
         due=counts.due,
         arrivals=counts.arrivals,
         left_out=counts.left_out,

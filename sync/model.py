@@ -5,7 +5,7 @@ All amounts are integer minor units of the card's currency. Nothing here does I/
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -426,6 +426,10 @@ class Card:
     @property
     def in_step(self) -> bool:
         """Every side shows, as far as is known, what the hub says; nothing waits."""
+        return self.is_in_step()
+
+    def is_in_step(self, own_dates: Collection[str] = ()) -> bool:
+        """`in_step`, but for the expiry date on the sides in `own_dates`, which take none from giftsync."""
         return not self.held and all(
             not p.stale
             and p.hold is None
@@ -436,7 +440,7 @@ class Card:
                 or (
                     p.shadow_minor == self.balance_minor
                     and (not p.born or p.shadow_status == self.status)
-                    and (not p.born or p.shadow_expires_on == self.expires_on)
+                    and (not p.born or p.side in own_dates or p.shadow_expires_on == self.expires_on)
                 )
             )
             for p in self.presences
@@ -615,6 +619,11 @@ class SideRules:
     #: What the side shows of a field counts for the card; False: it is the side's own affair.
     tells_status: bool = True
     tells_expiry: bool = True
+    #: The side can be given a date; one that cannot, and shows none, says nothing of the card's own.
+    takes_expiry: bool = True
+    #: A card's date there is to be the same as elsewhere; False: the side takes none, or the merchant's
+    #: directions keep its dates apart.
+    follows_expiry: bool = True
     #: What is set there for a suspended card: SUSPENDED, or CLOSED where it is to be for good.
     suspends_as: CardStatus = CardStatus.SUSPENDED
     moves_when_suspended: bool = False
@@ -645,6 +654,11 @@ class LinkRules:
     closing: Closing = Closing.PROPAGATE
     overdraft: Overdraft = Overdraft.ASK
     brands: Brands = field(default_factory=Brands)
+
+    @property
+    def own_dates(self) -> frozenset[str]:
+        """The sides on which giftsync sets no expiry date."""
+        return frozenset(name for name, side in self.sides.items() if not side.follows_expiry)
 
     def side(self, name: str) -> SideRules:
         """What holds on the side; one that the link does not name is only looked at."""

@@ -129,7 +129,7 @@ def why_not(card: CardRow, words: Words) -> str:
         if p.shadow_minor != card.balance_minor:
             money = words.money(p.shadow_minor, card.currency)
             return words.text("{money} on {side}", money=money, side=p.side)
-        if p.status != card.status or p.expires_on != card.expires_on:
+        if p.status != card.status or (p.follows_expiry and p.expires_on != card.expires_on):
             return words.text("differs on {side}", side=p.side)
     return words.text("on its way")
 
@@ -199,6 +199,7 @@ def show(visit: Visit) -> Response:
         closed=[one for one in found.conflicts if one.closed_at is not None],
         why=why_not(found.card, visit.words),
         is_ours=is_ours,
+        has_own_date=views.has_own_date,
         now=visit.now,
     )
 

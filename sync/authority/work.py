@@ -149,7 +149,7 @@ class Hands:
             return
         now = link.clock()
         link.store.release(work.lease, now if work.unseen else _due_again(card, now))
-        if card.open_intents or not card.in_step:
+        if card.open_intents or not card.is_in_step(link.rules.own_dates):
             self.wake()
 
 

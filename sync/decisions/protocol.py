@@ -457,7 +457,7 @@ def _plan_create(draft: Draft, p: Presence, rules: LinkRules, today: date) -> No
         p.side,
         shadow_minor=p.shadow_minor + amount,
         shadow_status=CardStatus.ACTIVE,
-        shadow_expires_on=card.expires_on,
+        shadow_expires_on=card.expires_on if rules.sides[p.side].takes_expiry else None,
     )
 
 

@@ -74,7 +74,8 @@ def _ended_minor(draft: Draft, chosen: CardStatus) -> int:
 def _take_in_expiry(draft: Draft, p: Presence, shown: date | None, rules: LinkRules) -> None:
     card = draft.card
     draft.change(p.side, shadow_expires_on=shown)
-    if not rules.side(p.side).tells_expiry:
+    side = rules.side(p.side)
+    if not side.tells_expiry or (shown is None and not side.takes_expiry):
         return
     expiry = shown
     if card.expires_on not in (p.shadow_expires_on, shown):

@@ -348,7 +348,7 @@ class Importer:
     def _work_on(self, card_id: int) -> Card | None:
         lease = self.link.store.claim(card_id, self.link.owner, self.link.clock(), self.link.lease_seconds)
         card = None if lease is None else reconcile(self.link, lease, self._run_id)
-        if card is not None and card.in_step:
+        if card is not None and card.is_in_step(self.link.rules.own_dates):
             self.progress.add(done=1)
         return card
 

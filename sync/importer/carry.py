@@ -200,7 +200,7 @@ class CreateSender:
     def _flush(self, outcomes: list[Step]) -> None:
         if outcomes:
             committed = self.batches.commit(outcomes, self.link.clock(), self.run_id)
-            landed = sum(1 for held in committed if not held.card.open_intents and held.card.in_step)
+            landed = sum(1 for held in committed if held.card.is_in_step(self.link.rules.own_dates))
             self.progress.add(done=landed, made=landed)
 
     def _give_back_rest(self, waiting: Iterator[Held]) -> None:

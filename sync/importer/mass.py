@@ -225,7 +225,7 @@ class MassSender:
                 steps.append(self._step(held, intent, one))
         after = self.batches.commit(steps, self.link.clock(), self.run_id)
         self.batches.give_back(idle)
-        landed = sum(1 for held in after if held.card.in_step)
+        landed = sum(1 for held in after if held.card.is_in_step(self.link.rules.own_dates))
         self.progress.add(done=landed, made=landed)
 
     def _claimed(self, batch_id: int, group: Sequence[LineOutcome]) -> dict[int, Held]:

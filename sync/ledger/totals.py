@@ -14,7 +14,7 @@ from sync.ledger.cards.lacking import MissingCards, in_step_everywhere, one_side
 from sync.ledger.database.engine import reading
 from sync.ledger.database.tables import intents, presences
 from sync.ledger.incoming.looks import Looks, looks
-from sync.ledger.views import CardCounts, count_cards, unverified_ids
+from sync.ledger.views import CardCounts, count_cards, count_own_dates, unverified_ids
 
 #: So many cards that are out of step are listed without another look at every card.
 OUT_OF_STEP_MAX = 10_000
@@ -39,6 +39,8 @@ class Totals:
     unreadable: Mapping[str, int]
     held: Mapping[str, int]
     looks: Mapping[str, Looks]
+    #: See `count_own_dates`.
+    own_dates: Mapping[str, int]
 
 
 def read_totals(
@@ -76,6 +78,7 @@ def read_totals(
             unreadable={side: int(count) for side, _, _, count, _ in of_side},
             held={side: int(count) for side, _, _, _, count in of_side},
             looks=looked_at,
+            own_dates=count_own_dates(connection),
             seconds=time.monotonic() - began,
         )
 

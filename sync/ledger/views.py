@@ -47,6 +47,7 @@ from sync.ledger.database.tables import (
     sides,
 )
 from sync.ledger.secrets.vault import Vault, VaultError
+from sync.ledger.sides.own_dates import dates_differ, own_date_sides, read_own_dates
 from sync.model import IGNORED, ConflictKind
 
 PAGE_SIZE = 500
@@ -70,7 +71,7 @@ _differs_here = or_(
                 presences.c.born,
                 or_(
                     presences.c.shadow_status != cards.c.status,
-                    presences.c.shadow_expires_on.is_distinct_from(cards.c.expires_on),
+                    and_(dates_differ, presences.c.side.not_in(own_date_sides)),
                 ),
             ),
         ),
@@ -237,6 +238,20 @@ def count_cards(connection: Connection, listed: int = 0) -> CardCounts:
     )
 
 
+def count_own_dates(connection: Connection) -> dict[str, int]:
+    """By side on which giftsync sets no expiry date: the cards that have another date there, or none."""
+    if not read_own_dates(connection):
+        return {}
+    found = connection.execute(
+        select(presences.c.side, func.count())
+        .join(cards, cards.c.id == presences.c.card_id)
+        .where(presences.c.side.in_(own_date_sides), presences.c.born, dates_differ, not_(_has_ended))
+        .group_by(presences.c.side)
+        .order_by(presences.c.side)
+    )
+    return {row.side: row[1] for row in found}
+
+
 def status(engine: Engine, now: datetime, counted: CardCounts | None = None) -> Status:
     """Count everything, in one state of the ledger; `counted` are the cards as they were a moment ago."""
     with reading(engine) as connection:
@@ -334,6 +349,8 @@ class PresenceRow:
     born: bool
     stale: bool
     hold: str | None
+    #: False: giftsync sets no expiry date there, so that another one than the card's is no difference.
+    follows_expiry: bool
 
 
 @dataclass(frozen=True)
@@ -351,6 +368,11 @@ class CardRow:
     presences: tuple[PresenceRow, ...]
     #: False: somebody changed its rows, so what they say may not be so.
     verified: bool
+
+
+def has_own_date(card: CardRow, p: PresenceRow) -> bool:
+    """Whether the side shows another expiry date than the card's, which giftsync leaves so."""
+    return p.born and not p.follows_expiry and p.expires_on != card.expires_on
 
 
 def list_cards(
@@ -404,6 +426,7 @@ def _presences_of(connection: Connection, card_ids: Sequence[int]) -> dict[int, 
     shadow = _as_read(presences.c.shadow_minor).label("shadow")
     query = select(presences, shadow).where(presences.c.card_id.in_(card_ids)).order_by(presences.c.id)
     by_card: dict[int, list[PresenceRow]] = {}
+    own_dates = read_own_dates(connection)
     for p in connection.execute(query):
         row = PresenceRow(
             p.side,
@@ -415,6 +438,7 @@ def _presences_of(connection: Connection, card_ids: Sequence[int]) -> dict[int, 
             p.born,
             p.stale,
             p.hold,
+            p.side not in own_dates,
         )
         by_card.setdefault(p.card_id, []).append(row)
     return by_card

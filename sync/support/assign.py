@@ -123,7 +123,7 @@ def assign(
     if known is None:
         raise NotAssigned("the assignment is gone from the ledger")
     to_card = known.to_card
-    done = to_card is not None and link.store.load(to_card).in_step
+    done = to_card is not None and link.store.load(to_card).is_in_step(link.rules.own_dates)
     amount = link.store.load(to_card).balance_minor if to_card is not None else known.amount_minor
     return replace(planned, to_card=to_card, amount_minor=amount, finished=done)
 

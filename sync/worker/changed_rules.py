@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sync.ledger.cards.due import make_out_of_step_due
 from sync.ledger.database.marks import read_mark, save_mark
+from sync.ledger.sides.own_dates import save_own_dates
 from sync.model import LinkRules, SideRules
 from sync.reconcile.work import Link
 
@@ -23,6 +24,8 @@ def reconsider_after_rule_change(link: Link) -> int:
     words, before = _words(link.rules), read_mark(engine, RULES)
     if before == words:
         return 0
+    # First: a side that takes dates from now on has cards that are out of step.
+    save_own_dates(engine, link.rules.own_dates, now)
     due = 0 if before is None else make_out_of_step_due(engine, now)
     save_mark(engine, RULES, words, now)
     return due

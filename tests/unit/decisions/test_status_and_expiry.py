@@ -31,6 +31,7 @@ from tests.unit.decisions.test_decide import (
     B,
     card,
     observe,
+    plans,
     presence,
     rules_for,
     seen,
@@ -119,6 +120,22 @@ def test_given_a_side_whose_dates_do_not_count_then_only_its_shadow_follows() ->
     decision = observe(card(), rules_for(A, tells_expiry=False, sets_expiry=False), a=seen(expires_on=SOON))
 
     assert (decision.card.expires_on, decision.card.presence(A).shadow_expires_on) == (None, SOON)
+
+
+def test_given_a_side_that_takes_no_dates_then_none_there_is_no_news_and_one_there_is() -> None:
+    rules = rules_for(A, sets_expiry=False, takes_expiry=False, follows_expiry=False)
+    dated = card(presence(A, shadow_expires_on=SOON), presence(B, shadow_expires_on=SOON), expires_on=SOON)
+
+    decision = observe(dated, rules, a=seen(expires_on=None))
+    assert (decision.card.expires_on, decision.card.presence(A).shadow_expires_on) == (SOON, None)
+    assert (plans(decision), decision.card.is_in_step(), decision.card.is_in_step(rules.own_dates)) == (
+        [],
+        False,
+        True,
+    )
+
+    decision = observe(dated, rules, a=seen(expires_on=LATER))
+    assert (decision.card.expires_on, plans(decision)) == (LATER, [(B, "set_expiry", 0)])
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def picture() -> Picture:
         last_run_outcome=None,
     )
     cards = CardCounts(1, 0, {"NOK": 50_000}, 1, {"NOK": 900}, ())
-    added_up = Totals(NOW, 0.1, cards, 0, {}, {}, {"flow": 1}, {"flow": 0}, {})
+    added_up = Totals(NOW, 0.1, cards, 0, {}, {}, {"flow": 1}, {"flow": 0}, {}, {})
     standing = Standing(counts, 0, (), {}, (), {}, worker_runs=True, outages=(), totals=added_up)
     sides = SideCounts(
         intents={("shopify", "in_doubt"): 1},
