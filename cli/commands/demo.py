@@ -58,7 +58,10 @@ def demo(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Try it: every side emulated, people who buy and spend, the worker, and a proof that it all adds up."""
+    """Try it: every side emulated, people who buy and spend, the worker, and a proof that it all adds up.
+
+    Exit codes: 0 proved, 1 not proved yet, since cards wait for a person, 2 not proved.
+    """
     output = Output(as_json)
     # The emulators take half a second to import, which every other command would pay.
     from cli.demo.answer import demo_json
@@ -84,7 +87,7 @@ def demo(
     again = "giftsync demo --duration 60" + (f" --sides {','.join(kinds)}" if kinds != SIDES_DEFAULT else "")
     kept = None if keep is None else keep / CONFIG_NAME
     _show_next(kept, outcome, again, faults=faults, output=output)
-    code = ExitCode.IN_STEP if outcome.proved else ExitCode.FAILED
+    code = exit_code_of(outcome)
     output.emit("demo", demo_json(outcome, errors), code)
     return code
 
@@ -107,6 +110,16 @@ def _show(outcome: Outcome, errors: list[str], output: Output) -> None:
         f"{plural(len(outcome.findings), 'discrepancy', 'discrepancies')}."
     )
     output.say(_verdict(outcome))
+    if outcome.waits_for_people:
+        for one in outcome.asked:
+            output.say(f"  Card {one.card_id}, conflict {one.id}: {one.summary}")
+
+
+def exit_code_of(outcome: Outcome) -> ExitCode:
+    """What a script is told: proved, waiting for a person, or wrong."""
+    if outcome.proved:
+        return ExitCode.IN_STEP
+    return ExitCode.CONFLICTS if outcome.waits_for_people else ExitCode.FAILED
 
 
 def _figures(outcome: Outcome) -> list[tuple[str, object]]:
@@ -133,10 +146,7 @@ def _verdict(outcome: Outcome) -> str:
     if outcome.waits_for_people:
         different = outcome.proof.different
         wait = f"{plural(different, 'card')} {'waits' if different == 1 else 'wait'}"
-        return (
-            f"Not proved yet: {wait} for a person. An answer was lost, and a side does not tell what became "
-            "of the write."
-        )
+        return f"Not proved yet: {wait} for a person to say what became of a write whose answer was lost."
     return "NOT PROVED: the table shows where it does not add up. Please report it."
 
 

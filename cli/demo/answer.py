@@ -19,6 +19,15 @@ class DemoAuditAnswer(TypedDict):
     findings: int
 
 
+class WaitingAnswer(TypedDict):
+    """A card on which a person is asked what became of a write."""
+
+    card_id: int | None
+    conflict_id: int
+    side: str | None
+    why: str
+
+
 class DemoAnswer(TypedDict):
     """How the demo ended."""
 
@@ -32,6 +41,8 @@ class DemoAnswer(TypedDict):
     traffic_seconds: float
     #: Conflicts that wait for a person.
     conflicts: int
+    #: Of these, what a side does not tell: whether a write took effect.
+    waiting: list[WaitingAnswer]
     #: What each side was asked for.
     usage: dict[str, Usage]
     errors: list[str]
@@ -51,6 +62,10 @@ def demo_json(outcome: Outcome, errors: list[str]) -> DemoAnswer:
         refused=outcome.refused,
         traffic_seconds=round(outcome.traffic_seconds, 3),
         conflicts=outcome.conflicts,
+        waiting=[
+            WaitingAnswer(card_id=one.card_id, conflict_id=one.id, side=one.side, why=one.summary)
+            for one in outcome.asked
+        ],
         usage=outcome.usage,
         errors=errors,
     )

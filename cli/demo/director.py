@@ -21,6 +21,7 @@ from cli.places import Places
 from connectors.api.capabilities import Usage
 from sync.ledger import views
 from sync.ledger.journeys import busiest_card, newest_journeys
+from sync.ledger.views import ConflictRow
 from sync.model import ConflictKind
 from sync.support.audit import Audit, Finding, audit
 from sync.worker.service import Service
@@ -45,8 +46,8 @@ class Outcome:
     traffic_seconds: float
     #: Waiting for a person.
     conflicts: int
-    #: Of these, cards on which a side does not tell what became of a write.
-    asked: int
+    #: Of these, what a side does not tell: whether a write took effect.
+    asked: tuple[ConflictRow, ...]
     usage: dict[str, Usage]
     places: Places
     #: The ledger recomputed and every card read back from all sides, with what came of it.
@@ -63,7 +64,8 @@ class Outcome:
     @property
     def waits_for_people(self) -> bool:
         """Whether every card that differs waits for a person, and nothing else is wrong."""
-        return 0 < self.proof.different <= self.asked and self.audit.exit_code != 2 and not self.findings
+        explained = 0 < self.proof.different <= len({one.card_id for one in self.asked})
+        return explained and self.audit.exit_code != 2 and not self.findings
 
 
 @dataclass
@@ -164,13 +166,20 @@ class Director:
         if self._is_settled():
             return True
         status, truth, asked = views.status(self.ledger.engine, now()), self.stage.watch.truth, self._asked()
-        open_intents = sum(status.intents.values())
-        only_doubts = open_intents == status.intents.get("in_doubt", 0) <= asked
-        return only_doubts and not status.arrivals and 0 < len(truth.groups) - truth.agreeing <= asked
+        # What was planned after a write in doubt waits behind it.
+        behind = sum(self._open_on(one) for one in asked)
+        only_doubts = not status.arrivals and sum(status.intents.values()) == behind
+        apart = len(truth.groups) - truth.agreeing
+        return only_doubts and 0 < apart <= len({one.card_id for one in asked})
 
-    def _asked(self) -> int:
-        """On how many cards a person is asked what became of a write."""
-        return len({one.card_id for one in views.list_conflicts(self.ledger.engine) if one.kind == IN_DOUBT})
+    def _asked(self) -> tuple[ConflictRow, ...]:
+        """Where a person is asked what became of a write; there is one for each card and side."""
+        return tuple(one for one in views.list_conflicts(self.ledger.engine) if one.kind == IN_DOUBT)
+
+    def _open_on(self, one: ConflictRow) -> int:
+        """How many intents are open on the card's side."""
+        found = views.list_intents(self.ledger.engine, one.card_id or 0)
+        return sum(intent.side == one.side and intent.ended_at is None for intent in found)
 
     def _snapshot(self, phase: Phase, seconds: float, seconds_max: float | None) -> Snapshot:
         status = views.status(self.ledger.engine, now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -139,7 +140,10 @@ class TestProof:
         truth = Truth((group(flow_card("1", 1_200), shopify_card("1", 1_170)),), SIDES)
         proof = prove(truth, self.tally(), engine, "NOK")
         found = SimpleNamespace(
-            proof=proof, asked=asked, findings=findings, audit=SimpleNamespace(exit_code=0)
+            proof=proof,
+            asked=[SimpleNamespace(card_id=number) for number in range(asked)],
+            findings=findings,
+            audit=SimpleNamespace(exit_code=0),
         )
 
         assert proof.different == 1
@@ -250,22 +254,26 @@ class TestBackground:
 @pytest.mark.parametrize(
     ("intents", "asked", "at_rest"),
     [
-        ({"in_doubt": 1}, 1, True),
-        ({}, 1, True),
-        ({"in_doubt": 1, "planned": 1}, 1, False),
-        ({"in_doubt": 2}, 1, False),
-        ({}, 0, False),
+        ([("shopify", "in_doubt")], 1, True),
+        ([], 1, True),
+        # What waits behind the doubt goes on when that is settled; what waits elsewhere goes on by itself.
+        ([("shopify", "in_doubt"), ("shopify", "planned")], 1, True),
+        ([("shopify", "in_doubt"), ("flow", "planned")], 1, False),
+        ([("shopify", "in_doubt")], 0, False),
+        ([], 0, False),
     ],
 )
 def test_given_a_card_that_differs_then_the_demo_waits_unless_only_a_person_can_go_on(
-    monkeypatch: pytest.MonkeyPatch, intents: Mapping[str, int], asked: int, *, at_rest: bool
+    monkeypatch: pytest.MonkeyPatch, intents: list[tuple[str, str]], asked: int, *, at_rest: bool
 ) -> None:
     apart = truth_of(
         [flow_card("1", 100), flow_card("2", 50)], [shopify_card("1", 80), shopify_card("2", 50)]
     )
-    conflicts = [SimpleNamespace(kind="in_doubt", card_id=number) for number in range(asked)]
+    conflicts = [SimpleNamespace(kind="in_doubt", card_id=1, side="shopify")] * asked
+    rows = [SimpleNamespace(side=side, state=state, ended_at=None) for side, state in intents]
     views = SimpleNamespace(
-        status=lambda engine, at: SimpleNamespace(intents=intents, arrivals=0),
+        status=lambda engine, at: SimpleNamespace(intents=Counter(state for _, state in intents), arrivals=0),
+        list_intents=lambda engine, card_id: rows,
         list_conflicts=lambda engine: [*conflicts, SimpleNamespace(kind="overdraft", card_id=9)],
     )
     monkeypatch.setattr("cli.demo.director.views", views)
