@@ -13,7 +13,7 @@ it, unless the staff say that it is to be closed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -54,8 +54,12 @@ from sync.model import (
 )
 from sync.reconcile.card import observe_all, reconcile
 from sync.reconcile.work import Link, Work
+from sync.support.claiming import claim_soon
 
 TRIES_MAX = 3
+_ROLE = "assign"
+#: Of a link, a card, a role and seconds: the lease, or None where somebody else has the card.
+Claim = Callable[[Link, int, str, float], Lease | None]
 
 
 class NotAssigned(Exception):
@@ -118,7 +122,7 @@ def assign(
                 _choose_another(link, card_id, serial)
         planned = Assigned(card_id, known.to_card, known.amount_minor, link.currency, again=True)
     if not preview:
-        finish(link, card_id)
+        finish(link, card_id, claim_soon)
         known = assignments.of_card(card_id)
     if known is None:
         raise NotAssigned("the assignment is gone from the ledger")
@@ -133,7 +137,11 @@ def go_on(link: Link) -> int:
     return sum(not finish(link, card_id) for card_id in _assignments(link).under_way())
 
 
-def finish(link: Link, card_id: int) -> bool:
+def _claim_now(link: Link, card_id: int, role: str, lease_seconds: float) -> Lease | None:
+    return link.store.claim(card_id, f"{link.owner}:{role}", link.clock(), lease_seconds)
+
+
+def finish(link: Link, card_id: int, claim: Claim = _claim_now) -> bool:
     """Carry out what waits for the card and give what was taken; False while something is left."""
     for _ in range(TRIES_MAX):
         try:
@@ -143,9 +151,9 @@ def finish(link: Link, card_id: int) -> bool:
             return False
         if row is None or row.is_done:
             to_card = None if row is None else row.to_card
-            _work_on(link, card_id)
-            return to_card is None or _work_on(link, to_card)
-        if not _work_on(link, card_id) or not _give(link, row):
+            _work_on(link, card_id, claim)
+            return to_card is None or _work_on(link, to_card, claim)
+        if not _work_on(link, card_id, claim) or not _give(link, row, claim):
             return False
     return False
 
@@ -299,10 +307,10 @@ def _number_taken(serial: Serial) -> NotAssigned:
 # --- Give ---------------------------------------------------------------------------------------------------
 
 
-def _give(link: Link, row: Assignment) -> bool:
+def _give(link: Link, row: Assignment, claim: Claim) -> bool:
     """Meet a card with what was taken, once all of it was; False while it is not."""
     card_id = row.from_card
-    lease = link.store.claim(card_id, f"{link.owner}:assign", link.clock(), link.lease_seconds)
+    lease = claim(link, card_id, _ROLE, link.lease_seconds)
     if lease is None:
         return False
     try:
@@ -358,17 +366,17 @@ def given_card(link: Link, old: Card, amount_minor: int, row: Assignment) -> Dec
 # --- What both need -----------------------------------------------------------------------------------------
 
 
-def _work_on(link: Link, card_id: int) -> bool:
+def _work_on(link: Link, card_id: int, claim: Claim) -> bool:
     """One piece of work on the card; whether nothing waits on it afterwards."""
     if stopped_by(link.store.engine):
         return False
-    lease = link.store.claim(card_id, f"{link.owner}:assign", link.clock(), link.lease_seconds)
+    lease = claim(link, card_id, _ROLE, link.lease_seconds)
     card = None if lease is None else reconcile(link, lease)
     return card is not None and not card.open_intents
 
 
 def _claim(link: Link, card_id: int) -> Lease:
-    lease = link.store.claim(card_id, f"{link.owner}:assign", link.clock(), link.lease_seconds)
+    lease = claim_soon(link, card_id, _ROLE, link.lease_seconds)
     if lease is None:
         raise NotAssigned("the worker has this card right now; say it again in a moment")
     return lease

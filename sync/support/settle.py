@@ -5,8 +5,6 @@ Each action is safe to give twice: a conflict that is closed already is left as 
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -50,14 +48,12 @@ from sync.model import (
 from sync.reconcile import tampered
 from sync.reconcile.card import observe_all
 from sync.reconcile.work import Link, Work
+from sync.support.claiming import claim_soon
 from sync.support.explain import Case, options_for
 
 #: Whoever was cut short and says it again is not kept waiting for longer. A lease that runs out too soon does
 #: no harm: the commit fails.
 LEASE_SECONDS_MAX = 30.0
-#: How long a person waits for a card that the worker has, which mostly takes it some hundredths of a second.
-CLAIM_SECONDS = 2.0
-CLAIM_AGAIN_SECONDS = 0.05
 #: Fencing numbers count up from 0, so no row ever has this one.
 NO_FENCING = -1
 
@@ -541,14 +537,8 @@ def looked_at(link: Link, card_id: int) -> Work:
 @contextmanager
 def claimed(link: Link, card_id: int, what: str) -> Iterator[Work]:
     """The card in our hands alone. Raises NotResolved when somebody else keeps it, or takes it meanwhile."""
-    seconds = min(link.lease_seconds, LEASE_SECONDS_MAX)
-    until, pause = time.monotonic() + CLAIM_SECONDS, threading.Event()
-    while True:
-        now = link.clock()
-        lease = link.store.claim(card_id, f"{link.owner}:resolve", now, seconds)
-        if lease is not None or time.monotonic() >= until:
-            break
-        pause.wait(CLAIM_AGAIN_SECONDS)
+    lease = claim_soon(link, card_id, "resolve", min(link.lease_seconds, LEASE_SECONDS_MAX))
+    now = link.clock()
     if lease is None:
         raise NotResolved(say("the worker has {what} right now; say it again in a moment", what=what))
     work = Work(link, lease)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sync.support import cases, settle
+from sync.support import cases, claiming
 from sync.support.people import Role
 from tests.integration.console.house import Browser, House, headline, plain, read
 from tests.integration.console.test_guarding import overdraft
@@ -288,7 +288,7 @@ def test_given_the_worklist_then_page_csv_and_terminal_say_the_same(house: House
 def test_given_a_card_that_the_worker_has_then_the_person_is_asked_to_say_it_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle, "CLAIM_SECONDS", 0.0)
+    monkeypatch.setattr(claiming, "CLAIM_SECONDS", 0.0)
     conflict = first_contact(house)
     house.shop.claim(1)
 

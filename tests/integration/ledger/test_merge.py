@@ -24,7 +24,7 @@ from sync.ledger.database.engine import open_engine
 from sync.ledger.secrets.vault import Vault
 from sync.model import Card, Decision, SideRules
 from sync.reconcile.work import Work
-from sync.support import settle
+from sync.support import claiming
 from sync.support.audit import audit
 from sync.support.finding import find
 from sync.support.settle import NotResolved, Resolution, Resolved, resolve
@@ -249,7 +249,7 @@ def waits_for_a_look(shop: Shop) -> None:
 def test_given_a_hindrance_then_it_says_why_and_nothing_changes(
     shop: Shop, hindrance: Callable[[Shop], None], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle, "CLAIM_SECONDS", 0.0)
+    monkeypatch.setattr(claiming, "CLAIM_SECONDS", 0.0)
     hindrance(two_cards(shop))
     before = shop.everything()["presences"], shop.everything()["movements"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from connectors.memory import MemoryFault
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.arrivals.match import Matched
+from sync.ledger.cards.store import Lease, Store
+from sync.support import claiming
 from sync.support.assign import NotAssigned, assign, cards_of_order, go_on
 from tests.integration.shop import FLOW, SHOPIFY, Shop, hidden
 from tests.support import Crashed
@@ -77,6 +80,33 @@ def test_the_value_moves_and_one_serial_works_on_both_sides(shop: Shop) -> None:
     shop.move(SHOPIFY, -10_000, PHYSICAL)
     shop.work_until_quiet(done.to_card or 0)
     assert shop.shown(PHYSICAL) == {FLOW: 40_000, SHOPIFY: 40_000}
+
+
+def test_given_a_card_that_the_worker_has_then_it_is_taken_once_that_is_given_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, claim, refused = shop.claim(1), Store.claim, list[int]()
+
+    def gives_back(store: Store, card_id: int, *more: Any) -> Lease | None:
+        found = claim(store, card_id, *more)
+        if found is None:
+            refused.append(card_id)
+            store.release(lease, None)
+        return found
+
+    monkeypatch.setattr(Store, "claim", gives_back)
+
+    assert (assign(shop.link, 1, SERIAL, "kari").finished, refused, worth(shop)) == (True, [1], MOVED)
+
+
+def test_given_a_card_that_the_worker_keeps_then_it_is_said(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "CLAIM_SECONDS", 0.0)
+    shop.claim(1)
+
+    with pytest.raises(NotAssigned, match="the worker has this card right now"):
+        assign(shop.link, 1, SERIAL, "kari")
 
 
 def test_given_twice_nothing_changes(shop: Shop) -> None:

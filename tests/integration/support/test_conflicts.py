@@ -14,7 +14,7 @@ from mappings.lifecycle import CardStatus
 from sync.decisions.resolutions import Action
 from sync.ledger.cards.store import Lease, Store
 from sync.model import ConflictKind, Hold, NewConflict
-from sync.support import settle
+from sync.support import claiming
 from sync.support.settle import NotResolved, Resolution, Resolved, resolve
 from tests.integration.shop import FLOW, LEASE_SECONDS, SHOPIFY, Shop, effects
 
@@ -296,7 +296,7 @@ def test_given_a_side_that_never_got_the_card_then_nothing_can_be_tried_again_th
 def test_given_a_card_at_work_then_it_is_said_and_nothing_changes(
     two_balances: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle, "CLAIM_SECONDS", 0.0)
+    monkeypatch.setattr(claiming, "CLAIM_SECONDS", 0.0)
     two_balances.claim(1)
     before = two_balances.everything()
 
