@@ -15,13 +15,14 @@ from cli.build import Ledger, mail_sender, now
 from cli.errors import OperatorError
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, plural
+from cli.places import Places
 from cli.reader import reader_of_settings
 from cli.reading import reading_link
 from cli.session import check_sides, load_settings, opened_worker
 from config.settings import Settings
 from mappings.money import format_money, minor_from_decimal
 from mappings.readers import Reader
-from mappings.serials import mask
+from mappings.serials import Serial, mask
 from sync.authority.cards import CardNotAccepted, Cards, Issued, Wanted
 from sync.authority.work import CardBusy, Hands, Terms
 from sync.decisions.authority import Denied
@@ -31,7 +32,7 @@ from sync.ledger.database.private_files import write_private
 from sync.ledger.hub.guesses import Guesses
 from sync.ledger.hub.requests import KeyReused, Requests
 from sync.ledger.secrets.vault import Vault
-from sync.model import Caller, InvariantBroken, LinkStopped
+from sync.model import Caller, Card, InvariantBroken, LinkStopped
 
 if TYPE_CHECKING:
     from sync.support.senders import MailSender
@@ -181,6 +182,10 @@ def _tell(answer: IssuedAnswer, problem: str, output: Output) -> None:
 def print_card(
     card: Annotated[int, typer.Option("--id", help="The card, as `cards find` shows it.")],
     label_file: Annotated[Path, typer.Option("--labels", help="The label of 62 x 40 mm (PDF) to write.")],
+    side: Annotated[
+        str | None,
+        typer.Option(help="Print the number that it has on this side; needed where it has several."),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -192,11 +197,7 @@ def print_card(
             found = link.store.load(card)
         except InvariantBroken:
             raise OperatorError(f"there is no card {card}", "`giftsync cards list` shows the ids.") from None
-        serial = next((p.serial for p in found.presences if p.serial is not None), None)
-        if serial is None:
-            raise OperatorError(
-                "only the owner of this card knows its number", "`giftsync cards assign` gives it another."
-            )
+        serial = number_of(found, side, Places.of(link.sides))
         brand = next((p.brand for p in found.presences if p.brand), None)
         printed = Printed(
             serial,
@@ -212,6 +213,25 @@ def print_card(
         raise OperatorError(str(error)) from None
     output.say(f"{file} is the label of {mask(serial.last_chars)}: whoever reads it can spend the card.")
     output.emit("cards print", PrintedAnswer(card=card, file=file))
+
+
+def number_of(card: Card, side: str | None, places: Places) -> Serial:
+    """The number to print: the card's, or that of one side. Raises OperatorError."""
+    known = {p.side: p.serial for p in card.presences if p.serial is not None}
+    if side is not None and side not in places.by_side:
+        raise OperatorError(f"there is no side {side}", f"Say one of: {', '.join(places.by_side)}.")
+    if not known or (side is not None and side not in known):
+        where = "" if side is None else f" {places.at(side)}"
+        raise OperatorError(
+            f"only the owner of this card knows its number{where}, if it has one",
+            "`giftsync cards assign` gives the card another.",
+        )
+    if side is None and len(set(known.values())) > 1:
+        each = ", ".join(f"{mask(serial.last_chars)} {places.at(name)}" for name, serial in known.items())
+        raise OperatorError(
+            f"the card has several numbers: {each}", f"Say which with --side: {', '.join(known)}."
+        )
+    return known[side or next(iter(known))]
 
 
 def _make(worker: Worker, ledger: Ledger, wanted: Wanted, batch: str, count: int) -> tuple[list[Issued], str]:

@@ -12,7 +12,7 @@ from itertools import combinations
 
 from connectors.api.capabilities import Place
 from mappings.lifecycle import CardStatus
-from mappings.sentences import Day, Money, Sentence, in_a_row, say
+from mappings.sentences import Day, Money, Sentence, both, in_a_row, say
 from mappings.serials import mask
 from sync.decisions.merge import MERGED, MERGED_FROM, MERGED_INTO
 from sync.decisions.words import kind_words
@@ -80,6 +80,8 @@ class Statement:
     conflicts: tuple[ConflictRow, ...]
     #: The order that it was bought with, where a side told it.
     order: str = ""
+    #: The ends of its numbers, each with where that one is used, as `customer_place` has it.
+    numbers: tuple[tuple[str, str], ...] = ()
 
 
 def statement(link: Link, card_id: int, places: Mapping[str, Place]) -> Statement | None:
@@ -104,7 +106,11 @@ def statement(link: Link, card_id: int, places: Mapping[str, Place]) -> Statemen
     ]
     ends = dict.fromkeys(mask(p.last_chars) for p in card.presences if p.last_chars)
     order = "" if origin is None else origin.order_name
-    return Statement(card, " ".join(ends), tuple(sorted(found, key=lambda e: e.seen_at)), conflicts, order)
+    numbers = tuple(
+        (p.last_chars, _customer_place(p.side, places)) for p in card.presences if p.born and p.last_chars
+    )
+    events = tuple(sorted(found, key=lambda e: e.seen_at))
+    return Statement(card, " ".join(ends), events, conflicts, order, numbers)
 
 
 def _were_written(movements: Sequence[MovementRow], intents: Sequence[IntentRow]) -> bool:
@@ -267,7 +273,7 @@ def read_out(found: Statement, zone: tzinfo) -> tuple[str, ...]:
             say("We are looking into it and will come back to you."),
         )
     left = Money(card.balance_minor, card.currency)
-    ends = _ends([" ".join(end.strip("•")) for end in found.ends_in.split()])
+    ends = _ends(found)
     sentences: list[str] = [
         say("The card that ends in {ends} has {left} on it.", ends=ends, left=left)
         if ends
@@ -286,10 +292,17 @@ def read_out(found: Statement, zone: tzinfo) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _ends(ends: Sequence[str]) -> Sentence:
-    made = in_a_row(ends[:1])
-    for one in ends[1:]:
-        made = say("{first} and in {second}", first=made, second=one)
+def _ends(found: Statement) -> Sentence:
+    """How its number ends, and of several where each is used."""
+    spots: dict[str, list[str]] = {}
+    for end, spot in found.numbers:
+        spots.setdefault(" ".join(end), []).append(spot)
+    made = in_a_row([*spots][:1])
+    if len(spots) < 2:
+        return made
+    for nth, (end, where) in enumerate(spots.items()):
+        one = in_a_row([end, both(where)])
+        made = say("{first} and in {second}", first=made, second=one) if nth else one
     return made
 
 
