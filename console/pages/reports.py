@@ -30,7 +30,10 @@ def _keeper(visit: Visit) -> Bookkeeper:
 def show(visit: Visit) -> Response:
     """The months, and the last proof. Nothing is counted yet."""
     keeper, this = _keeper(visit), periods.month_of(visit.now, visit.link.timezone)
-    closed = [one.statement for one in closed_months(keeper)]
+    try:
+        closed = [one.statement for one in closed_months(keeper)]
+    except BooksBroken as error:
+        return _refused(visit, error)
     return visit.render(
         "reports.html",
         closed=list(reversed(closed)),

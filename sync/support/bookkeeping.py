@@ -243,7 +243,7 @@ def close(keeper: Bookkeeper, month: str) -> Sealed:
     """
     period = periods.month(month, keeper.zone)
     for _ in range(CLOSE_TRIES_MAX):
-        done = ledger_books.closed_months(keeper.engine)
+        done = _done(keeper)
         known = next((one for one in done if one.period == month), None)
         if known is not None:
             return sealed_of(keeper, known)
@@ -263,8 +263,36 @@ def sealed_of(keeper: Bookkeeper, closed: Closed) -> Sealed:
 
 
 def closed_months(keeper: Bookkeeper) -> list[Sealed]:
-    """Every closed month's statement, the first one first."""
-    return [sealed_of(keeper, one) for one in ledger_books.closed_months(keeper.engine)]
+    """Every closed month's statement, the first one first. Raises BooksBroken."""
+    return [sealed_of(keeper, one) for one in _done(keeper)]
+
+
+def _done(keeper: Bookkeeper) -> list[Closed]:
+    """The closed months, each as it was signed and after the one that it names. Raises BooksBroken."""
+    done, before = ledger_books.closed_months(keeper.engine), None
+    for number, one in enumerate(done, 1):
+        if one.number != number:
+            raise BooksBroken(f"statement {number} is gone from the ledger; put its row back from a backup")
+        if not _is_as_signed(keeper, one, before):
+            raise BooksBroken(
+                f"the ledger's row of statement {number} is not as it was signed; put it back from a backup. "
+                "What the statement said is in its file: `giftsync close verify FILE`"
+            )
+        before = one
+    return done
+
+
+def _is_as_signed(keeper: Bookkeeper, closed: Closed, before: Closed | None) -> bool:
+    """Whether the signature holds, and the columns beside the statement say what it says."""
+    try:
+        sealed = sealed_of(keeper, closed)
+    except (NotAStatement, ValueError):
+        return False
+    said = sealed.statement
+    beside = (closed.number, closed.period, closed.from_at, closed.until_at, closed.last_movement)
+    signed = (said.number, said.period, said.from_at, said.until_at, said.ledger.last_movement)
+    follows = said.previous == (None if before is None else _previous(before))
+    return sealed.is_as_signed and sealed.sha256 == closed.sha256 and beside == signed and follows
 
 
 def unread_sides(keeper: Bookkeeper, period: Period) -> list[str]:
@@ -389,6 +417,8 @@ def _compare(sealed: Sealed, keeper: Bookkeeper) -> Iterator[str]:
             f"This ledger has no statement {number}. If the ledger was put back from a backup, the statement "
             "was made after that backup; else it is another ledger's."
         )
+    elif not _is_as_signed(keeper, mine_of, done.get(mine_of.number - 1)):
+        yield f"The ledger's own row of statement {number} is not as it was signed: somebody changed it."
     elif mine_of.sha256 != sealed.sha256:
         yield (
             f"This ledger's statement {number} is another one (of {mine_of.period}); "

@@ -361,6 +361,31 @@ def test_given_a_row_that_is_changed_after_the_close_then_verify_says_which(
         close(keeper, "2026-12")
 
 
+@pytest.mark.parametrize(
+    "by_hand",
+    [
+        """UPDATE closes SET content = replace(content, '"closing_minor":5000', '"closing_minor":4000')""",
+        "UPDATE closes SET last_movement = 1",
+        "UPDATE closes SET period = '2026-12'",
+        "UPDATE closes SET number = 2",
+    ],
+)
+def test_given_a_closed_month_s_row_that_somebody_changed_then_nothing_rests_on_it(
+    shop: Shop, keeper: Bookkeeper, by_hand: str
+) -> None:
+    a_month(shop)
+    until(shop.clock, NOVEMBER_ENDS)
+    file = close(keeper, "2026-11").to_file()
+
+    with shop.engine.begin() as connection:
+        connection.exec_driver_sql(by_hand)
+
+    for month in ("2026-11", "2026-12"):
+        with pytest.raises(BooksBroken, match="statement 1"):
+            close(keeper, month)
+    assert any("statement 1" in words for words in verify(file, keeper, audits=False).wrong)
+
+
 def changed_twice(shop: Shop, card_id: int) -> None:
     """The card's last day becomes the last of November, and is put off in time."""
     for day in (date(2026, 11, 30), date(2027, 6, 30)):
