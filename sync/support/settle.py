@@ -22,6 +22,7 @@ from sync.decisions.causes import Situation, arrival_of
 from sync.decisions.resolutions import Action, Undo
 from sync.decisions.words import action_words
 from sync.ledger.cards.append import write_resolution
+from sync.ledger.cards.decided import is_as_decided
 from sync.ledger.cards.facts import last_step_at
 from sync.ledger.cards.merging import Half, commit_merge
 from sync.ledger.cards.store import Lease
@@ -342,6 +343,14 @@ def _taken_back(link: Link, row: Mapping[str, Any], card: Card) -> Decision:
     found = None if undo is None else resolutions.taken_back(card, undo, decided["markers"], why)
     if found is None:
         raise NotResolved(_stands(link, row))
+    if not is_as_decided(row["id"], row["card_id"], decided, link.store.vault):
+        raise NotResolved(
+            say(
+                "what was decided about conflict {id} was written by an older giftsync or changed in the "
+                "database, so it cannot be taken back; what is wrong now is put right on one side",
+                id=row["id"],
+            )
+        )
     return found
 
 
@@ -447,7 +456,7 @@ def _resolve_tampered(
         return Resolved(False, card.balance_minor, card.balance_minor, preview=preview)
     if resolution.action is Action.IGNORE:
         if not preview:
-            _ignore_tampered(link, said)
+            _ignore_tampered(link, said, row["card_id"])
         return Resolved(False, preview=preview)
     try:
         rebuilt = rebuild(link.store, row["card_id"], link.currency)
@@ -470,10 +479,10 @@ def _resolve_tampered(
     )
 
 
-def _ignore_tampered(link: Link, said: NewResolution) -> None:
+def _ignore_tampered(link: Link, said: NewResolution, card_id: int) -> None:
     """Close the conflict and touch nothing of the card: nobody knows which card it is on its sides."""
     with link.store.engine.begin() as connection:
-        write_resolution(connection, said, link.clock())
+        write_resolution(connection, said, link.clock(), card_id, link.store.vault)
 
 
 def _loaded(link: Link, card_id: int) -> Card | None:

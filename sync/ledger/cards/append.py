@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from connectors.api.effect import EffectKind
 from sync.ledger.cards import chain, statements
+from sync.ledger.cards.decided import with_proof
 from sync.ledger.cards.rows import planned_intent, value_of
 from sync.ledger.database import prepared
 from sync.ledger.database.tables import conflicts, identities, intent_states, movements
@@ -207,11 +208,12 @@ def write_conflicts(
     currency: str,
     decision: Decision,
     now: datetime,
+    vault: Vault,
     made: Sequence[Intent] = (),
 ) -> None:
     """`made` are the intents that the decision planned."""
     if decision.resolution is not None:
-        write_resolution(connection, decision.resolution, now, made)
+        write_resolution(connection, decision.resolution, now, card_id, vault, made)
     raised = {c.cause: c for c in decision.conflicts}
     for cause in set(decision.causes_gone) - set(raised):
         of = {"card": card_id, "which": cause}
@@ -237,9 +239,15 @@ def close_conflict(engine: Engine, card_id: int, cause: str, now: datetime) -> N
 
 
 def write_resolution(
-    connection: Connection, said: NewResolution, now: datetime, made: Sequence[Intent] = ()
+    connection: Connection,
+    said: NewResolution,
+    now: datetime,
+    card_id: int,
+    vault: Vault,
+    made: Sequence[Intent] = (),
 ) -> None:
     """Close a conflict with what a person said; `made` are the intents that follow from it."""
+    decided = {**said.decided, "markers": [intent.marker for intent in made]}
     connection.execute(
         statements.REPLACE_RESOLUTION if said.replaces else statements.RESOLVE_CONFLICT,
         {
@@ -248,7 +256,7 @@ def write_resolution(
             "how": said.action,
             "who": said.by,
             "why": said.why,
-            "decided": {**said.decided, "markers": [intent.marker for intent in made]},
+            "decided": with_proof(said.conflict_id, card_id, decided, vault),
         },
     )
 

@@ -321,7 +321,7 @@ class Store:
             write_hub(connection, lease.card_id, decision, now)
         if before.behind and not after.behind:
             forget_traces(connection, lease.card_id)
-        write_conflicts(connection, lease.card_id, after.currency, decision, now, made)
+        write_conflicts(connection, lease.card_id, after.currency, decision, now, self.vault, made)
         return stored
 
     def _update_card(
@@ -491,7 +491,7 @@ class Store:
         decision = replace(decision, card=replace(card, id=card_id, presences=stored, chain=chain))
         after = digested(card_after(decision, made, 0), append.seq, append.head, self.vault)
         append.close(after.chain.digest)
-        write_conflicts(connection, card_id, card.currency, decision, now)
+        write_conflicts(connection, card_id, card.currency, decision, now, self.vault)
         return after
 
     def _insert_presence(self, connection: Connection, card_id: int, p: Presence) -> Presence:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, update
 
+from sync.ledger.cards.decided import is_as_decided, with_proof
 from sync.ledger.cards.digest import digested
 from sync.ledger.cards.recorded import RECORDED_PROOF
 from sync.ledger.database import tables
@@ -173,10 +174,13 @@ class Rotation:
         index = row["serial_index"]
         return row if index is None else {**row, "serial_index": self._new.wrap_index(index)}
 
-    def _decided(self, decided: Mapping[str, Any], _: object) -> Mapping[str, Any]:
+    def _decided(self, decided: Mapping[str, Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
         """A decision names a card by its id on a side or the hash of its number."""
         card = decided.get("card")
-        return {**decided, "card": self._new.wrap_index(str(card))} if _is_hash(card) else decided
+        made = {**decided, "card": self._new.wrap_index(str(card))} if _is_hash(card) else decided
+        if is_as_decided(row["id"], row["card_id"], decided, self._old):
+            return with_proof(row["id"], row["card_id"], made, self._new)
+        return made
 
     def _hint(self, key: str, _: object) -> str:
         return ":".join(self._new.wrap_index(part) if _is_hash(part) else part for part in key.split(":"))

@@ -13,6 +13,7 @@ from connectors.memory import MemoryCard, MemoryFault
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
 from sync.decisions.resolutions import Action
+from sync.ledger.database.tables import conflicts
 from sync.model import Closing, ConflictKind, SideRules
 from sync.reconcile.brakes import Brake, BrakeLimits
 from sync.support.settle import NotResolved, Resolution, Resolved, resolve
@@ -229,6 +230,21 @@ def test_a_decision_that_is_not_carried_out_yet_gives_way_to_another(shop: Shop)
     assert {i["state"] for i in shop.rows("intents")} == {"withdrawn", "applied"}
     assert [e.kind.value for side in shop.sides.values() for e in side.writes] == ["debit"]
     assert sum(m["amount_minor"] for m in shop.rows("movements")) == 8_000
+
+
+def test_a_decision_that_somebody_changed_is_not_taken_back(shop: Shop) -> None:
+    first_contact(shop)
+    resolve(shop.link, 1, worth(9_500))
+    decided = shop.row("conflicts")["decided"]
+    changed = {**decided, "undo": {**decided["undo"], "change_minor": 100_000}}
+    with shop.engine.begin() as connection:
+        connection.execute(conflicts.update().values(decided=changed))
+    before = essence(shop)
+
+    with pytest.raises(NotResolved, match="changed in the database, so it cannot be taken back"):
+        resolve(shop.link, 1, worth(9_000))
+
+    assert essence(shop) == before
 
 
 def test_a_closing_that_is_not_carried_out_yet_can_be_taken_back_with_its_money(shop: Shop) -> None:
