@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import Protocol
 
 from connectors.api.card import CardRef
 from mappings.contact import Contact
@@ -55,8 +56,14 @@ class Effect:
     contact: Contact | None = None
 
 
-#: Commits what a multi-call effect must remember before its next call, such as an order's uid.
-Save = Callable[[Mapping[str, str]], None]
+class Save(Protocol):
+    """Commits what a multi-call effect must remember before its next call, such as an order's uid."""
+
+    def __call__(self, progress: Mapping[str, str], /, *, lazily: bool = False) -> None:
+        """`lazily`: the death of this process does not undo it, but a power cut may, until the next save.
+
+        For what no money rests on until then: it saves a wait for the disk.
+        """
 
 
 @dataclass(frozen=True)
@@ -100,5 +107,5 @@ class CannotTell:
 FindResult = Found | NotFound | CannotTell
 
 
-def no_save(_: Mapping[str, str]) -> None:
+def no_save(_: Mapping[str, str], /, *, lazily: bool = False) -> None:
     """For effects that are carried out in one call."""

@@ -2,7 +2,7 @@
 
 1. read the card                    4. put the item on the order; read it back unless the answer shows it
 2. make an order with the marker    5. post the settlement with the marker: **the money step**
-3. save the order's uid             6. read the card back, and the order unless the answer shows it settled
+3. save the order's uid (lazily)    6. read the card back, and the order unless the answer shows it settled
 
 Until step 5 nothing has moved, so a doubt there is resolved at once: the order is read, and if the item is
 not there, another order takes its place, on which nothing can be on its way. What cannot be resolved so is
@@ -270,8 +270,10 @@ class MoneyEffects:
                 continue
             self._made.add(order_uid, draft.marker)
             # A crash before this line leaves an empty order behind, which nobody owes anything for. Its item
-            # is sent next.
-            save({ORDER_UID: order_uid, WAY: draft.way.value, ITEM: instant_text(self._clock())})
+            # is sent next; a power cut may leave it behind with that. No settlement is sent before the save
+            # that makes this one sure.
+            opened = {ORDER_UID: order_uid, WAY: draft.way.value, ITEM: instant_text(self._clock())}
+            save(opened, lazily=True)
             return order_uid
         raise Refused("Flow refuses every number for a new order")
 

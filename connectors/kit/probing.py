@@ -115,8 +115,12 @@ class Trial:
 
     def _try(self, port: EffectPort, move: Move) -> bool:
         """One attempt; True once the outcome is sure, or surely cannot be told."""
+
+        def save(progress: Mapping[str, str], /, *, lazily: bool = False) -> None:
+            self._keep(move, progress)
+
         try:
-            port.apply(self._effect(move), lambda progress: self._keep(move, progress))
+            port.apply(self._effect(move), save)
         except (Refused, SideClosed) as error:
             move.outcome, move.reason = Outcome.REFUSED, str(error)
             return True

@@ -181,7 +181,7 @@ class Saved:
     def __init__(self) -> None:
         self.progress: dict[str, str] = {}
 
-    def __call__(self, progress: Mapping[str, str]) -> None:
+    def __call__(self, progress: Mapping[str, str], /, *, lazily: bool = False) -> None:
         self.progress.update(progress)
 
 

@@ -149,9 +149,10 @@ class CreateSender:
         """One call: the card with what was saved on the way, and what came of it."""
         intent = _create_of(held)
 
-        def save(progress: Mapping[str, str]) -> None:
+        def save(progress: Mapping[str, str], /, *, lazily: bool = False) -> None:
             nonlocal held
-            saved = self.link.store.save_progress(held.lease, held.card, intent.marker, progress)
+            store = self.link.store
+            saved = store.save_progress(held.lease, held.card, intent.marker, progress, lazily=lazily)
             held = replace(held, card=saved)
 
         try:

@@ -161,9 +161,9 @@ def _call(card: Card, intent: Intent, work: Work) -> Card:
     # A pause of this process may have cost the lease; then the call belongs to somebody else.
     work.check_lease()
 
-    def save(progress: Mapping[str, str]) -> None:
+    def save(progress: Mapping[str, str], /, *, lazily: bool = False) -> None:
         nonlocal card
-        card = work.save_progress(card, intent.marker, progress)
+        card = work.save_progress(card, intent.marker, progress, lazily=lazily)
 
     try:
         applied = side.apply(effect_of(card, intent), save)

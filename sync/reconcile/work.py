@@ -128,8 +128,10 @@ class Work:
         self.released = release is not None
         return after
 
-    def save_progress(self, card: Card, marker: str, progress: Mapping[str, str]) -> Card:
-        return self.link.store.save_progress(self.lease, card, marker, progress)
+    def save_progress(
+        self, card: Card, marker: str, progress: Mapping[str, str], *, lazily: bool = False
+    ) -> Card:
+        return self.link.store.save_progress(self.lease, card, marker, progress, lazily=lazily)
 
     def save_look(self, card: Card, intent: Intent, look_at: datetime) -> Card:
         """The card with the next look at what is in doubt."""

@@ -312,7 +312,7 @@ def test_given_a_gift_that_is_emptied_meanwhile_then_a_part_is_not_taken_for_the
         card = world.sell(50_00)
         effect, saved = HELP.debit(world, card, 30_00), Saved()
 
-        def spent_first(progress: Mapping[str, str]) -> None:
+        def spent_first(progress: Mapping[str, str], /, *, lazily: bool = False) -> None:
             saved(progress)
             world.spend(card, 40_00)
 

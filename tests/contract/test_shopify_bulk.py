@@ -15,7 +15,7 @@ from werkzeug import Request, Response
 
 from connectors.api.bulk import LineOutcome, ListState
 from connectors.api.card import CardRef
-from connectors.api.effect import Applied, Effect, EffectKind
+from connectors.api.effect import Applied, Effect, EffectKind, no_save
 from connectors.api.errors import (
     InDoubt,
     NotSent,
@@ -90,7 +90,7 @@ def test_given_cards_then_all_are_listed_with_what_their_orders_tell(
     bought = world.emulator.state.cards
     assert list(side.bulk.list_cards(lambda count: None)) == []
     world.sell(250_00)
-    side.apply(create(1), lambda _: None)
+    side.apply(create(1), no_save)
     told: list[int] = []
 
     listed = list(side.bulk.list_cards(told.append))
@@ -139,7 +139,7 @@ def test_given_a_list_that_shopify_gave_up_then_it_is_lost() -> None:
 def test_given_creates_in_one_file_then_each_line_has_its_outcome(
     world: ShopifyWorld, side: ShopifySide
 ) -> None:
-    side.apply(create(9), lambda _: None)
+    side.apply(create(9), no_save)
     effects = [create(1), create(2, code="2000300040005009"), create(3, minor=99_999_900), create(4)]
     path = side.bulk.upload(effects)
     assert side.bulk.find_started(TAG) is None

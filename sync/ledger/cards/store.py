@@ -361,12 +361,15 @@ class Store:
                 sealed = self._serial_columns(new)
                 connection.execute(statements.UPDATE_SERIAL, {"presence_id": new.id, **sealed})
 
-    def save_progress(self, lease: Lease, before: Card, marker: str, progress: Mapping[str, str]) -> Card:
+    def save_progress(
+        self, lease: Lease, before: Card, marker: str, progress: Mapping[str, str], *, lazily: bool = False
+    ) -> Card:
         """Remember what the next call of a multi-call effect depends on. Raises LeaseLost."""
         crashpoint("progress.before")
         intent = next(i for i in before.open_intents if i.marker == marker)
         saved = {**intent.progress, **progress}
-        with writing(self.engine) as connection:
+        write = writing_lazily if lazily else writing
+        with write(self.engine) as connection:
             after = self._renew(
                 connection, lease, before, before.with_intent(altered(intent, progress=saved))
             )

@@ -124,7 +124,9 @@ class Ledger:
                 )
         return card
 
-    def save_progress(self, lease: Lease, card: Card, marker: str, progress: Mapping[str, str]) -> Card:
+    def save_progress(
+        self, lease: Lease, card: Card, marker: str, progress: Mapping[str, str], *, lazily: bool = False
+    ) -> Card:
         self.saved.append(("progress", lease.fencing, marker, dict(progress)))
         known = next(i for i in card.open_intents if i.marker == marker)
         return card.with_intent(replace(known, progress=progress))

@@ -41,12 +41,17 @@ class Worker:
     progress: dict[str, str] = field(default_factory=dict)
     #: Whether it sends again what is not there yet, before the quiet period is over.
     asks_again: bool = False
+    #: Whether it dies of a power cut, which takes what was saved lazily since the last other save.
+    loses_power: bool = False
+    lasting: dict[str, str] = field(default_factory=dict)
 
-    def save(self, progress: Mapping[str, str]) -> None:
+    def save(self, progress: Mapping[str, str], /, *, lazily: bool = False) -> None:
         mishap = self.bridge.script.next(f"save {', '.join(progress)}", OF_COMMITS)
         if mishap is Mishap.DIE_BEFORE:
             raise Crashed
         self.progress |= progress
+        if not lazily:
+            self.lasting = dict(self.progress)
         if mishap is Mishap.DIE_AFTER:
             raise Crashed
 
@@ -63,7 +68,9 @@ class Worker:
                 self.wait(error.wait_seconds)
             except Refused:
                 return "refused"
-            except (InDoubt, Crashed):
+            except (InDoubt, Crashed) as error:
+                if self.loses_power and isinstance(error, Crashed):
+                    self.progress = dict(self.lasting)
                 verdict = self.recover()
                 if verdict is not None:
                     return verdict
@@ -168,7 +175,7 @@ KINDS = {
 }
 
 
-def play(stage: Stage, name: str, mishaps: Mapping[int, Mishap]) -> Script:
+def play(stage: Stage, name: str, mishaps: Mapping[int, Mishap], *, loses_power: bool = False) -> Script:
     """Run one effect through the mishaps and check that the money moved exactly once."""
     kind, moved_minor, changes = KINDS[name]
     if name not in stage.sides:
@@ -180,7 +187,7 @@ def play(stage: Stage, name: str, mishaps: Mapping[int, Mishap]) -> Script:
         stage.time.pause(seconds)
         script.land()
 
-    ended = Worker(stage.bridge, side, effect, wait).run()
+    ended = Worker(stage.bridge, side, effect, wait, loses_power=loses_power).run()
 
     script.land()
     story = f"{name}: {'; then '.join(script.struck)}: {ended}"
@@ -249,6 +256,20 @@ def test_two_mishaps_at_any_two_steps(stage: Stage, name: str) -> None:
                 play(stage, name, {step: first, later: second})
                 played += 1
     assert played > 300
+
+
+@pytest.mark.parametrize("name", ["debit", "create"])
+def test_a_power_cut_at_any_step_and_then_another_mishap(stage: Stage, name: str) -> None:
+    """The order's uid is saved lazily; it is gone unless the settlement was saved after it."""
+    cut = Mishap.DIE_AFTER
+    for step in range(1, STEPS_MAX):
+        script = play(stage, name, {step: cut}, loses_power=True)
+        if script.step < step:
+            break
+        for second in (cut, Mishap.LOSE_ANSWER, Mishap.LATE):
+            for later in range(step + 1, script.step + 1):
+                play(stage, name, {step: cut, later: second}, loses_power=True)
+    assert step > 5
 
 
 # Requests that overtake each other.
