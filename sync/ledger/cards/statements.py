@@ -71,6 +71,8 @@ CLAIM_DUE = _CLAIMABLE.where(
     ~STOPS.order_by(None).exists(),
 )
 
+SELECT_IF_DUE = select(cards.c.id).where(cards.c.id == bindparam("card"), cards.c.due_at <= bindparam("now"))
+
 
 @cache
 def select_presences(places: int) -> Select[Any]:

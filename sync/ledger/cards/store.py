@@ -209,6 +209,11 @@ class Store:
             return altered(card, recorded=len(read_recorded(connection, self.vault, card_id)))
         return card
 
+    def is_due(self, card_id: int, now: datetime) -> bool:
+        """Whether the card is due by now."""
+        with reading(self.engine) as connection:
+            return bool(prepared.rows(connection, statements.SELECT_IF_DUE, {"card": card_id, "now": now}))
+
     def marked(self, card_id: int, markers: Sequence[str]) -> dict[str, KnownMarker]:
         """What the ledger knows of each of these markers that the card shows; unknown ones are left out."""
         if not markers:

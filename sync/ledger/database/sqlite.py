@@ -27,7 +27,7 @@ LOG_PAGES_MAX = 16_384
 LOG_PAGES_MIN = 1_024
 #: How long a checkpoint waits for its turn among the writers, and then for readers.
 LINE_SECONDS = 1.0
-READERS_MS = 50
+READERS_MS = 10
 #: Execution option of a connection: it only reads.
 READS = "giftsync_reads"
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from connectors.api.card import Observation
 from connectors.api.errors import SideClosed
 from connectors.memory import MemoryFault
 from sync import crashpoints
@@ -369,6 +371,34 @@ def test_given_the_last_feed_is_read_and_tells_nothing_then_cards_that_waited_fo
     loop._take(last)
 
     assert loop.due._woken.is_set()
+
+
+@pytest.mark.parametrize("is_news", [True, False])
+def test_given_a_card_that_is_done_then_due_cards_are_looked_for_only_if_news_of_it_came(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, is_news: bool
+) -> None:
+    card_id = shop.in_step()
+    shop.sync()
+    loop = Loop(shop.worker, shop.worker.start_run("run"))
+    for turn in [turn for turn in loop.turns.all if turn.kind is Kind.READ]:
+        loop._take(turn)
+    observe, asked = shop.sides[FLOW].observe, []
+
+    def observed(*args: Any, **kwargs: Any) -> Iterator[Observation]:
+        asked.append(args)
+        if is_news:
+            shop.intake.make_due([card_id], shop.clock())
+        return observe(*args, **kwargs)
+
+    monkeypatch.setattr(shop.sides[FLOW], "observe", observed)
+    shop.intake.make_due([card_id], shop.clock())
+    loop.due._woken.clear()
+
+    loop._work_due()
+    loop._pool.shutdown(wait=True)
+
+    assert len(asked) == 1
+    assert loop.due._woken.is_set() is is_news
 
 
 def test_given_a_lease_that_is_over_then_the_card_is_taken_up_again(shop: Shop) -> None:
