@@ -36,7 +36,7 @@ def found(p: Presence, seen: Seen, marked: Mapping[str, KnownMarker]) -> list[De
     """What the side's entries have otherwise than the ledger knows it.
 
     What is missing from them is found only where `marked` has all effects of the presence; see
-    `leaves_a_rest`.
+    `unlisted_minor`.
     """
     if seen.entries is None:
         return []
@@ -66,12 +66,16 @@ def found(p: Presence, seen: Seen, marked: Mapping[str, KnownMarker]) -> list[De
     return []
 
 
-def leaves_a_rest(p: Presence, seen: Seen, marked: Mapping[str, KnownMarker]) -> bool:
-    """Whether the side's entries do not explain its balance, so that all effects of the presence are needed.
+def unlisted_minor(p: Presence, seen: Seen) -> int:
+    """By how much the side differs from the shadow beyond what its entries without a marker explain.
 
-    As good as never: what customers do is listed.
+    Not zero, all effects of the card are needed to tell whether the side has them. A shop may list no
+    payments, so less than zero is as common as they are.
     """
-    return p.born and not p.open_intents and seen.entries is not None and evidence.rest(p, seen, marked) != 0
+    if not p.born or p.open_intents or seen.entries is None:
+        return 0
+    theirs = sum(e.amount_minor for e in evidence.fresh(p, seen) if e.marker is None)
+    return seen.balance_minor - p.shadow_minor - theirs
 
 
 def take_in(draft: Draft, side: str, seen: Seen, marked: Mapping[str, KnownMarker]) -> bool:

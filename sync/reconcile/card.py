@@ -16,7 +16,18 @@ from sync.decisions.protocol import UNCLEAR_READS_MAX, UNREADABLE_MAX
 from sync.ledger.cards.recorded import recorded
 from sync.ledger.cards.store import Lease, Release
 from sync.ledger.incoming.polls import ReadRecord
-from sync.model import Card, Decision, Hold, Intent, IntentState, LeaseLost, LinkStopped, Presence, Tampered
+from sync.model import (
+    Card,
+    Decision,
+    Hold,
+    Intent,
+    IntentState,
+    KnownMarker,
+    LeaseLost,
+    LinkStopped,
+    Presence,
+    Tampered,
+)
 from sync.reconcile import tampered
 from sync.reconcile.behind import look_for_promised, traces_of
 from sync.reconcile.brakes import BrakeTripped
@@ -211,14 +222,25 @@ def _ask(p: Presence, work: Work, *, entries: bool) -> Observation:
 
 def _decision(card: Card, observations: dict[str, Observation], work: Work) -> Decision:
     today = work.link.today
-    marked = work.link.store.marked(work.lease.card_id, markers_of(card, observations))
-    if any(
-        isinstance(seen, Seen) and deviations.leaves_a_rest(card.presence(side), seen, marked)
-        for side, seen in observations.items()
-    ):
-        marked = {**work.link.store.landed(work.lease.card_id), **marked}
+    marked = _known_effects(card, observations, work)
     traces = traces_of(card, observations, marked, work)
     return protocol.observe(card, observations, work.link.rules, today, marked, traces)
+
+
+def _known_effects(card: Card, observations: Mapping[str, Observation], work: Work) -> dict[str, KnownMarker]:
+    """What the ledger knows of the markers that the sides show; all effects where some may be gone there.
+
+    A payment that a shop does not list makes no statement more than one that it lists.
+    """
+    store, markers = work.link.store, markers_of(card, observations)
+    unlisted = [
+        deviations.unlisted_minor(card.presence(side), seen)
+        for side, seen in observations.items()
+        if isinstance(seen, Seen)
+    ]
+    may_lack = any(minor > 0 for minor in unlisted) or (markers and any(unlisted))
+    landed = store.landed(work.lease.card_id) if may_lack else {}
+    return {**landed, **store.marked(work.lease.card_id, [m for m in markers if m not in landed])}
 
 
 def markers_of(card: Card, observations: Mapping[str, Observation]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import event
 
 from connectors.api.effect import Effect, EffectKind
 from connectors.memory import MemoryFault
@@ -112,6 +113,32 @@ def test_given_a_person_says_what_it_is_worth_then_the_sides_follow_and_it_is_ov
     assert shop.shown() == {FLOW: 8_500, SHOPIFY: 8_500}
     assert told(shop) == []
     assert not shop.card(card_id).held
+
+
+def test_given_a_payment_that_the_shop_does_not_list_then_it_costs_no_statement_more(shop: Shop) -> None:
+    card_id = shop.in_step()
+    card = shop.sides[SHOPIFY].cards[shop.native(SHOPIFY)]
+
+    def statements(pay: Callable[[], object]) -> int:
+        pay()
+        made: list[object] = []
+
+        def count(*executed: object) -> None:
+            made.append(executed[2])
+
+        event.listen(shop.engine, "before_cursor_execute", count)
+        shop.work(card_id)
+        event.remove(shop.engine, "before_cursor_execute", count)
+        return len(made)
+
+    def unlisted() -> None:
+        card.balance_minor -= 200
+
+    for _ in range(2):  # First the payments before were taken off in the store, then one of the store's here.
+        assert statements(unlisted) == statements(lambda: shop.move(SHOPIFY, -200))
+        shop.move(FLOW, -100)
+        shop.work(card_id)
+    assert shop.shown() == {FLOW: 9_000, SHOPIFY: 9_000}
 
 
 def put_back(shop: Shop) -> None:
