@@ -275,3 +275,18 @@ def test_given_a_lower_limit_while_serving_then_it_binds(shop: Shop) -> None:
         CREDIT, id=shop.create("50", code="limited001"), input={"creditAmount": money("1")}
     )
     assert payload["userErrors"][0]["code"] == "GIFT_CARD_LIMIT_EXCEEDED"
+
+
+def test_given_a_shop_that_misreads_and_loses_then_its_api_shows_both() -> None:
+    with running_shop() as shop:
+        card = made(shop, code="misread100000001", balance="100")
+        assert shop.control("misread", times=10).json() == {"times": 10}
+        shop.payload(CREDIT, id=card["id"], input={"creditAmount": money("5"), "note": "gs-1"})
+        shown = shop.data(CARD, id=card["id"])["giftCard"]
+        assert shown["balance"]["amount"] == "150.0"
+        assert [one["note"] for one in shown["transactions"]["nodes"]] == ["gs-1"]
+
+        assert shop.control("lose", code="misread100000001").json()["balance"] == "100.00"
+
+        shown = shop.data(CARD, id=card["id"])["giftCard"]
+        assert (shown["balance"]["amount"], shown["transactions"]["nodes"]) == ("100.0", [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sandbox.control_values import ControlError, Json, day, flag, only, signed_minor, text
+from sandbox.control_values import ControlError, Json, day, flag, number_in, only, signed_minor, text
 from sandbox.control_values import currency as read_currency
 from sandbox.shopify.graphql.ids import number_of
 from sandbox.shopify.shop.gift_cards import CODE_LENGTH_MAX, CODE_LENGTH_MIN, normalise_code
@@ -83,6 +83,29 @@ async def delete(state: ShopState, body: Json) -> Json:
     found = _known(state, body)
     state.remove_card(found)
     return {"id": found.id}
+
+
+async def lose(state: ShopState, body: Json) -> Json:
+    """`{"code" or "id", "transactions"?}`: the card goes back to before its newest transactions, or one.
+
+    As when the shop is put back from a backup. The real shop forgets none.
+    """
+    only(body, "code", "id", "transactions")
+    found = _known(state, body)
+    count = number_in(body, "transactions", 1, 1_000) if "transactions" in body else 1
+    with state.cards.changing(found):
+        for _ in range(min(int(count), len(found.movements or ()))):
+            lost = (found.movements or []).pop()
+            found.balance_minor -= lost.minor
+            del state.movements[lost.number]
+    return {"id": found.id, "balance": plain(found.balance_minor, found.currency)}
+
+
+async def misread(state: ShopState, body: Json) -> Json:
+    """`{"times"}`: the API takes amounts for so many times as much from now on; 1 ends it."""
+    only(body, "times")
+    state.takes_times = int(number_in(body, "times", 1, 1_000))
+    return {"times": state.takes_times}
 
 
 async def currency(state: ShopState, body: Json) -> Json:

@@ -168,6 +168,8 @@ class ShopifyEmulator(Emulator):
             "card": control_cards.card,
             "show": control_cards.show,
             "delete": control_cards.delete,
+            "lose": control_cards.lose,
+            "misread": control_cards.misread,
             "currency": control_cards.currency,
         }
         return {

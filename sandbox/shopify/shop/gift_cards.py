@@ -330,9 +330,10 @@ def _limit(state: ShopState, currency: str) -> int | None:
 
 def _minor(state: ShopState, amount: Decimal, currency: str, path: tuple[str, ...]) -> int:
     try:
-        return to_minor(amount, currency, round_sub_cent=not state.behaviour.sub_cent_refused)
+        minor = to_minor(amount, currency, round_sub_cent=not state.behaviour.sub_cent_refused)
     except SubCentError:
         raise Refused(UserError(path, "must be a whole number of cents", "INVALID")) from None
+    return minor * state.takes_times
 
 
 def _code_of(state: ShopState, wanted: Input) -> str:

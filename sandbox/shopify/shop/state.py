@@ -58,6 +58,8 @@ class ShopState:
     refusing: bool = False
     #: Told of everything that a webhook could be about: topic and the object.
     listeners: list[Callable[[str, object], None]] = field(default_factory=list)
+    #: The API takes amounts for so many times as much.
+    takes_times: int = 1
 
     def __post_init__(self) -> None:
         lag = self.behaviour.search_lag_s
