@@ -37,6 +37,8 @@ class ExitCode(IntEnum):
     IN_STEP = 0
     #: Done, and conflicts are waiting for a person.
     CONFLICTS = 1
+    #: Done, and nothing was found.
+    NOT_FOUND = 1
     #: Some of the work failed or is left; run it again.
     FAILED = 2
     #: Nothing could be done: configuration, credentials, ledger or arguments.

@@ -26,7 +26,7 @@ bars, and no folded lines. Serials are shown by their last four characters only.
 | exit code | means |
 | --- | --- |
 | 0 | done, and everything is in step |
-| 1 | done, and conflicts are waiting for a person: `giftsync conflicts list` |
+| 1 | done, and conflicts are waiting for a person: `giftsync conflicts list`; or nothing was found |
 | 2 | some of the work failed or is left: run it again |
 | 3 | nothing could be done; the message says why and what to do |
 

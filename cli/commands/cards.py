@@ -210,7 +210,10 @@ What = Annotated[
 
 @app.command("find")
 def find_card(what: What = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
-    """Find a card by its number, last four, order, receipt, or its buyer's name or mail address."""
+    """Find a card by its number, last four, order, receipt, or its buyer's name or mail address.
+
+    Exit codes: 0 found, 1 the ledger has no such card, 2 a side could not be asked.
+    """
     output = Output(as_json)
     settings = load_settings(config)
     with reading_link(settings) as link:
@@ -219,7 +222,8 @@ def find_card(what: What = None, config: ConfigOption = None, as_json: JsonOptio
     show_hits(found, output)
     if not found.hits and not found.elsewhere and not found.unasked:
         output.paragraph(f"There is no card that this can be.{_besides(text)}")
-    code = ExitCode.FAILED if found.unasked and not found.hits else ExitCode.IN_STEP
+    none = ExitCode.FAILED if found.unasked else ExitCode.NOT_FOUND
+    code = ExitCode.IN_STEP if found.hits else none
     output.emit("cards find", FoundAnswer(found=found), code)
     return code
 
@@ -229,7 +233,7 @@ def _besides(text: str) -> str:
     if "@" in text:
         return " Of a card bought online look for the order or the buyer's name: no side tells its address."
     if finding.number_of(text) is not None:
-        return " Both sides were asked; a shop finds a card by its code up to a minute after it was made."
+        return " Every side was asked; a shop finds a card by its code up to a minute after it was made."
     return ""
 
 

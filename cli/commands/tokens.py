@@ -116,7 +116,10 @@ def list_tokens(config: ConfigOption = None, as_json: JsonOption = False) -> Non
         )
         for one in found
     ]
-    output.show(rows(table("Id", "Name", "May", "Where", "Last used", ""), lines))
+    if lines:
+        output.show(rows(table("Id", "Name", "May", "Where", "Last used", ""), lines))
+    else:
+        output.say("No token yet. `giftsync tokens add` lets a caller in.")
     output.emit("tokens list", TokensAnswer(tokens=[_as_json(one) for one in found]))
 
 

@@ -96,7 +96,10 @@ def list_webhooks(config: ConfigOption = None, as_json: JsonOption = False) -> N
         )
         for one in found
     ]
-    output.show(rows(table("Id", "Address", "Told of", ""), lines))
+    if lines:
+        output.show(rows(table("Id", "Address", "Told of", ""), lines))
+    else:
+        output.say("No receiver yet. `giftsync webhooks add` makes one.")
     output.emit(
         "webhooks list",
         ReceiversAnswer(
@@ -115,9 +118,7 @@ def remove(
     output = Output(as_json)
     with open_ledger(load_settings(config)) as ledger:
         if not Events(ledger.engine, ledger.vault).end(webhook, now()):
-            raise OperatorError(
-                f"no receiver {webhook} is told anything", "`giftsync webhooks list` shows them."
-            )
+            raise _unknown(webhook)
     output.say(f"Receiver {webhook} is told nothing more.")
     output.emit("webhooks remove", EndedAnswer(id=webhook))
 
@@ -133,6 +134,13 @@ def replay(
     output = Output(as_json)
     moment = now()
     with open_ledger(load_settings(config)) as ledger:
-        told = Events(ledger.engine, ledger.vault).replay(webhook, moment - timedelta(hours=hours), moment)
+        events = Events(ledger.engine, ledger.vault)
+        if webhook not in {one.id for one in events.webhooks() if one.ended_at is None}:
+            raise _unknown(webhook)
+        told = events.replay(webhook, moment - timedelta(hours=hours), moment)
     output.say(f"{plural(told, 'event')} will be told again while a worker works on the link.")
     output.emit("webhooks replay", ReplayedAnswer(id=webhook, events=told))
+
+
+def _unknown(webhook: str) -> OperatorError:
+    return OperatorError(f"no receiver {webhook} is told anything", "`giftsync webhooks list` shows them.")

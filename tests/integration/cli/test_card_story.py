@@ -7,6 +7,7 @@ import json
 import pytest
 
 from cli.demo.control import Control
+from cli.output import ExitCode
 from tests.support import Giftsync
 
 #: Longer than a new card takes to appear in the sandbox's search.
@@ -48,12 +49,15 @@ def test_a_card_is_found_by_what_a_customer_can_say_and_its_story_says_where_the
     assert "120.50 NOK were spent in the store (Sandbox store, till 1)" in read
 
     for what in (in_store["receipt"], on_line["order"]):
-        assert number[-4:] in giftsync("cards", "find", what)[1]
+        code, shown, _ = giftsync("cards", "find", what)
+        assert (code, number[-4:] in shown) == (0, True)
+    assert giftsync("cards", "find", "nobody@example.com")[0] == ExitCode.NOT_FOUND
     assert online[-4:] in giftsync("cards", "find", "nordmann KARI")[1]
     shopify.call("clock", pass_s=SEARCH_LAG_SECONDS)
     numbers = ((number, number[-4:]), (online, online[-4:]), ("1234567890123456", "There is no card"))
     for typed, found in numbers:
         monkeypatch.setattr("sys.stdin.readline", lambda text=typed: f"{text}\n", raising=False)
-        out = giftsync("cards", "find", "-")[1]
+        code, out, _ = giftsync("cards", "find", "-")
         assert found in out
+        assert code == (ExitCode.NOT_FOUND if typed.startswith("1234") else ExitCode.IN_STEP)
         assert typed not in out

@@ -108,6 +108,7 @@ def test_given_every_command_then_what_it_prints_is_as_its_schema_says(
     ask("books", "cards", "--csv", str(tmp_path / "rows.csv"))
     ask("close", "list")
     token = ask("tokens", "add", "till 3")
+    assert ask("webhooks", "replay", "nobody's")["schema"] == "giftsync/error/1"
     ask("tokens", "list")
     ask("tokens", "revoke", str(token["id"]))
     ask("people", "add", "--role", "merchant")
