@@ -28,7 +28,7 @@ MARK_PROOF: Final = RowProof("mark", ("name", "value"))
 
 
 def read_ways(engine: Engine, vault: Vault, name: str) -> list[str] | None:
-    """Ways such as `flow>shopify`; None where there is no mark, none if it is not as giftsync wrote it."""
+    """Ways such as `store>shop`; None where there is no mark, none if it is not as giftsync wrote it."""
     with reading(engine) as connection:
         row = connection.execute(select(marks).where(marks.c.name == name)).mappings().one_or_none()
     if row is None:
