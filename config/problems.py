@@ -47,6 +47,10 @@ def _sentence(
             context = error["ctx"]
             name = _name((*path, context["key"]), file)
             return f"{name}: {context['path']} cannot be used: {context['reason']}."
+        case "beside":
+            context = error["ctx"]
+            name = _name((*path, context["key"]), file)
+            return f"{name} stands beside `{context['beside']}`. Leave one of the two ways out."
         case "empty" if key is not None:
             return f"{where} is empty. {_put(key)}"
     if key is None:

@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 720, 200
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 26, 28
 BUCKETS = 48
 #: Stroke patterns, so that lines differ without colour.
-DASHES = ("", "6 4", "2 3")
+DASHES = ("", "6 4", "2 3", "10 3 2 3")
 
 
 @dataclass(frozen=True)

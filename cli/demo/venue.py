@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 from cli.demo.control import Control, Refused, TrueCard
 from cli.emulators import SIDES_DEFAULT, Address, parse_sides, side_name
 from cli.errors import OperatorError
+from cli.output import plural
 from connectors import registry
 from connectors.api.plugin import ConnectorType
 from connectors.api.trial import Till
@@ -117,21 +119,29 @@ def chosen_sides(wanted: str, third: str | None) -> tuple[str, ...]:
 
 
 def sides_words(kinds: Sequence[str]) -> str:
-    """The systems in words, such as `a store and a shop`."""
-    words = [
+    """The systems in words, such as `a store and a shop`, `a store and 2 shops`."""
+    counted = Counter(
         emulated(kind).what if is_emulated(kind) else registry.connector_type(kind).title for kind in kinds
-    ]
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+    )
+    words = [what if count == 1 else _several(what, count) for what, count in counted.items()]
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+
+
+def _several(what: str, count: int) -> str:
+    """`2 shops`; of a system that goes by its name, `Gift Local (2)`."""
+    one, of, more = what.removeprefix("a ").partition(" with ")
+    return f"{what} ({count})" if what == one else f"{plural(count, one)}{of}{more}"
 
 
 def emulated_venues(address: Address, currency: str) -> list[Venue]:
     """The sandbox's sides."""
-    venues = []
+    venues, of_kind = [], Counter(kind_and_number(name)[0] for name in address.sides)
     for name in address.sides:
-        kind, calls = emulated(name), Control(address.url(name), currency)
-        number = kind_and_number(name)[1]
-        where = kind.where if number == 1 else f"{kind.where} {number}"
-        venues.append(Venue(side_name(name), where, kind.people, kind.serial, calls, kind.cannot_follow))
+        kind, calls, side = emulated(name), Control(address.url(name), currency), side_name(name)
+        # Of several, each is called by its name in the link, as everywhere else.
+        alone = of_kind[kind_and_number(name)[0]] == 1
+        where = kind.where if alone else f"{kind.where.split(' (')[0]} ({side})"
+        venues.append(Venue(side, where, kind.people, kind.serial, calls, kind.cannot_follow))
     return venues
 
 

@@ -28,7 +28,10 @@ _EXTERNAL: Final = 2
 _ANSWERS: Final = AnswerReader(
     "Gift Local",
     {
-        401: ("Gift Local does not accept the API key", "Give giftsync the account's key."),
+        401: (
+            "Gift Local does not accept the API key",
+            "Put the account's key into the side's table, as `key` or `key_file`.",
+        ),
         403: (
             "the API key may not redeem at this location",
             "Have Gift Local attach the location to the key, and check `organization`.",

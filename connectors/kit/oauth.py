@@ -18,6 +18,11 @@ from connectors.kit.http import HttpClient, retry_after_seconds
 from connectors.kit.renewal import PermanentToken, RenewedToken, TokenSource
 from connectors.kit.strict_json import NotJson, read_json
 
+#: Where a system takes the token of a request no more.
+NEW_TOKEN: Final = (
+    "Put a new one into the side's table (`token` or `token_file`); for an app with OAuth give it consent "
+    "again and set `refresh_token`."
+)
 REMEDY: Final = "Give the app consent again and set `refresh_token` in the side's table."
 _LIFE_SECONDS_MAX: Final = 366 * 86_400
 
@@ -97,10 +102,13 @@ class AccessKeys(Protocol):
 
 def check_access(keys: AccessKeys) -> None:
     """Raise an error that names the keys that are needed and not there."""
-    if keys.token is not None:
-        return
     names = ("client_id", "client_secret", "refresh_token")
     missing = [name for name in names if getattr(keys, name) is None]
+    if keys.token is not None:
+        if len(missing) < len(names):
+            beside = next(name for name in names if name not in missing)
+            raise PydanticCustomError("beside", "{key}", {"key": "token", "beside": beside})
+        return
     if missing:
         told = " ".join(missing if len(missing) < len(names) else ["token"])
         raise PydanticCustomError("needed", "{keys}", {"keys": told})

@@ -11,13 +11,14 @@ import requests
 from connectors.api.capabilities import Usage
 from connectors.kit.answers import AnswerReader
 from connectors.kit.http import HttpClient, retried
+from connectors.kit.oauth import NEW_TOKEN
 from connectors.kit.renewal import TokenSource, with_token
 from connectors.lightspeed_r.bucket import Bucket
 
 _ANSWERS: Final = AnswerReader(
     "Lightspeed",
     {
-        401: ("Lightspeed does not accept the token", "Give giftsync a new token."),
+        401: ("Lightspeed does not accept the token", NEW_TOKEN),
         403: (
             "the token may not do this with gift cards",
             "Grant employee:customers, employee:customers_view_gift_card_numbers and those of sales.",

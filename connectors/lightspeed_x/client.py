@@ -14,6 +14,7 @@ from connectors.api.capabilities import Usage
 from connectors.api.errors import InDoubt, Throttled
 from connectors.kit.answers import AnswerReader
 from connectors.kit.http import HttpClient, retried
+from connectors.kit.oauth import NEW_TOKEN
 from connectors.kit.renewal import TokenSource, with_token
 
 VERSION: Final = "2026-07"
@@ -25,7 +26,7 @@ KEPT_WAIT_SECONDS: Final = 30.0
 _ANSWERS: Final = AnswerReader(
     "Lightspeed",
     {
-        401: ("Lightspeed does not accept the token", "Give giftsync a new token."),
+        401: ("Lightspeed does not accept the token", NEW_TOKEN),
         403: (
             "the token may not do this with gift cards",
             "Grant the scopes gift_cards:read, gift_cards:write:issue and gift_cards:write:redeem.",

@@ -104,7 +104,10 @@ class ProjectClient:
     def _read(self, answer: requests.Response) -> dict[str, Any]:
         status = answer.status_code
         if status in (401, 403):
-            raise SideClosed("Maestra does not accept the secret key", "Give giftsync the project's key.")
+            raise SideClosed(
+                "Maestra does not accept the secret key",
+                "Put the project's key into the side's table, as `key` or `key_file`, and check `endpoint`.",
+            )
         if status == 404:
             raise SideClosed(
                 "Maestra does not know the operation",

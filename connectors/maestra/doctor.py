@@ -83,7 +83,11 @@ class ProjectDoctor:
         if not hasattr(shown, "reason"):
             return Finding(point, Verdict.OK, say("Maestra says so when no card has a number."))
         sentence = say("A number that no card has is answered so: {reason}.", reason=shown.reason)
-        return Finding(point, Verdict.WARNING, sentence, say("Name Maestra's words in `absent_reasons`."))
+        remedy = say(
+            "If these words say that there is no such card, name them in `absent_reasons`; else check "
+            "`endpoint` and the names of the operations in the side's table."
+        )
+        return Finding(point, Verdict.WARNING, sentence, remedy)
 
     def _imports(self) -> Finding:
         left = self._client.imports_left

@@ -21,5 +21,8 @@ def checked_url(shop: str, base_url: str | None) -> str:
     """Where to ask; raises ValueError for an address over which secrets would travel readably."""
     url = base_url or f"https://{shop}"
     if not url.startswith("https://") and not _LOOPBACK.fullmatch(url):
-        raise ValueError("the address must start with https://, or be a loopback address")
+        raise ValueError(
+            "`url` must start with https://, or be an address of this machine without a path, such as "
+            "http://127.0.0.1:8700"
+        )
     return url

@@ -10,7 +10,7 @@ from itertools import islice
 
 from starlette.responses import Response
 
-from console.plots import balance_plot
+from console.plots import DASHES, balance_plot
 from console.pulse import QUICK_SECONDS
 from console.visit import ADDRESS_LENGTH_MAX, NotFound, Page, Visit
 from console.words import Words
@@ -194,6 +194,7 @@ def show(visit: Visit) -> Response:
         head=headline(found, visit.words, visit.now),
         plot=balance_plot(course, names, found.card.currency, visit.now, visit.words),
         course=course,
+        dashes=DASHES,
         sentences=read_out(found, visit.link.timezone),
         open=[one for one in found.conflicts if one.closed_at is None],
         closed=[one for one in found.conflicts if one.closed_at is not None],

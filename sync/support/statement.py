@@ -256,8 +256,10 @@ def _place(side: str | None, places: Mapping[str, Place], store: str = "", till:
 def _customer_place(side: str | None, places: Mapping[str, Place], store: str = "", till: str = "") -> str:
     if side is None:
         return ""
-    store = _UNNAMED_STORES.get(store, store)
-    at = (places[side].at if side in places else "") or say("in {place}", place=_place(side, places))
+    named = places[side].at if side in places else ""
+    # A store without a name of its own is no more than the side's place.
+    store = "" if named and store in _UNNAMED_STORES else _UNNAMED_STORES.get(store, store)
+    at = named or say("in {place}", place=_place(side, places))
     parts = (store, say("till {till}", till=till) if till else "")
     spot = in_a_row([part for part in parts if part], ", ")
     return say("{at} ({spot})", at=at, spot=spot) if spot and not spot.startswith(at) else at

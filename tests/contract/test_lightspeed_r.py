@@ -439,6 +439,7 @@ def test_given_a_table_then_its_keys_are_checked() -> None:
     for wrong in (
         {**base},
         {**base, "client_id": "a"},
+        {**base, "token": "t", "client_id": "a"},
         {**base, "token": "t", "balance_sign": "minus"},
         {**base, "token": "t", "account": "4711/.."},
         {**base, "token": "t", "employee_id": "x"},

@@ -6,7 +6,7 @@ import pytest
 
 from cli.demo.people import Stage
 from cli.demo.tally import Tally
-from cli.demo.venue import Venue, chosen_sides
+from cli.demo.venue import Venue, chosen_sides, sides_words
 from cli.demo.wallet import Wallet
 from cli.emulators import parse_ports, parse_sides
 from cli.errors import OperatorError
@@ -46,6 +46,19 @@ def test_given_the_same_seed_then_the_same_cards(name: str) -> None:
         for seed in (4, 4, 5)
     )
     assert first == second != other
+
+
+@pytest.mark.parametrize(
+    ("sides", "words"),
+    [
+        ("flow,shopify", "a store and a shop"),
+        ("flow,shopify,shopify", "a store and 2 shops"),
+        ("shopify,shopify", "2 shops"),
+        ("giftlocal,giftlocal,http,http", "Gift Local (2) and 2 shops with the HTTP contract"),
+    ],
+)
+def test_given_several_systems_of_a_type_then_they_are_counted(sides: str, words: str) -> None:
+    assert sides_words(parse_sides(sides)) == words
 
 
 def test_given_a_currency_that_the_system_cannot_have_then_it_says_so() -> None:
