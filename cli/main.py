@@ -49,7 +49,7 @@ COMMANDS: Final = {
     "cards": Later("cli.commands.cards:app", "The cards that the ledger knows."),
     "conflicts": Later("cli.commands.conflicts:app", "What a person should know or decide."),
     "pool": Later("cli.commands.pool:app", "Numbers made in advance, for cards that need one."),
-    "import": Later("cli.commands.importer:app", "Bring the cards that exist on both sides into step, once."),
+    "import": Later("cli.commands.importer:app", "Bring the cards that exist on two sides into step, once."),
     "tokens": Later("cli.commands.tokens:app", "Tokens of the API: each lets one caller in."),
     "webhooks": Later("cli.commands.webhooks:app", "Receivers of events, signed as Standard Webhooks."),
     "privacy": Later("cli.commands.privacy:app", "Privacy requests that sides passed on."),

@@ -66,7 +66,7 @@ LISTED = 30
 _LAYOUTS = ", ".join(one.name for one in FORMATS if one.role is Role.POS)
 
 app = typer.Typer(
-    help="Bring the cards that exist on both sides into step, once. Customers are never notified.",
+    help="Bring the cards that exist on two sides into step, once. Customers are never notified.",
     no_args_is_help=True,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from typing import Final
 
 from connectors.api.card import CardRef
 from connectors.api.side import place_of
@@ -13,17 +14,27 @@ from sync.arrivals.deferred import Deferred
 from sync.arrivals.match import Matcher
 from sync.crashpoints import crashpoint
 from sync.decisions import causes
+from sync.ledger import views
 from sync.ledger.cards.creating import AGREED, CREATED_ON, read_ways, save_ways
 from sync.ledger.cards.lacking import lacking_after
 from sync.ledger.cards.pool import PoolNumber
 from sync.ledger.cards.store import AlreadyThere, Lease, Store, consume
+from sync.ledger.database.marks import read_mark, save_mark
 from sync.ledger.incoming.intake import Arrival
 from sync.ledger.incoming.origins import origin_of
 from sync.ledger.secrets.creates import source_of
-from sync.model import Card, Decision, LeaseLost, Presence, Tampered, to_create
+from sync.model import Card, ConflictKind, Decision, LeaseLost, Presence, Tampered, to_create
 from sync.reconcile.work import Link
 
 PAGE_SIZE = 200
+#: An import has brought cards to two sides of a link that has more.
+_IMPORTED: Final = "imported_to_two_of_several"
+
+
+def look_for_missing(link: Link) -> None:
+    """Have the next pass bring cards to the sides that lack them: an import knows two sides only."""
+    if len(link.sides) > 2:
+        save_mark(link.store.engine, _IMPORTED, "yes", link.clock())
 
 
 def newly_created_on(link: Link) -> list[str]:
@@ -52,16 +63,18 @@ def not_agreed_on(link: Link) -> list[str]:
 def add_missing(matcher: Matcher) -> int:
     """Give every card its presence on the sides that are written now; returns how many have to wait.
 
-    Does nothing while the same sides are written as before.
+    Does nothing while the same sides are written as before, unless cards were imported since.
     """
     link = matcher.link
     now_on = _ways(link)
     before = _read(link, CREATED_ON)
-    if before == now_on:
+    imported = len(link.sides) > 2 and bool(read_mark(link.store.engine, _IMPORTED))
+    if before == now_on and not imported:
         _forget_agreement(link)
         return 0
     waiting = 0
-    for side in _created_on(link) if before is None else newly_created_on(link):
+    sides = _created_on(link) if before is None or imported else newly_created_on(link)
+    for side in sides:
         after_id = 0
         while True:
             ids = lacking_after(link.store.engine, side, after_id, PAGE_SIZE, link.sharing)
@@ -72,7 +85,15 @@ def add_missing(matcher: Matcher) -> int:
     if not waiting:
         _save(link, CREATED_ON, now_on)
         _forget_agreement(link)
+        # A card that is held on first contact is brought to the others once a person has decided.
+        if imported and not _is_any_held(link):
+            save_mark(link.store.engine, _IMPORTED, "", link.clock())
     return waiting
+
+
+def _is_any_held(link: Link) -> bool:
+    """Whether a person is to say what a card is worth that was found with several balances."""
+    return any(one.kind == ConflictKind.FIRST_CONTACT for one in views.list_conflicts(link.store.engine))
 
 
 def _forget_agreement(link: Link) -> None:

@@ -25,6 +25,7 @@ import structlog
 from connectors.api.bulk import Lister, MassCreator
 from connectors.api.errors import NoAnswer, NotSent, SideClosed
 from mappings.sentences import say
+from sync.arrivals.missing import look_for_missing
 from sync.importer.actions import Action, ImportContext
 from sync.importer.carry import CreateSender, ready_create
 from sync.importer.estimate import Estimate, estimate
@@ -132,6 +133,7 @@ class Importer:
             self.imports.finish_rows(plan)
             done = not self.imports.count_left(plan)
         finally:
+            look_for_missing(self.link)
             self.imports.leave(plan, batches.owner, self.link.clock(), done=done)
             self._end_run(run_id, done)
         return done
@@ -148,6 +150,7 @@ class Importer:
         batches.let_go(self.imports.in_flight(plan, 0, ROWS_AT_ONCE), self.link.clock())
         self._guarded(lambda: self._carry_out(plan, batches))
         self.imports.finish_rows(plan)
+        look_for_missing(self.link)
         return sum(count for count, _ in self.imports.count_left(plan).values())
 
     def _carry_out(self, plan: Import, batches: Batches) -> None:

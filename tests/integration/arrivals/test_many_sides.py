@@ -9,7 +9,7 @@ import pytest
 
 from mappings.serials import Serial
 from sync.arrivals.match import Matched
-from sync.arrivals.missing import add_missing, newly_created_on
+from sync.arrivals.missing import add_missing, look_for_missing, newly_created_on
 from sync.model import LinkRules, SideRules
 from tests.integration.shop import Shop, hidden
 
@@ -114,6 +114,24 @@ def test_given_a_side_that_keeps_its_cards_then_they_are_made_nowhere_and_others
 
     assert numbers(shop, 1) == {OSLO: IN_OSLO.reveal(), BERGEN: IN_BERGEN.reveal()}
     assert (shop.pool.free(OSLO), shop.pool.free(BERGEN)) == (0, 0)
+
+
+def test_given_cards_that_were_imported_to_two_of_three_sides_then_the_next_pass_makes_them_on_the_third(
+    three: Shop,
+) -> None:
+    three.sync()
+    two = {name: three.link.sides[name] for name in (OSLO, WEB)}
+    rules = LinkRules({name: three.link.rules.sides[name] for name in two})
+    narrow = replace(three.matcher, link=replace(three.link, sides=two, rules=rules))
+    narrow.match(three.arrive(OSLO, three.sell(OSLO, 5_000)))
+    three.sync()
+    assert set(three.shown()) == {OSLO, WEB}
+
+    look_for_missing(three.link)
+    three.sync()
+
+    assert three.shown() == {OSLO: 5_000, BERGEN: 5_000, WEB: 5_000}
+    assert [mark["value"] for mark in three.rows("marks", name="imported_to_two_of_several")] == [""]
 
 
 def share(shop: Shop) -> None:
