@@ -43,6 +43,8 @@ class Capabilities:
     #: Each card that it makes gets a number of the side's own choice, which `Applied.serial` tells; the one
     #: in the effect, if any, is not used.
     assigns_numbers: bool = False
+    #: It may take no payment with a card without its CVC; a look at the card tells (`Seen.needs_cvc`).
+    asks_for_cvc: bool = False
     #: Where it does not create: what keeps it from it, for people, after the side's name.
     why_no_creates: str = ""
 

@@ -126,6 +126,7 @@ class FlowSide:
             serial_length_max=NUMBER_DIGITS,
             serial_digits_only=True,
             lands_once=MOVES_MONEY if settings.order_settles_once else frozenset(),
+            asks_for_cvc=settings.api_settlement_debits,
             why_no_creates=say("has not been proved to take a number"),
         )
 

@@ -206,6 +206,7 @@ class Cards:
             card = work.link.store.load(card_id)
             with work.link.cvcs.lent(card, cvc):
                 card, unseen = look(card, work, self.hands.pool)
+            self.hands.cvc_kinds.saw(card, work)
             check_cvc(work, cvc)
             return card, unseen
 

@@ -73,7 +73,8 @@ class Redemptions:
         """Take the amount off the card; the redemption as far as it is known when the answer is due.
 
         `cvc` is for the sides to check. It is not kept, so they are debited before the answer in any mode.
-        Sides that may need one are asked before a redemption without it is recorded.
+        Sides that may need one are asked before a redemption without it is recorded, and about each brand
+        now and then.
         Raises Denied, CvcRefused, CardBusy and LinkStopped: then this attempt has taken nothing.
         """
         made = self._made(caller)
@@ -83,9 +84,7 @@ class Redemptions:
         try:
             looks = mode is not Mode.RECORD or self.hands.terms.looks_when_recording
             if looks or not self._record(card_id, wish, caller):
-                with self.hands.claimed(card_id) as work:
-                    if self._made(caller) is None:
-                        self._take(work, wish, caller, mode, cvc)
+                self._look_and_take(card_id, wish, caller, mode, cvc, may_record=not looks)
         except (AlreadyMade, CardBusy):
             if self._made(caller) is None:
                 raise
@@ -95,6 +94,18 @@ class Redemptions:
             raise CardBusy
         return made
 
+    def _look_and_take(
+        self, card_id: int, wish: Wish, caller: Caller, mode: Mode, cvc: str | None, *, may_record: bool
+    ) -> None:
+        try:
+            with self.hands.claimed(card_id) as work:
+                if self._made(caller) is None:
+                    self._take(work, wish, caller, mode, cvc)
+        except CardBusy:
+            # A look that is only for the brand's sake is not waited for.
+            if not may_record or not self._record(card_id, wish, caller):
+                raise
+
     def _made(self, caller: Caller) -> RedemptionRow | None:
         engine = self.hands.link().store.engine
         made = None if caller.key is None else made_by(engine, caller.token_id, caller.key)
@@ -103,7 +114,8 @@ class Redemptions:
     def _record(self, card_id: int, wish: Wish, caller: Caller) -> bool:
         """Promise the amount without waiting for whoever has the card; the next who has it enters it.
 
-        False: the sides have to be looked at first, since one may need a CVC.
+        False: the sides have to be looked at first, since one may need a CVC, or was not asked about a card
+        of this brand for a while.
         """
         self.hands.check_running()
         link = self.hands.link()
@@ -116,7 +128,8 @@ class Redemptions:
                 with self.hands.claimed(card_id):
                     raise
             check_known_cvc(card)
-            if self.hands.cvc_kinds.unsure(card, link):
+            kinds = self.hands.cvc_kinds
+            if kinds.unsure(card, link) or kinds.begin_asking(card, link):
                 return False
             before = recorded_minor(store.engine, card_id)
             new = self._new(wish, caller, Mode.RECORD, link.clock())
@@ -147,6 +160,7 @@ class Redemptions:
         unsure = self.hands.cvc_kinds.unsure(card, link) if cvc is None else ()
         with link.cvcs.lent(card, cvc):
             card, unread = look(card, work, self.hands.pool)
+            self.hands.cvc_kinds.saw(card, work)
             check_cvc(work, cvc)
             new = self._new(wish, caller, mode, work.clock())
             taken = authority.take(card, new, wish.currency, link.rules, link.today, unread, unsure)

@@ -21,6 +21,8 @@ from sync.reconcile.work import Link, Work
 #: Between two tries to claim a card that a worker has.
 CLAIM_AGAIN_SECONDS = 0.02
 KINDS_READ_EVERY = timedelta(minutes=1)
+#: A brand that begins to need a CVC is found by the first payment after this time.
+KINDS_ASKED_EVERY = timedelta(minutes=10)
 
 
 class CardNotAccepted(Exception):
@@ -53,17 +55,46 @@ class Terms:
 
 @dataclass(frozen=True)
 class CvcKinds:
-    """Brands whose cards were seen to need a CVC, by side; read again after a minute. Thread-safe."""
+    """What is known of a side's brands: whether their cards need a CVC. Read again in time. Thread-safe."""
 
     _read: dict[str, tuple[datetime, frozenset[str | None]]] = field(default_factory=dict)
+    #: When a side was asked about a card of a brand, and whether one that it showed needs its CVC.
+    _asked: dict[tuple[str, str | None], tuple[datetime, bool]] = field(default_factory=dict)
 
     def unsure(self, card: Card, link: Link) -> frozenset[str]:
         """Sides that may need the card's CVC for a payment, though none has shown that it does."""
         return frozenset(p.side for p in card.presences if p.born and self._may_need(p, link))
 
+    def begin_asking(self, card: Card, link: Link) -> bool:
+        """Whether a side of the card was not asked lately about a card of its brand; from now on it was, so
+        that one that does not answer holds up one payment and not each.
+        """
+        now = link.clock()
+        brands = [
+            (p.side, p.brand)
+            for p in card.presences
+            if p.born and _asks_for_cvc(p.side, link) and self._known(p, now) is None
+        ]
+        self._asked.update(dict.fromkeys(brands, (now, False)))
+        return bool(brands)
+
+    def saw(self, card: Card, work: Work) -> None:
+        """Note what the sides have just shown of a card."""
+        wanting = [p for p in card.presences if p.needs_cvc or p.side in work.cvc_refused]
+        self._asked.update({(p.side, p.brand): (work.clock(), True) for p in wanting})
+
     def _may_need(self, p: Presence, link: Link) -> bool:
         # A side that does not say which card needs one refuses its debit for want of it.
-        return p.refusal is Refusal.MISSING_DETAIL or p.brand in self._brands(p.side, link)
+        return (
+            p.refusal is Refusal.MISSING_DETAIL
+            or p.brand in self._brands(p.side, link)
+            or self._known(p, link.clock()) is True
+        )
+
+    def _known(self, p: Presence, now: datetime) -> bool | None:
+        """Whether a card of the brand was seen lately to need its CVC; None: none was looked at."""
+        at, needed = self._asked.get((p.side, p.brand), (None, False))
+        return needed if at is not None and at <= now < at + KINDS_ASKED_EVERY else None
 
     def _brands(self, side: str, link: Link) -> frozenset[str | None]:
         now = link.clock()
@@ -72,6 +103,11 @@ class CvcKinds:
             brands = brands_with_cvc(link.store.engine, side)
             self._read[side] = (now, brands)
         return brands
+
+
+def _asks_for_cvc(name: str, link: Link) -> bool:
+    side = link.sides.get(name)
+    return side is not None and side.capabilities.asks_for_cvc
 
 
 def _nobody(error: BrakeTripped) -> None:

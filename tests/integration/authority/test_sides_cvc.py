@@ -175,9 +175,39 @@ def test_given_a_side_that_cannot_say_whether_it_needs_a_cvc_then_nothing_is_rec
 
 
 @pytest.mark.parametrize("store", [Mode.RECORD], indirect=True)
+def test_given_the_first_card_of_a_kind_that_needs_a_cvc_then_it_is_asked_for_before_it_is_recorded(
+    store: Store,
+) -> None:
+    assert store.till.pay(store.number, "20.00").json()["code"] == "card_not_accepted"
+
+    assert store.till.get("/redemptions").json()["items"] == []
+    assert store.shown() == {"flow": 10_000, "shopify": 10_000}
+
+
+@pytest.mark.parametrize("store", [Mode.RECORD], indirect=True)
+def test_given_a_side_that_is_silent_about_a_kind_then_it_holds_up_one_payment_and_all_are_recorded(
+    store: Store,
+) -> None:
+    store.flow.call("card", number=store.number, cvc_required=False)
+    other = store.sell_another()
+    store.flow.fail([{"match": "", "kind": "drop_request", "probability": 1.0}], seed=1)
+    flow = store.link.sides["flow"]
+
+    assert store.till.pay(store.number, "20.00").status_code == 201
+    asked = flow.usage().calls
+    assert store.till.pay(other, "20.00").status_code == 201
+    assert flow.usage().calls == asked > 0
+
+
+@pytest.mark.parametrize("store", [Mode.RECORD], indirect=True)
 def test_given_a_card_whose_debit_was_refused_for_its_cvc_then_no_more_is_recorded(store: Store) -> None:
+    # The store was asked about its kind just before the card began to need one.
+    store.flow.call("card", number=store.number, cvc_required=False)
+    assert store.till.pay(store.number, "20.00").status_code == 201
+    store.flow.call("card", number=store.number, cvc_required=True)
+
     assert store.till.pay(store.number, "20.00").status_code == 201
     store.sync()
 
     assert store.till.pay(store.number, "20.00").json()["code"] == "card_not_accepted"
-    assert len(store.till.get("/redemptions").json()["items"]) == 1
+    assert len(store.till.get("/redemptions").json()["items"]) == 2
