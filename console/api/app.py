@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console.api import cards, redemptions
@@ -101,8 +101,23 @@ def _fault(error: Mapping[str, Any]) -> str:
 async def _on_http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if status == 405:
+        # Each route knows its own method only, and one path has several.
+        headers["Allow"] = ", ".join(_methods_at(request))
     code = {405: "method_not_allowed", 400: "invalid_request"}.get(status, "not_found")
     return respond(ApiProblem(code, CODES[code][1] + ".", headers=headers), _id_of(request))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """The methods that the request's path has, in order."""
+    return [
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:
