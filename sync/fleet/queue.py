@@ -18,15 +18,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Final, cast
 
 import procrastinate
 import psycopg
 from procrastinate.schema import SchemaManager
 from psycopg.sql import SQL, Identifier
-from psycopg_pool import ConnectionPool
 from sqlalchemy import make_url
 
+from sync.fleet.connections import CONNECT_SECONDS, engine_connector, pool
 from sync.ledger.database.frozen import FROZEN
 from sync.ledger.database.news import FORGET, TELL
 from sync.ledger.database.news import QUEUE_SCHEMA as SCHEMA
@@ -40,7 +41,6 @@ HEARTBEAT_SECONDS: Final = 3.0
 DEAD_SECONDS: Final = 15.0
 #: Turns handed out by one statement.
 BATCH: Final = 500
-CONNECT_SECONDS: Final = 5
 #: Longer than any statement here takes, so that a cut-off database is noticed.
 ANSWER_SECONDS: Final = 10
 
@@ -128,15 +128,7 @@ class TurnQueue:
             # A server that is cut off says nothing; the system gives it up after this time.
             "tcp_user_timeout": ANSWER_SECONDS * 1000,
         }
-        self._pool = ConnectionPool(
-            self.address,
-            kwargs={**self._connect, "autocommit": True},
-            min_size=1,
-            max_size=2,
-            timeout=CONNECT_SECONDS,
-            open=False,
-            check=ConnectionPool.check_connection,
-        )
+        self._pool = pool(self.address, self._connect)
 
     def open(self) -> None:
         """Make what is not there yet. Raises psycopg.Error when the database does not answer."""
@@ -154,10 +146,7 @@ class TurnQueue:
 
     def engine(self) -> procrastinate.App:
         """procrastinate's own view of it, to be opened by whoever works."""
-        connector = procrastinate.PsycopgConnector(
-            conninfo=self.address, kwargs=self._connect, min_size=1, max_size=6, timeout=CONNECT_SECONDS
-        )
-        return procrastinate.App(connector=connector)
+        return procrastinate.App(connector=engine_connector(self.address, self._connect))
 
     def keep(self, ledger: str, turns: Iterable[Timed], *, with_others: bool = False) -> None:
         """Have these turns of the ledger handed out from now on, and no others of it unless `with_others`."""
@@ -176,6 +165,12 @@ class TurnQueue:
                 "<> (EXCLUDED.lane, EXCLUDED.urgent, EXCLUDED.seconds)",
                 [(ledger, t.turn, t.lane, t.urgent, t.seconds) for t in timed],
             )
+
+    def time(self) -> datetime:
+        """What the database's clock says."""
+        with self._pool.connection() as connection:
+            row = connection.execute("SELECT clock_timestamp()").fetchone()
+        return cast(datetime, row[0] if row else None)
 
     def known(self) -> set[str]:
         """The ledgers that have turns here."""

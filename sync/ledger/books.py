@@ -60,7 +60,7 @@ from sync.books.periods import Period
 from sync.books.rollforward import BooksBroken, CardBook, Key, Summed
 from sync.books.seal import Sealed
 from sync.books.statement import SideInfo
-from sync.ledger.database.engine import Engine, reading
+from sync.ledger.database.engine import Engine, asking, reading
 from sync.ledger.database.imported import is_imported
 from sync.ledger.database.tables import (
     assignments,
@@ -180,7 +180,7 @@ def change_watermark(engine: Engine) -> int:
 def _watermark(engine: Engine, table: Table) -> int:
     highest = select(func.coalesce(func.max(table.c.id), 0))
     if engine.dialect.name != "postgresql":
-        with reading(engine) as connection:
+        with asking(engine) as connection:
             return int(connection.execute(highest).scalar_one())
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '30s'"))
@@ -810,7 +810,7 @@ def side_infos(connection: Connection) -> tuple[SideInfo, ...]:
 def read_until(engine: Engine) -> dict[str, datetime]:
     """Up to when each side's news were read, by its feed that is furthest."""
     query = select(feed_cursors.c.side, func.max(feed_cursors.c.read_at)).group_by(feed_cursors.c.side)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return {side: at for side, at in connection.execute(query)}  # noqa: C416
 
 
@@ -904,7 +904,7 @@ def cards_apart(connection: Connection, side: str, also: Collection[int]) -> Ite
 
 def closed_months(engine: Engine) -> list[Closed]:
     """All closed months, the first one first."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         found = connection.execute(select(closes).order_by(closes.c.number))
         return [
             Closed(

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, func, select
 
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.tables import cards, intents, movements, presences
 
 _OPEN = ("planned", "sent", "in_doubt")
@@ -92,5 +92,5 @@ def _journey(row: Row[Any], effects: Sequence[Row[Any]]) -> Journey:
 def busiest_card(engine: Engine) -> int | None:
     """The id of the card with the most movements; None without movements."""
     query = select(movements.c.card_id).group_by(movements.c.card_id).order_by(func.count().desc()).limit(1)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(query).scalar_one_or_none()

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.tables import (
     NO_NUMBER,
     Whole,
@@ -159,7 +159,7 @@ def presences_after(
     engine: Engine, vault: Vault, side: str, after_id: int, limit: int
 ) -> list[SweptPresence]:
     """The next presences of a side by id that exist there."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         rows = connection.execute(
             select_swept.where(presences.c.side == side, presences.c.id > after_id, presences.c.born)
             .order_by(presences.c.id)
@@ -326,13 +326,13 @@ def brief(engine: Engine) -> BriefCounts:
         select(func.count()).select_from(outages).scalar_subquery(),
         select(func.count()).select_from(imports).where(imports.c.queued_at.is_not(None)).scalar_subquery(),
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return BriefCounts(*connection.execute(query).one())
 
 
 def currency_of(engine: Engine) -> str | None:
     """The currency that the sides said on first contact."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(_CURRENCY).scalar_one_or_none()
 
 
@@ -471,7 +471,7 @@ def list_movements(engine: Engine, card_id: int) -> list[MovementRow]:
     """A card's movements, oldest first."""
     columns = _columns(movements, MovementRow)
     query = select(*columns).where(movements.c.card_id == card_id).order_by(movements.c.chain_seq)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [MovementRow(*row) for row in connection.execute(query)]
 
 
@@ -494,7 +494,7 @@ class IntentRow:
 def list_intents(engine: Engine, card_id: int) -> list[IntentRow]:
     """A card's intents, oldest first."""
     query = select(*_columns(intents, IntentRow)).where(intents.c.card_id == card_id)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [IntentRow(*row) for row in connection.execute(query.order_by(intents.c.sequence))]
 
 
@@ -523,14 +523,14 @@ class ConflictRow:
 
 def newest_conflict(engine: Engine) -> int:
     """The highest id of a conflict, open or closed; 0 when there is none."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(select(func.max(conflicts.c.id))).scalar_one() or 0
 
 
 def decided_of(engine: Engine, conflict_id: int) -> Mapping[str, object]:
     """What was said with the action that settled the conflict, and the markers of what that planned."""
     query = select(conflicts.c.decided).where(conflicts.c.id == conflict_id)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(query).scalar_one_or_none() or {}
 
 
@@ -552,7 +552,7 @@ def list_conflicts(
             query = query.where(conflicts.c.id == conflict_id)
         if card_id is not None:
             query = query.where(conflicts.c.card_id == card_id)
-        with reading(engine) as connection:
+        with asking(engine) as connection:
             page = [ConflictRow(*row) for row in connection.execute(query)]
         yield from page
         if len(page) < PAGE_SIZE:
@@ -603,7 +603,7 @@ def open_conflicts(
 def conflict_kinds(engine: Engine, *, closed: bool = False) -> dict[str, int]:
     """How many conflicts of each kind are open, or closed, by the kind's name."""
     query = select(conflicts.c.kind, func.count()).where(_ended(closed)).group_by(conflicts.c.kind)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return {row[0]: row[1] for row in connection.execute(query.order_by(conflicts.c.kind))}
 
 
@@ -626,5 +626,5 @@ class RunRow:
 def newest_runs(engine: Engine, limit: int) -> list[RunRow]:
     """Newest first."""
     query = select(runs).order_by(runs.c.id.desc()).limit(limit)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [RunRow(**row) for row in connection.execute(query).mappings()]

@@ -12,7 +12,7 @@ from mappings.serials import Serial
 from sync.decisions.causes import assignment_changed
 from sync.ledger.cards.row_proof import RowProof
 from sync.ledger.conflicts.of_link import CAUSE_GONE
-from sync.ledger.database.engine import Engine, reading
+from sync.ledger.database.engine import Engine, asking
 from sync.ledger.database.tables import assignments, conflicts, movements
 from sync.ledger.incoming.origins import copy_origin
 from sync.ledger.secrets.vault import Vault
@@ -87,7 +87,7 @@ class Assignments:
 
     def of_card(self, card_id: int) -> Assignment | None:
         """The assignment of the card's value, if there is one. Raises AssignmentChanged."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             query = select(assignments).where(assignments.c.from_card == card_id)
             row = connection.execute(query).one_or_none()
         if row is None:
@@ -111,7 +111,7 @@ class Assignments:
 
     def under_way(self) -> list[int]:
         """The cards whose value was taken and is still to be given."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             query = select(assignments.c.from_card).where(assignments.c.state == "taking")
             return list(connection.execute(query).scalars())
 

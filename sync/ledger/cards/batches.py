@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from mappings.serials import Serial
 from sync.crashpoints import crashpoint
 from sync.ledger.cards.store import AlreadyThere, Lease, Store, consume
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.tables import cards, import_rows, presences
 from sync.ledger.incoming.origins import keep_origin
 from sync.model import Card, Decision, LeaseLost, Tampered
@@ -212,7 +212,7 @@ class Batches:
                 or_(presences.c.serial_index.in_(indexes), presences.c.native_id.in_(native_ids)),
             )
         )
-        with reading(self.store.engine) as connection:
+        with asking(self.store.engine) as connection:
             return {value for row in connection.execute(query) for value in row if value is not None}
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select, update
 
-from sync.ledger.database.engine import Engine, reading
+from sync.ledger.database.engine import Engine, asking
 from sync.ledger.database.news import DUE, tell
 from sync.ledger.database.tables import arrivals, cards, intents
 from sync.ledger.views import in_step
@@ -16,21 +16,19 @@ def next_due(engine: Engine) -> datetime | None:
     """When time alone brings something further; what waits for a side is not waited for."""
     # A card that is leased, whoever has it, can be had when its lease is over and not before.
     free = cards.c.lease_until.is_(None)
-    with reading(engine) as connection:
-        moments = [
-            connection.execute(query).scalar_one()
-            for query in (
-                select(func.min(cards.c.due_at)).where(free, ~cards.c.awaits_side),
-                select(func.min(cards.c.lease_until)),
-                select(func.min(arrivals.c.due_at)).where(~arrivals.c.awaits_side),
-            )
-        ]
+    query = select(
+        select(func.min(cards.c.due_at)).where(free, ~cards.c.awaits_side).scalar_subquery(),
+        select(func.min(cards.c.lease_until)).scalar_subquery(),
+        select(func.min(arrivals.c.due_at)).where(~arrivals.c.awaits_side).scalar_subquery(),
+    )
+    with asking(engine) as connection:
+        moments = connection.execute(query).one()
     return min((m for m in moments if m is not None), default=None)
 
 
 def count_due(engine: Engine) -> int:
     """Cards that wait, now or later, and those that are being worked on."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(
             select(func.count()).where(cards.c.due_at.is_not(None) | cards.c.lease_until.is_not(None))
         ).scalar_one()

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, not
 
 from mappings.brands import Brands
 from mappings.lifecycle import CardStatus
-from sync.ledger.database.engine import Engine, reading
+from sync.ledger.database.engine import Engine, asking, reading
 from sync.ledger.database.tables import cards, presences
 from sync.ledger.views import in_step, not_verified
 from sync.model import Hold
@@ -50,14 +50,14 @@ def lacking_after(
     engine: Engine, side: str, after_id: int, limit: int, sharing: Collection[str] | None = None
 ) -> list[int]:
     """The next cards by id that the side lacks."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         query = select(cards.c.id).where(cards.c.id > after_id, _lacks(side, sharing)).order_by(cards.c.id)
         return list(connection.execute(query.limit(limit)).scalars())
 
 
 def known_missing(engine: Engine, side: str) -> int:
     """How many cards the side had and does not show any more, as far as is known."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(
             select(func.count()).where(presences.c.side == side, presences.c.hold == Hold.MISSING.value)
         ).scalar_one()

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Engine, func, select
 
 from mappings.serials import Serial
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.tables import pool_numbers
 from sync.ledger.database.upsert import upsert
 from sync.ledger.secrets.vault import Vault
@@ -61,7 +61,7 @@ class Pool:
         return found or self._one_free(side, None)
 
     def _one_free(self, side: str, brand: str | None) -> PoolNumber | None:
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             rows = connection.execute(
                 select(pool_numbers.c.id, pool_numbers.c.serial_sealed)
                 .where(
@@ -78,7 +78,7 @@ class Pool:
         return PoolNumber(row.id, self.vault.open(row.serial_sealed))
 
     def is_allotted(self, number: PoolNumber) -> bool:
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             at = connection.execute(
                 select(pool_numbers.c.allotted_at).where(pool_numbers.c.id == number.id)
             ).scalar_one_or_none()
@@ -86,7 +86,7 @@ class Pool:
 
     def free_after(self, side: str, after_id: int, limit: int) -> list[PoolNumber]:
         """The next numbers of no brand that no card has yet."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             rows = connection.execute(
                 select(pool_numbers.c.id, pool_numbers.c.serial_sealed)
                 .where(
@@ -101,14 +101,14 @@ class Pool:
         return [PoolNumber(row.id, self.vault.open(row.serial_sealed)) for row in rows]
 
     def free(self, side: str) -> int:
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return connection.execute(
                 select(func.count()).where(pool_numbers.c.side == side, pool_numbers.c.allotted_at.is_(None))
             ).scalar_one()
 
     def free_by_brand(self, side: str) -> dict[str | None, int]:
         """How many numbers are free of each brand; of None: those that will do for any."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             rows = connection.execute(
                 select(pool_numbers.c.brand, func.count())
                 .where(pool_numbers.c.side == side, pool_numbers.c.allotted_at.is_(None))

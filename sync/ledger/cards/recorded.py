@@ -16,7 +16,7 @@ from sync.ledger.cards.redemptions import insert_redemption, redemption_row
 from sync.ledger.cards.row_proof import RowProof
 from sync.ledger.conflicts.stops import check_runs
 from sync.ledger.database import prepared
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.news import DUE, tell
 from sync.ledger.database.tables import cards, redemptions
 from sync.ledger.secrets.vault import Vault
@@ -53,7 +53,7 @@ RECORDED_PROOF = RowProof(
 
 def recorded_minor(engine: Engine, card_id: int) -> int:
     """What was recorded for the card and is not entered yet."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return int(connection.execute(_TOTAL, {"card": card_id}).scalar_one())
 
 

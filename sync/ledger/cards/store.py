@@ -29,7 +29,7 @@ from sync.ledger.cards.redemptions import write_hub
 from sync.ledger.cards.rows import card_after, card_of, presence_columns
 from sync.ledger.conflicts.stops import check_runs
 from sync.ledger.database import prepared
-from sync.ledger.database.engine import reading, writing, writing_lazily
+from sync.ledger.database.engine import asking, reading, writing, writing_lazily
 from sync.ledger.database.news import DUE, tell
 from sync.ledger.database.prepared import Row
 from sync.ledger.database.tables import arrivals, cards, pool_numbers
@@ -230,7 +230,7 @@ class Store:
 
     def doubted_sides(self, card_id: int) -> frozenset[str]:
         """The sides on which some request for the card was ever in doubt."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             rows = prepared.rows(connection, statements.SELECT_DOUBTED_SIDES, {"card": card_id})
         return frozenset(row["side"] for row in rows)
 

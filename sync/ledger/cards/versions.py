@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import select
 
-from sync.ledger.database.engine import Engine, reading
+from sync.ledger.database.engine import Engine, asking
 from sync.ledger.database.tables import cards
 
 
@@ -15,5 +15,5 @@ def changed_since(engine: Engine, versions: Mapping[int, int]) -> set[int]:
     if not versions:
         return set()
     query = select(cards.c.id, cards.c.version).where(cards.c.id.in_(versions))
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return {row.id for row in connection.execute(query) if row.version != versions[row.id]}

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, union, update
 
 from sync.ledger.cards.store import Store
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.tables import arrivals, cards, deliveries, intents, polls, redemptions
 from sync.model import LeaseLost, Tampered
 
@@ -43,7 +43,7 @@ def bring_near(store: Store, now: datetime, quiet_seconds: float) -> int:
 def _begin_anew(store: Store, now: datetime, late: datetime, quiet: datetime) -> int:
     """Begin waits anew that are in a card's digest, card by card: quiet periods, pending redemptions."""
     open_ones = intents.c.state.in_(("planned", "sent", "in_doubt"))
-    with reading(store.engine) as connection:
+    with asking(store.engine) as connection:
         of_intents = select(intents.c.card_id).where(open_ones, intents.c.not_before > late)
         of_redemptions = select(redemptions.c.card_id).where(
             redemptions.c.state == "pending", redemptions.c.ends_at > late

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from sync.ledger.database.engine import Engine, reading
+from sync.ledger.database.engine import Engine, asking
 from sync.ledger.database.tables import conflicts
 from sync.model import IGNORED
 
@@ -58,7 +58,7 @@ def keep_open(engine: Engine, told: LinkConflict, now: datetime) -> None:
 
 def end(engine: Engine, cause: str, now: datetime) -> None:
     """Close the conflict if it is open: its cause is gone. One that a person ignored may come again."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         waits = or_(_open(cause), _ignored(cause))
         if connection.execute(select(conflicts.c.id).where(waits)).first() is None:
             return
@@ -72,7 +72,7 @@ def open_causes(engine: Engine, kind: str) -> list[str]:
     """The causes of this kind that are told of, or that a person ignores."""
     waits = or_(conflicts.c.closed_at.is_(None), conflicts.c.resolution == IGNORED)
     query = select(conflicts.c.cause).where(conflicts.c.card_id.is_(None), conflicts.c.kind == kind, waits)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return list(connection.execute(query).scalars())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from sync.ledger.database.engine import Engine, reading
+from sync.ledger.database.engine import Engine, asking
 from sync.ledger.database.news import ARRIVED, DUE, tell
 from sync.ledger.database.tables import arrivals, conflicts
 from sync.model import NewResolution
@@ -15,14 +15,14 @@ from sync.model import NewResolution
 
 def read_conflict(engine: Engine, conflict_id: int) -> dict[str, Any] | None:
     """The columns of `conflicts`; None when there is none with this id."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         found = connection.execute(select(conflicts).where(conflicts.c.id == conflict_id)).one_or_none()
         return None if found is None else found._asdict()
 
 
 def is_open(engine: Engine, conflict_id: int) -> bool:
     query = select(conflicts.c.id).where(conflicts.c.id == conflict_id, conflicts.c.closed_at.is_(None))
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(query).first() is not None
 
 

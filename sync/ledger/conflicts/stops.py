@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, or_, select
 
 from sync.ledger.database import prepared
-from sync.ledger.database.engine import Engine, reading
+from sync.ledger.database.engine import Engine, asking
 from sync.ledger.database.tables import conflicts
 from sync.model import ConflictKind, LinkStopped
 
@@ -40,7 +40,7 @@ class Stop:
 
 def stops(engine: Engine) -> list[Stop]:
     """What stops the link, the oldest first; empty while it runs."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [
             Stop(*row)
             for row in connection.execute(STOPS.with_only_columns(conflicts.c.cause, conflicts.c.summary))
@@ -49,7 +49,7 @@ def stops(engine: Engine) -> list[Stop]:
 
 def stopped_by(engine: Engine) -> list[str]:
     """Why the link is stopped, in words; empty while it runs."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return list(connection.execute(STOPS).scalars())
 
 
@@ -65,12 +65,12 @@ def was_resumed(engine: Engine, marker: str) -> bool:
     query = select(conflicts.c.evidence).where(
         conflicts.c.kind == ConflictKind.BRAKE.value, conflicts.c.closed_at.is_not(None)
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return any(evidence.get(MARKER) == marker for evidence in connection.execute(query).scalars())
 
 
 def was_closed_since(engine: Engine, cause: str, since: datetime) -> bool:
     """Whether a conflict of this cause was closed after that moment."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         query = select(conflicts.c.id).where(conflicts.c.cause == cause, conflicts.c.closed_at > since)
         return connection.execute(query.limit(1)).first() is not None

@@ -162,7 +162,13 @@ def sharing_connections(at_most: int = SHARED_MAX) -> Iterator[None]:
 def _sharing_engine(shared: dict[URL, Engine], url: URL, schema: str | None) -> Engine:
     if url not in shared:
         made = create_engine(
-            url, poolclass=_SharedPool, pool_size=_shared_max, max_overflow=0, hide_parameters=True
+            url,
+            poolclass=_SharedPool,
+            pool_size=_shared_max,
+            max_overflow=0,
+            # The one given back last is mostly of the ledger that asks next, and need not be told another's.
+            pool_use_lifo=True,
+            hide_parameters=True,
         )
         _ask_rested(made)
         shared.setdefault(url, made)
@@ -253,6 +259,7 @@ def database_file(engine: Engine) -> Path | None:
 #: What each engine's connections were used for last.
 _kept: WeakKeyDictionary[Engine, KeptConnections] = WeakKeyDictionary()
 _WRITES = "giftsync_writes"
+_ASKS = "giftsync_asks"
 _READS_ONE_STATE: Mapping[str, Mapping[str, object]] = {
     "sqlite": {READS: True},
     # Its default lets every statement see a state of its own.
@@ -264,6 +271,19 @@ _READS_ONE_STATE: Mapping[str, Mapping[str, object]] = {
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that sees one state of the ledger and takes no lock."""
     with _connected(engine, READS, _READS_ONE_STATE[engine.dialect.name]) as connection:
+        yield connection
+
+
+@contextmanager
+def asking(engine: Engine) -> Iterator[Connection]:
+    """A connection for one statement that reads. On PostgreSQL that is one round trip: `reading` begins and
+    ends a transaction around it, which is for statements that have to see the same state.
+    """
+    if engine.dialect.name == "sqlite":
+        with reading(engine) as connection:
+            yield connection
+        return
+    with _connected(engine, _ASKS, {"isolation_level": "AUTOCOMMIT"}) as connection:
         yield connection
 
 

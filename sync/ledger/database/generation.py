@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, select, update
 
-from sync.ledger.database.engine import LedgerUnavailable, database_file, reading
+from sync.ledger.database.engine import LedgerUnavailable, asking, database_file
 from sync.ledger.database.frozen import frozen
 from sync.ledger.database.marks import count_in, read_count, read_instant, read_mark, save_mark, write_mark
 from sync.ledger.database.tables import cards, feed_cursors, marks
@@ -218,7 +218,7 @@ def caught_up(engine: Engine, now: datetime) -> None:
 
 def cursors(engine: Engine) -> dict[tuple[str, str], str]:
     """How far each feed was read, by side and feed."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return {(row.side, row.feed): row.cursor for row in connection.execute(select(feed_cursors))}
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, select
 
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.tables import NO_INSTANT, marks
 from sync.ledger.database.upsert import upsert
 
@@ -16,7 +16,7 @@ MAX_DIGITS: Final = 19
 
 
 def read_mark(engine: Engine, name: str) -> str | None:
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(select(marks.c.value).where(marks.c.name == name)).scalar_one_or_none()
 
 

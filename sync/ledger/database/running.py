@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, func, select
 
-from sync.ledger.database.engine import reading, worker_file
+from sync.ledger.database.engine import asking, worker_file
 from sync.ledger.database.marks import read_mark, save_mark
 from sync.ledger.database.private_files import is_locked
 from sync.ledger.database.tables import feed_cursors
@@ -21,7 +21,7 @@ def worker_runs(engine: Engine, now: datetime) -> bool:
     """Whether a worker is at work: by its lock on SQLite, by what was read lately on PostgreSQL."""
     path = worker_file(engine)
     if path is None:
-        with reading(engine) as connection:
+        with asking(engine) as connection:
             read_at = connection.execute(select(func.max(feed_cursors.c.read_at))).scalar_one()
         return read_at is not None and now - read_at < READ_LATELY
     return is_locked(path)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from mappings.money import decimal_from_minor
 from mappings.serials import mask
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.marks import read_mark, write_mark
 from sync.ledger.database.news import TELL_RECEIVERS, tell
 from sync.ledger.database.tables import (
@@ -119,7 +119,7 @@ class Events:
 
     def webhooks(self) -> list[Webhook]:
         """Every receiver, ended ones too."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return [
                 self._webhook(r)
                 for r in connection.execute(select(api_webhooks).order_by(api_webhooks.c.created_at))
@@ -294,7 +294,7 @@ class Events:
             .order_by(place, api_tellings.c.webhook_id)
             .limit(limit)
         )
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return [
                 Telling(self._webhook(r), r.event_id, r.body, r.attempts, r.due_at)
                 for r in connection.execute(query)

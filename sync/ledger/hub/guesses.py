@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, case, delete, select
 
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.tables import cvc_guesses
 from sync.ledger.database.upsert import upsert
 
@@ -28,7 +28,7 @@ class Guesses:
         query = select(cvc_guesses.c.wrong).where(
             cvc_guesses.c.subject == subject, cvc_guesses.c.since > now - WINDOW
         )
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             wrong = connection.execute(query).scalar_one_or_none()
         return wrong is not None and wrong >= most
 

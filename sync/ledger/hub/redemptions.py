@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Engine, Row, and_, or_, select
 
 from sync.ledger.cards import chain
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.tables import api_requests, cards, hub_entries, movements, redemptions
 from sync.ledger.secrets.vault import Vault
 from sync.model import MovementKind, Redemption, RedemptionState, Tampered, Unconfirmed
@@ -88,7 +88,7 @@ def _redemptions(engine: Engine, which: ColumnElement[bool]) -> list[RedemptionR
         .where(which)
         .order_by(redemptions.c.made_at, redemptions.c.id)
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [_redemption(row) for row in connection.execute(query)]
 
 
@@ -126,7 +126,7 @@ def entries_of(engine: Engine, card_id: int) -> list[EntryRow]:
 
 def _entries(engine: Engine, which: ColumnElement[bool]) -> list[EntryRow]:
     query = select(hub_entries).where(which).order_by(hub_entries.c.at, hub_entries.c.id)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [
             EntryRow(**{name: row[name] for name in EntryRow.__annotations__})
             for row in connection.execute(query).mappings()
@@ -136,7 +136,7 @@ def _entries(engine: Engine, which: ColumnElement[bool]) -> list[EntryRow]:
 def made_by(engine: Engine, token_id: str, key: str) -> str | None:
     """The id of what a request has made, if it has made anything."""
     query = select(api_requests.c.made).where(api_requests.c.token_id == token_id, api_requests.c.key == key)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(query).scalar_one_or_none()
 
 
@@ -178,7 +178,7 @@ def redemptions_by(
         .order_by(redemptions.c.made_at.desc(), redemptions.c.id.desc())
         .limit(limit)
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [_redemption(row) for row in connection.execute(query)]
 
 
@@ -203,7 +203,7 @@ def history_of(engine: Engine, card_id: int, after: int, limit: int) -> list[His
         .order_by(movements.c.chain_seq)
         .limit(limit)
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [
             HistoryRow(
                 m.chain_seq,

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, select, update
 
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.tables import api_requests
 from sync.ledger.database.upsert import upsert
 
@@ -75,7 +75,7 @@ class Requests:
             )
             .order_by(api_requests.c.began_at, api_requests.c.key)
         )
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return [Answer(row.status, row.answer) for row in connection.execute(query)]
 
     def forget_old(self, now: datetime) -> int:

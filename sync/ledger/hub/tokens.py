@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Engine, insert, or_, select, update
 
 from sync.ledger.cards.row_proof import RowProof
-from sync.ledger.database.engine import reading, writing_lazily
+from sync.ledger.database.engine import asking, writing_lazily
 from sync.ledger.database.tables import api_tokens
 from sync.ledger.secrets.vault import Vault
 
@@ -93,7 +93,7 @@ class ApiTokens:
 
     def list(self) -> list[ApiToken]:
         """Every token, the oldest first; revoked ones too."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             rows = connection.execute(select(api_tokens).order_by(api_tokens.c.created_at, api_tokens.c.id))
             return [self._token(row) for row in rows.mappings()]
 
@@ -116,7 +116,7 @@ class ApiTokens:
             api_tokens.c.secret_hash == self.vault.fingerprint(secret, _PURPOSE),
             api_tokens.c.revoked_at.is_(None),
         )
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
             return None

@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from sync.ledger.cards.row_proof import RowProof
 from sync.ledger.database import prepared
-from sync.ledger.database.engine import LedgerUnavailable, reading
+from sync.ledger.database.engine import LedgerUnavailable, asking, reading
 from sync.ledger.database.imported import MET_BY_PASS
 from sync.ledger.database.marks import read_mark, save_mark, write_mark
 from sync.ledger.database.news import IMPORT, tell
@@ -240,7 +240,7 @@ class Imports:
 
     def count_waiting(self, side: str, now: datetime) -> int:
         """Cards that wait for nothing but to be made on the side."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return connection.execute(
                 select(func.count()).select_from(_WAITING_TO_BE_MADE).where(_can_be_made(side, now))
             ).scalar_one()
@@ -287,20 +287,20 @@ class Imports:
     def begun_by_passes(self, side: str) -> list[Import]:
         """Plans that passes have made for the side, and not ended."""
         query = select(imports.c.id).where(imports.c.state == "begun", imports.c.id.startswith(PASS_PREFIX))
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             ids = list(connection.execute(query.order_by(imports.c.created_at)).scalars())
         return [plan for plan in map(self.get, ids) if side in plan.before]
 
     def is_under_way(self) -> bool:
         """Whether a plan is being made or carried out."""
         query = select(imports.c.id).where(imports.c.state.in_(("planning", "begun"))).limit(1)
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return connection.execute(query).first() is not None
 
     def unbegun(self) -> list[Import]:
         """Plans that are complete and were never applied, the newest first."""
         query = select(imports.c.id).where(imports.c.state == "planned").order_by(imports.c.created_at.desc())
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             ids = list(connection.execute(query).scalars())
         return [self.get(one) for one in ids]
 
@@ -309,7 +309,7 @@ class Imports:
         of_people = ~imports.c.id.startswith(PASS_PREFIX)
         query = select(imports.c.id).where(imports.c.state != "planning", of_people)
         query = query.order_by(imports.c.created_at.desc(), imports.c.id).limit(limit)
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             ids = list(connection.execute(query).scalars())
         return [self.get(one) for one in ids]
 
@@ -417,7 +417,7 @@ class Imports:
             for name in ("pos_minor", "online_minor")
             for function in (func.count, func.sum)
         ]
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             cards_only = or_(import_rows.c.serial_index.is_not(None), import_rows.c.online_id.is_not(None))
             again = or_(*(import_rows.c.reason.startswith(words) for words in (_SAME_CARD, _TWO_BALANCES)))
             row = connection.execute(select(*columns).where(_of(plan), cards_only, ~again)).one()
@@ -466,7 +466,7 @@ class Imports:
 
     def get(self, import_id: str) -> Import:
         """Raises LedgerUnavailable for a plan that this ledger does not have."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             row = (
                 connection.execute(select(imports).where(imports.c.id == import_id)).mappings().one_or_none()
             )
@@ -497,7 +497,7 @@ class Imports:
 
     def cards_among(self, plan: Import, card_ids: Sequence[int]) -> set[int]:
         """Which of these cards a row of the plan became."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             found = select(import_rows.c.card_id).where(_of(plan), import_rows.c.card_id.in_(card_ids))
             return set(connection.execute(found).scalars())
 
@@ -507,7 +507,7 @@ class Imports:
         # Mostly all lines of a plan are still there: to name each id takes longer than to read its row.
         among = near if max(ids) - min(ids) < 2 * len(ids) else import_rows.c.id.in_(ids)
         query = select(*_STATED).where(_of(plan), among)
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             found = connection.execute(query).all()
         return {
             row_id: Statement(row_id, ref_of(index, online_id), action, pos_minor, online_minor, amount_minor)
@@ -543,7 +543,7 @@ class Imports:
         found = func.coalesce(import_rows.c.pos_minor, import_rows.c.online_minor, 0)
         sums.append(func.coalesce(func.sum(found), 0))
         query = select(*keys, func.count(), *sums).where(_of(plan)).group_by(*keys).order_by(*keys)
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return [Total(*row[:5], *map(int, row[5:])) for row in connection.execute(query)]
 
     def rejected_lines(self, plan: Import, source: int) -> Iterator[tuple[int, str, str]]:
@@ -720,7 +720,7 @@ class Imports:
             )
             .group_by(import_rows.c.state)
         )
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return {row[0]: (row[1], int(row[2])) for row in connection.execute(query)}
 
     def met(self, plan: Import, after_card: int, limit: int, due_by: datetime) -> list[int]:
@@ -732,7 +732,7 @@ class Imports:
             cards.c.id > after_card,
         )
         query = select(cards.c.id).join(import_rows, import_rows.c.card_id == cards.c.id).where(where)
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return list(connection.execute(query.order_by(cards.c.id).limit(limit)).scalars())
 
     def never_sent(self, plan: Import, after_card: int, limit: int) -> list[int]:
@@ -759,12 +759,12 @@ class Imports:
                 exists().where(intents.c.card_id == cards.c.id, intent),
             )
         )
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return list(connection.execute(query.order_by(cards.c.id).limit(limit)).scalars())
 
     def count_creates(self, plan: Import, action: str) -> int:
         """Chosen rows of an action that are not done."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return connection.execute(
                 select(func.count()).where(
                     _of(plan),
@@ -781,7 +781,7 @@ class Imports:
             .join(import_rows, import_rows.c.card_id == cards.c.id)
             .where(import_rows.c.import_id == plan.id, import_rows.c.state == "met")
         )
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             found: datetime | None = connection.execute(query).scalar_one()
         return found
 
@@ -820,7 +820,7 @@ class Imports:
 
     def open_batches(self, plan: Import) -> list[Batch]:
         """Files of creates whose outcome is not taken in yet."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             rows = connection.execute(
                 select(import_batches)
                 .where(import_batches.c.import_id == plan.id, import_batches.c.ended_at.is_(None))
@@ -856,7 +856,7 @@ class Imports:
             .order_by(import_rows.c.card_id)
             .limit(limit)
         )
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return list(connection.execute(query).scalars())
 
     def take_out_of(self, batch_id: int) -> None:
@@ -870,7 +870,7 @@ class Imports:
 
     def batch_cards(self, batch_id: int, lines: Sequence[int]) -> dict[int, int]:
         """The card of each line."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             found = connection.execute(
                 select(import_rows.c.batch_line, import_rows.c.card_id).where(
                     import_rows.c.batch_id == batch_id, import_rows.c.batch_line.in_(lines)
@@ -882,7 +882,7 @@ class Imports:
 def queued_imports(engine: Engine) -> list[Import]:
     """Plans that workers carry out, the one that was queued first before the others."""
     query = select(imports).where(imports.c.queued_at.is_not(None))
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         found = connection.execute(query.order_by(imports.c.queued_at, imports.c.id)).mappings().all()
     return [_import(row) for row in found]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, case, func, select
 
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.tables import (
     cards,
     conflicts,
@@ -157,7 +157,7 @@ def liability(engine: Engine, plan: Import, by: str) -> list[Liability]:
         .group_by(column)
         .order_by(total.desc(), column)
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [Liability(row[0], row[1], int(row[2])) for row in connection.execute(query)]
 
 
@@ -169,5 +169,5 @@ def count_conflicts(engine: Engine, plan: Import) -> dict[str, tuple[int, int]]:
         .group_by(conflicts.c.kind)
         .order_by(conflicts.c.kind)
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return {row[0]: (row[1], int(row[2])) for row in connection.execute(query)}

@@ -14,7 +14,7 @@ from connectors.api.feed import Hint
 from connectors.api.webhooks import Delivery
 from sync.crashpoints import crashpoint
 from sync.ledger.database import prepared
-from sync.ledger.database.engine import reading, writing, writing_lazily
+from sync.ledger.database.engine import asking, writing, writing_lazily
 from sync.ledger.database.news import DELIVERED, tell
 from sync.ledger.database.prepared import any_of
 from sync.ledger.database.tables import deliveries
@@ -107,7 +107,7 @@ class Inbox:
 
     def due(self, side: str, now: datetime, limit: int) -> list[StoredDelivery]:
         """The side's oldest deliveries that are to be processed."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             rows = prepared.rows(connection, _SELECT_DUE, {"of_side": side, "now": now, "limit": limit})
         return [
             StoredDelivery(
@@ -146,7 +146,7 @@ class Inbox:
 def last_received(engine: Engine, side: str) -> datetime | None:
     """When the newest delivery of the side came, of those that are still kept."""
     newest = select(deliveries.c.received_at).where(deliveries.c.side == side)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         newest = newest.order_by(deliveries.c.received_at.desc()).limit(1)
         return connection.execute(newest).scalar_one_or_none()
 
@@ -165,7 +165,7 @@ class DeliveryRow:
 def newest_deliveries(engine: Engine, limit: int) -> list[DeliveryRow]:
     """Newest first."""
     query = select(deliveries).order_by(deliveries.c.id.desc()).limit(limit)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [
             DeliveryRow(row.side, row.topic, row.received_at, row.attempts, row.due_at is None)
             for row in connection.execute(query)

@@ -30,7 +30,7 @@ from mappings.contact import Contact, digest_of
 from mappings.serials import Serial
 from sync.crashpoints import crashpoint
 from sync.ledger.database import prepared
-from sync.ledger.database.engine import reading, writing_lazily
+from sync.ledger.database.engine import asking, reading, writing_lazily
 from sync.ledger.database.news import ARRIVED, DUE, tell
 from sync.ledger.database.prepared import any_of
 from sync.ledger.database.tables import (
@@ -147,7 +147,7 @@ class Intake:
     contacts_since: datetime | None = None
 
     def cursor(self, side: str, feed: str) -> str | None:
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             found = prepared.row(connection, _SELECT_CURSOR, {"of_side": side, "of_feed": feed})
         return None if found is None else found["cursor"]
 
@@ -380,7 +380,7 @@ class Intake:
 
     def due_arrivals(self, now: datetime, limit: int) -> list[Arrival]:
         """The oldest arrivals that are due; those with a serial first, since they can be matched by it."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             rows = connection.execute(
                 select(arrivals)
                 .where(arrivals.c.due_at <= now)
@@ -451,7 +451,7 @@ class Intake:
     def arrived_by(self, side: str, markers: Collection[str]) -> CardRef | None:
         """The waiting arrival on the side that was made with one of these markers."""
         query = select(arrivals).where(arrivals.c.side == side, arrivals.c.created_by.in_(markers))
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             row = connection.execute(query.order_by(arrivals.c.id).limit(1)).mappings().first()
             return None if row is None else self._arrival(row).card
 
@@ -460,14 +460,14 @@ class Intake:
         waiting = select(arrivals.c.side, arrivals.c.native_id).where(
             arrivals.c.side != side, arrivals.c.created_by.is_(None), arrivals.c.native_id.is_not(None)
         )
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             rows = connection.execute(waiting.order_by(arrivals.c.id).limit(AWAITED_MAX)).all()
         found = [source_of(row.side, row.native_id) for row in rows]
         return marker in creates.markers(found, side, self.vault)
 
     def is_ours(self, marker: str) -> bool:
         """Whether the marker is that of an effect of this ledger."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             query = select(intents.c.marker).where(intents.c.marker == marker)
             return connection.execute(query).first() is not None
 
@@ -491,7 +491,7 @@ class Intake:
 
     def create_is_open(self, side: str, last_chars: str) -> bool:
         """Whether a create that may have made a card with these last characters there is still open."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return (
                 connection.execute(
                     select(intents.c.marker)
@@ -558,7 +558,7 @@ class Intake:
     def was_acknowledged(self, cause: str) -> bool:
         """Whether a person has acknowledged a conflict of a whole side with this cause."""
         said = conflicts.c.resolution.in_(("acknowledge", IGNORED, "ignored"))
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             query = select(conflicts.c.id).where(
                 conflicts.c.card_id.is_(None), conflicts.c.cause == cause, said
             )

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from sync.ledger.database.engine import Engine, reading
+from sync.ledger.database.engine import Engine, asking
 from sync.ledger.database.tables import cards, origin_names, origins, presences
 from sync.ledger.database.upsert import upsert
 from sync.ledger.secrets.vault import Vault
@@ -36,7 +36,7 @@ class BoughtCard:
 
 
 def origin_of(engine: Engine, vault: Vault, card_id: int | None) -> Origin | None:
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         row = connection.execute(select(origins).where(origins.c.card_id == card_id)).one_or_none()
     if row is None:
         return None
@@ -52,7 +52,7 @@ def bought_with(engine: Engine, vault: Vault, order_names: set[str]) -> list[Bou
         .where(origins.c.order_name.in_(order_names), presences.c.serial_index.is_(None))
         .order_by(cards.c.id)
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [
             BoughtCard(row.id, row.last_chars, row.balance_minor, vault.open_words(row.holder))
             for row in connection.execute(query)

@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
 )
 
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.tables import cards, conflicts, intents, presences
 from sync.ledger.secrets.vault import Vault
 from sync.ledger.views import SweptPresence, select_swept, swept_presence
@@ -127,7 +127,7 @@ class AtRest(NamedTuple):
 
 def at_rest(engine: Engine, vault: Vault, side: str, card_ids: Collection[int]) -> list[AtRest]:
     """Those of these cards' presences about which nothing is open and no request was ever in doubt."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         rows = connection.execute(_AT_REST, {"of_side": side, "of_cards": list(card_ids)}).all()
     found = [AtRest(swept_presence(row, vault), row.version) for row in rows if not row.in_flight]
     return [one for one in found if not one.presence.unreadable]
@@ -135,28 +135,28 @@ def at_rest(engine: Engine, vault: Vault, side: str, card_ids: Collection[int]) 
 
 def versions_of(engine: Engine, card_ids: Collection[int]) -> dict[int, int]:
     """The cards' versions: each commit makes a new one."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return {row.id: row.version for row in connection.execute(_VERSIONS, {"of_cards": list(card_ids)})}
 
 
 def nth_presence(engine: Engine, side: str, n: int) -> int | None:
     """The id of the n-th presence of a side, from 1; None when it has fewer."""
     query = select(presences.c.id).where(presences.c.side == side).order_by(presences.c.id)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(query.offset(n - 1).limit(1)).scalar_one_or_none()
 
 
 def newest_presence(engine: Engine, side: str) -> int:
     """The highest id of a side's presences; 0 when it has none."""
     query = select(func.max(presences.c.id)).where(presences.c.side == side)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(query).scalar_one() or 0
 
 
 def count_born(engine: Engine, side: str, up_to_id: int) -> int:
     """How many presences of a side exist there, up to that one."""
     query = select(func.count()).where(presences.c.side == side, presences.c.id <= up_to_id, presences.c.born)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(query).scalar_one()
 
 
@@ -169,5 +169,5 @@ def born_ids(engine: Engine, side: str, after_id: int, up_to_id: int, limit: int
         .order_by(presences.c.id)
         .limit(limit)
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [(row_id, card_id) for row_id, card_id in connection.execute(query).all()]

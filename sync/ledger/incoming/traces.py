@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, delete, or_, select
 
 from connectors.api.feed import Traced
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.marks import read_mark, save_mark
 from sync.ledger.database.tables import cards, intents, movements, presences, traces
 from sync.ledger.database.upsert import upsert
@@ -30,7 +30,7 @@ def unknown_markers(engine: Engine, markers: Iterable[str]) -> set[str]:
     wanted = set(markers)
     if not wanted:
         return set()
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         known = connection.execute(select(intents.c.marker).where(intents.c.marker.in_(wanted))).scalars()
         return wanted - set(known)
 
@@ -39,7 +39,7 @@ def unsettled_markers(engine: Engine, markers: Iterable[str]) -> set[str]:
     """Those that no intent of this ledger has, or one that is still open."""
     wanted = set(markers)
     ended = select(intents.c.marker).where(intents.c.marker.in_(wanted), intents.c.ended_at.is_not(None))
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return wanted - set(connection.execute(ended).scalars())
 
 
@@ -62,7 +62,7 @@ def moved_by_customers(engine: Engine, card_id: int) -> Mapping[str, Sequence[in
         .limit(HISTORY_MAX)
     )
     found: dict[str, list[int]] = {}
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         for row in connection.execute(query):
             found.setdefault(row.side, []).insert(0, row.amount_minor)
     return found
@@ -106,7 +106,7 @@ def told_of(engine: Engine, card_id: int) -> Mapping[str, Sequence[Told]]:
         .where(_of_card(card_id))
         .order_by(traces.c.at.is_not(None), traces.c.at)
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         rows = connection.execute(query).all()
     found: dict[str, list[Told]] = {}
     # Without a time comes first, as in the query.

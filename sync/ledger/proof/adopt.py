@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sync.ledger.cards.append import Appender
 from sync.ledger.cards.digest import digested
 from sync.ledger.cards.store import Lease, Store
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.tables import cards
 from sync.ledger.proof.findings import FindingKind
 from sync.ledger.proof.pages import read_card
@@ -30,7 +30,7 @@ def adopt_unproved(store: Store, now: datetime) -> int:
 
     Those that do not come out are told of by whoever works on them.
     """
-    with reading(store.engine) as connection:
+    with asking(store.engine) as connection:
         found = list(connection.execute(select(cards.c.id).where(cards.c.digest == "")).scalars())
     adopted = 0
     for card_id in found:

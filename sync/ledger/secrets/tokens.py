@@ -15,7 +15,7 @@ from connectors.api.errors import NotSent, SideClosed
 from connectors.api.tokens import AccessToken
 from sync.crashpoints import crashpoint
 from sync.ledger.database.advisory import advisory_lock
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.private_files import locked_file
 from sync.ledger.database.tables import tokens
 from sync.ledger.database.upsert import upsert
@@ -41,7 +41,7 @@ class TokenStore:
     def load(self) -> AccessToken | None:
         """See `TokenShelf.load`. Raises NotSent or SideClosed."""
         try:
-            with reading(self.engine) as connection:
+            with asking(self.engine) as connection:
                 row = connection.execute(select(tokens).where(tokens.c.side == self.side)).one_or_none()
         except SQLAlchemyError:
             raise NotSent("the ledger, which keeps the access token, cannot be read") from None

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import insert, select
 
 from connectors.api.capabilities import Identity
-from sync.ledger.database.engine import Engine, reading
+from sync.ledger.database.engine import Engine, asking
 from sync.ledger.database.tables import sides
 
 
@@ -22,7 +22,7 @@ class KnownSide:
 
 def known_side(engine: Engine, side: str) -> KnownSide | None:
     """Who the ledger was made with; None before the first pass."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         known = connection.execute(select(sides).where(sides.c.name == side)).one_or_none()
     return None if known is None else KnownSide(known.identity, known.currency)
 
@@ -42,5 +42,5 @@ def remember_side(engine: Engine, side: str, found: Identity, now: datetime) -> 
 
 def currencies(engine: Engine) -> dict[str, str]:
     """The currency of each side."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return {row.name: row.currency for row in connection.execute(select(sides.c.name, sides.c.currency))}

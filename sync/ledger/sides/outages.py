@@ -18,7 +18,7 @@ from sqlalchemy import Engine, delete, or_, select
 
 from connectors.api.errors import SideClosed, SideError, Throttled
 from connectors.api.feed import Feed
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.tables import outages
 from sync.ledger.database.upsert import upsert
 
@@ -145,7 +145,7 @@ class Outages:
 
 def read_outages(engine: Engine) -> tuple[Outage, ...]:
     """Every outage, the oldest of a side first."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         rows = connection.execute(select(outages).order_by(outages.c.side, outages.c.since)).mappings()
         return tuple(Outage(**{**row, "kind": OutageKind(row["kind"])}) for row in rows)
 

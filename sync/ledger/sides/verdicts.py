@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, delete, inspect, select
 
 from connectors.api.doctor import Finding, Known, Verdict
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.tables import probes, verdicts
 from sync.ledger.database.upsert import upsert
 
@@ -57,7 +57,7 @@ class ProbeJournal:
     now: datetime
 
     def load(self) -> Mapping[str, Any] | None:
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return connection.execute(
                 select(probes.c.notes).where(probes.c.side == self.side, probes.c.identity == self.identity)
             ).scalar_one_or_none()

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sync.ledger.cards.row_proof import RowProof
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.tables import passkeys, people
 from sync.ledger.secrets.vault import Vault
 from sync.ledger.support.people import Person, person_of
@@ -50,7 +50,7 @@ class PasskeyBook:
     def of(self, person_id: int) -> Sequence[Passkey]:
         """In the order in which they were added."""
         query = select(passkeys).where(passkeys.c.person_id == person_id).order_by(passkeys.c.id)
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return [_passkey(row) for row in connection.execute(query)]
 
     def find(self, credential_id: str) -> tuple[Passkey, Person] | None:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from sync.ledger.cards.row_proof import RowProof
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.tables import (
     activity,
     browsers,
@@ -123,18 +123,18 @@ class PeopleBook:
     vault: Vault
 
     def is_empty(self) -> bool:
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return connection.execute(select(people.c.id).limit(1)).first() is None
 
     def list(self) -> list[Person]:
         """By name."""
         seen = select(func.max(sessions.c.seen_at)).where(sessions.c.person_id == people.c.id)
         query = select(people, seen.scalar_subquery().label("seen_at")).order_by(people.c.name_key)
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return [person_of(row, self.vault, row.seen_at) for row in connection.execute(query)]
 
     def by_name(self, name: str) -> Person | None:
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             row = connection.execute(select(people).where(people.c.name_key == _key(name))).first()
         return None if row is None else person_of(row, self.vault)
 
@@ -295,7 +295,7 @@ class PeopleBook:
         query = select(sessions).where(
             sessions.c.person_id == person_id, sessions.c.expires_at > now, sessions.c.seen_at > now - idle
         )
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return [
                 Session(row.began_at, row.seen_at, row.device, row.token_hash == token_hash)
                 for row in connection.execute(query.order_by(sessions.c.seen_at.desc()))
@@ -335,7 +335,7 @@ class PeopleBook:
     def new_browsers(self, person_id: int, browser_hash: str) -> Sequence[NewBrowser]:
         """Those besides the one that asks that the person has not said to be theirs, the newest first."""
         query = _browsers().where(*_new_elsewhere(person_id, browser_hash)).order_by(browsers.c.id.desc())
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return [NewBrowser(r.id, r.name, r.device, r.met_at) for r in connection.execute(query)]
 
     def know_browsers(self, person_id: int, browser_hash: str, now: datetime) -> None:
@@ -374,14 +374,14 @@ class PeopleBook:
         query = select(activity).order_by(activity.c.id.desc()).limit(limit)
         if before_id is not None:
             query = query.where(activity.c.id < before_id)
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return [Deed(*row) for row in connection.execute(query)]
 
 
 def browsers_met(engine: Engine, after_id: int) -> Sequence[NewBrowser]:
     """Everybody's new browsers since the one with that id that are not known to be theirs, oldest first."""
     query = _browsers().where(browsers.c.id > after_id, browsers.c.known_at.is_(None)).order_by(browsers.c.id)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [NewBrowser(r.id, r.name, r.device, r.met_at) for r in connection.execute(query)]
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine, select
 
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.tables import privacy_requests
 from sync.ledger.database.upsert import upsert
 
@@ -28,7 +28,7 @@ class Answer:
 def is_answered(engine: Engine, side: str, key: str) -> bool:
     """Whether the delivery with this key was answered."""
     mine = (privacy_requests.c.side == side, privacy_requests.c.key == key)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(select(privacy_requests.c.id).where(*mine)).first() is not None
 
 
@@ -36,7 +36,7 @@ def first_answered_at(engine: Engine, side: str, digest: str) -> datetime | None
     """When the side's first request with this content was answered; None: never."""
     same = (privacy_requests.c.side == side, privacy_requests.c.digest == digest)
     query = select(privacy_requests.c.answered_at).where(*same).order_by(privacy_requests.c.answered_at)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return connection.execute(query.limit(1)).scalar_one_or_none()
 
 
@@ -69,6 +69,6 @@ def save_answer(
 
 def answers(engine: Engine) -> list[Answer]:
     """Every answered request, oldest first."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         rows = connection.execute(select(privacy_requests).order_by(privacy_requests.c.id)).all()
     return [Answer(r.id, r.side, r.topic, r.orders, r.cards, r.outcome, r.answered_at) for r in rows]

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, Select, and_, or_, select
 
 from mappings.contact import contact_of, digest_of
 from mappings.sentences import say
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking, reading
 from sync.ledger.database.tables import (
     arrivals,
     cards,
@@ -51,7 +51,7 @@ def lines_of(engine: Engine, card_id: int) -> list[Line]:
     )
     columns = [c for c in receipt_lines.c if c.name not in ("key", "native_id", "serial_index")]
     query = select(*columns).join(presences, mine).distinct().order_by(receipt_lines.c.at)
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return [
             Line(r.side, r.kind, r.at, r.amount_minor, r.order_name, r.receipt, r.store, r.till)
             for r in connection.execute(query)
@@ -124,7 +124,7 @@ def cards_by_name(engine: Engine, vault: Vault, name: str) -> Named:
         .join(newest, newest.c.card_id == origins.c.card_id)
         .order_by(origins.c.card_id.desc())
     )
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         rows = connection.execute(query).all()
     found = [
         row.card_id
@@ -167,5 +167,5 @@ def _told(engine: Engine, which: ColumnElement[bool]) -> list[int]:
 
 
 def _ids(engine: Engine, query: Select[int]) -> list[int]:
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         return list(connection.execute(query).scalars())

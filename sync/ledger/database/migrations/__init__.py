@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Column, Connection, Engine, MetaData, Table, Text, inspect, select
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from sync.ledger.database.engine import LedgerUnavailable, make_schema, reading
+from sync.ledger.database.engine import LedgerUnavailable, asking, make_schema, reading
 from sync.ledger.database.frozen import refuse_frozen, refuse_frozen_current
 from sync.ledger.database.tables import metadata
 
@@ -134,7 +134,7 @@ def note_release(connection: Connection) -> None:
 def _version(engine: Engine) -> str | None:
     """The last migration that the schema has seen; None: there is no schema."""
     try:
-        with reading(engine) as connection:
+        with asking(engine) as connection:
             return max(connection.execute(select(_VERSION.c.version_num)).scalars(), default=None)
     except (OperationalError, ProgrammingError):
         return None  # There is no such table.
@@ -142,7 +142,7 @@ def _version(engine: Engine) -> str | None:
 
 def _check_beside(engine: Engine) -> None:
     try:
-        with reading(engine) as connection:
+        with asking(engine) as connection:
             oldest = connection.execute(select(_VERSION.c.beside)).scalar_one_or_none()
     except (OperationalError, ProgrammingError):
         oldest = None
