@@ -14,6 +14,7 @@ from cli.importing import queued_imports
 from cli.session import check_sides, opened_sharing_sides, report_closed
 from config.load import load
 from config.settings import Settings
+from sync.ledger.database.clock import check_clock
 from sync.ledger.database.engine import SCHEMA, parse_url, schema_of
 from sync.worker.worker import Worker
 
@@ -62,6 +63,7 @@ class Roster:
         with self.built(ledger) as (_, worker):
             if worker.generation is not None:
                 worker.generation = replace(worker.generation, on_many_machines=True)
+            check_clock(worker.engine)
             check_sides(worker)
             yield worker
 

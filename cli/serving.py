@@ -21,6 +21,7 @@ from console.guard import Memory
 from console.part import Part
 from console.receiver import Receiver, create_receiver
 from sync.ledger import views
+from sync.ledger.database.clock import check_clock
 from sync.ledger.database.engine import LedgerUnavailable, check_file
 from sync.ledger.database.frozen import frozen
 from sync.ledger.database.generation import generation_of
@@ -85,6 +86,7 @@ _SWITCHES: Mapping[Part, str] = {
 def opened_service(settings: Settings) -> Iterator[tuple[ServiceElsewhere, Ledger]]:
     """What serves a link beside its worker. The sides are asked nothing. Raises LedgerUnavailable."""
     with opened_sharing_sides(settings) as sides, open_ledger(settings, create=False) as ledger:
+        check_clock(ledger.engine)
         if settings.link.currency is None and views.currency_of(ledger.engine) is None:
             raise LedgerUnavailable("the ledger has no currency yet, which its worker asks the sides for")
         worker = build_worker(settings, ledger, sides, report_closed)

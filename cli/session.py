@@ -20,6 +20,7 @@ from config.settings import Settings
 from connectors.api.errors import InDoubt, NotSent, SideClosed, SideError, Stopping, Throttled
 from connectors.api.side import Side
 from mappings.serials import Serial
+from sync.ledger.database.clock import check_clock
 from sync.ledger.database.engine import open_engine
 from sync.ledger.sides.budgets import SharedBudget
 from sync.ledger.sides.outages import STARTING, Outages
@@ -96,6 +97,7 @@ def opened_worker(
     """
     cvcs = LentCvcs()
     with opened_sharing_sides(settings, stop, cvcs.of) as sides, open_ledger(settings) as ledger:
+        check_clock(ledger.engine)
         if until is not None:
             await_sides(sides, until, ledger.engine)
             if until.is_set():

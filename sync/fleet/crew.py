@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 
 import psycopg
 import structlog
@@ -17,6 +18,7 @@ from connectors.api.capabilities import Usage
 from sync.fleet.queue import DEAD_SECONDS, HEARTBEAT_SECONDS, LATER, NOW, TASK, Timed, TurnQueue
 from sync.fleet.shelf import AGAIN_SECONDS, CannotOpen, OpenWorker, Shelf
 from sync.ledger.cards.due import next_due
+from sync.ledger.database.clock import machine_time, seconds_ahead, why_wrong
 from sync.ledger.database.faults import is_fault
 from sync.ledger.database.migrations import is_current
 from sync.worker.turns import DUE, MATCH, Kind, Turn, Turns
@@ -41,6 +43,8 @@ STOP_SECONDS = 0.1
 AGAIN_SECONDS_MIN = 1.0
 #: A turn that the database has failed comes again after this time.
 FAILED_SECONDS = 2.0
+#: A turn that takes longer than any call to a side, and any pause that a side asks for, is told of.
+SLOW_SECONDS = 120.0
 #: A turn that this release does not know is left to others for this time.
 LEFT_SECONDS = 1.0
 
@@ -88,13 +92,20 @@ class Crew:
         open_worker: OpenWorker,
         ledgers: Callable[[], Mapping[str, object]],
         turns_at_once: int,
+        clock: Callable[[], datetime] = machine_time,
     ) -> None:
         """`ledgers` names those that are to be worked on, each with the version of its settings; it is asked
-        again and again.
+        again and again. `clock` is this machine's.
         """
         self._queue, self._ledgers, self._turns_at_once = queue, ledgers, turns_at_once
         self._shelf = Shelf(open_worker, self._opened, PACES)
+        self._clock = clock
         self._stop = threading.Event()
+        #: Why no turn may be taken by this machine's clock, in words.
+        self._clock_is_wrong: str | None = None
+        #: When each turn that is under way began.
+        self._begun: dict[tuple[str, str], float] = {}
+        self._told_of: set[tuple[str, str]] = set()
         self._cursors_at: dict[str, float] = {}
         self._tended_at = float("-inf")
         #: Turns that were taken.
@@ -135,6 +146,8 @@ class Crew:
         self._queue.hand_out()
         if time.monotonic() - self._tended_at >= TEND_SECONDS:
             self._tended_at = time.monotonic()
+            self._look_at_clock()
+            self._tell_of_slow_turns()
             ledgers = self._ledgers()
             self._shelf.expect(ledgers)
             for ledger in ledgers.keys() - self._queue.known():
@@ -144,6 +157,28 @@ class Crew:
                     "a turn of a dead worker is taken again", action="turn.left", ledger=ledger, turn=turn
                 )
             self._shelf.close_idle()
+
+    def _look_at_clock(self) -> None:
+        before, theirs = self._clock(), self._queue.time()
+        why = why_wrong(seconds_ahead(before, theirs, self._clock()))
+        if (why is None) != (self._clock_is_wrong is None):
+            if why is None:
+                log.info("this machine's clock is right again; the worker goes on", action="clock.right")
+            else:
+                log.error(f"the worker takes no turns: {why}", action="clock.wrong")
+        self._clock_is_wrong = why
+
+    def _tell_of_slow_turns(self) -> None:
+        """A statement that waits for a lock or a slow disk raises nothing, and keeps its turn's place."""
+        slow_since = time.monotonic() - SLOW_SECONDS
+        slow = {turn for turn, at in list(self._begun.items()) if at < slow_since}
+        for ledger, turn in sorted(slow - self._told_of):
+            words = (
+                f"a turn has not ended in {SLOW_SECONDS:.0f} s, so the database or a side keeps it waiting; "
+                "see what it waits for in pg_stat_activity"
+            )
+            log.warning(words, action="turn.slow", ledger=ledger, turn=turn)
+        self._told_of = slow
 
     def _again_and_again(self, name: str, job: Callable[[], None]) -> None:
         while not self._stop.is_set():
@@ -158,7 +193,12 @@ class Crew:
     # --- turns ----------------------------------------------------------------------------------------------
 
     def _take_always(self) -> None:
-        self._again_and_again("turns", lambda: asyncio.run(self._take_jobs()))
+        self._again_and_again("turns", self._take_while_clock_is_right)
+
+    def _take_while_clock_is_right(self) -> None:
+        self._look_at_clock()
+        if self._clock_is_wrong is None:
+            asyncio.run(self._take_jobs())
 
     async def _take_jobs(self) -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(self._turns_at_once, "turn"))
@@ -181,7 +221,9 @@ class Crew:
                 )
                 for queues, count in places(self._turns_at_once)
             ]
-            while not self._stop.is_set() and not any(worker.done() for worker in workers):
+            while not (
+                self._stop.is_set() or self._clock_is_wrong or any(worker.done() for worker in workers)
+            ):
                 await asyncio.sleep(STOP_SECONDS)
             for worker in workers:
                 worker.cancel()
@@ -193,8 +235,12 @@ class Crew:
     def take(self, ledger: str, turn: str, behind: bool) -> None:
         """Take one turn of one link. Never raises: what went wrong was told, and the turn comes again."""
         self.taken += 1
-        with bound_contextvars(ledger=ledger):
-            self._try(ledger, turn, behind)
+        self._begun[ledger, turn] = time.monotonic()
+        try:
+            with bound_contextvars(ledger=ledger):
+                self._try(ledger, turn, behind)
+        finally:
+            self._begun.pop((ledger, turn), None)
 
     def _try(self, ledger: str, turn: str, behind: bool) -> None:
         try:

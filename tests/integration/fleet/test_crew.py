@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
+from structlog.testing import capture_logs
 
 from connectors.api.errors import SideClosed
 from sync.authority.upkeep import ApiUpkeep
 from sync.authority.webhooks import Teller, new_webhook
+from sync.fleet import crew as crew_module
 from sync.fleet.crew import MORE_DUE, Crew, places, timed
 from sync.fleet.queue import LATER, NOW, Timed, TurnQueue
 from sync.ledger.conflicts.stops import stopped_by
+from sync.ledger.database.clock import machine_time
 from sync.ledger.database.migrations import OLDEST_BESIDE, newest_revision
 from sync.ledger.database.news import QUEUE_SCHEMA as SCHEMA
 from sync.ledger.hub.events import Events
@@ -55,10 +58,11 @@ def working(
     opens: Opens,
     versions: dict[str, object] | None = None,
     crew_type: type[Crew] = Crew,
+    clock: Callable[[], datetime] = machine_time,
 ) -> Iterator[Crew]:
     stop = threading.Event()
     known = {LEDGER: 1} if versions is None else versions
-    crew = crew_type(queue, opens, lambda: known, turns_at_once=4)
+    crew = crew_type(queue, opens, lambda: known, turns_at_once=4, clock=clock)
     drained: list[bool] = []
     thread = threading.Thread(target=lambda: drained.append(crew.run(stop)))
     thread.start()
@@ -109,6 +113,41 @@ def _is_made_due(shop: Shop, card_id: int) -> bool:
     except Exception:  # noqa: BLE001 the first one may be given a connection that is gone
         return False
     return True
+
+
+def test_given_a_clock_that_is_not_the_databases_then_no_turn_is_taken_until_it_is(
+    queue: TurnQueue, shop: Shop
+) -> None:
+    apart, asked = timedelta(minutes=10), 0
+
+    def clock() -> datetime:
+        nonlocal asked
+        asked += 1
+        return machine_time() + apart
+
+    with working(queue, Opens(shop), clock=clock) as crew:
+        assert seen_in_time(lambda: asked >= 6)
+        assert crew.taken == 0
+        apart = timedelta()
+
+        assert seen_in_time(lambda: crew.taken > 0)
+
+
+def test_given_a_statement_that_waits_for_a_lock_then_its_turn_is_told_of_and_goes_on(
+    queue: TurnQueue, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew_module, "TEND_SECONDS", 0.0)
+    monkeypatch.setattr(crew_module, "SLOW_SECONDS", 0.0)
+    with capture_logs() as logs, shop.engine.begin() as somebody, working(queue, Opens(shop)) as crew:
+        somebody.execute(text("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"))
+        assert seen_in_time(lambda: any(line.get("action") == "turn.slow" for line in logs))
+        before = crew.taken
+        somebody.rollback()
+
+        assert seen_in_time(lambda: crew.taken > before)
+
+    slow = [line["turn"] for line in logs if line.get("action") == "turn.slow"]
+    assert slow[0] == str(Turn(Kind.GO_ON))
 
 
 def test_given_two_workers_then_a_brake_of_one_stops_the_other(queue: TurnQueue, shop: Shop) -> None:
