@@ -129,6 +129,7 @@ def test_nobody_there_to_agree_means_no(off: Shop, monkeypatch: pytest.MonkeyPat
     agree_to_creates(off.link, Output(), yes=True)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "by_hand",
     [
@@ -146,6 +147,7 @@ def test_what_somebody_wrote_into_the_database_is_no_yes(off: Shop, by_hand: str
     assert SHOPIFY in not_agreed_on(off.link)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_marks_from_before_the_proofs_are_proved_once(off: Shop) -> None:
     off.by_hand("UPDATE marks SET proof = NULL")
     prove_rows_from("0032", off.engine, off.vault)

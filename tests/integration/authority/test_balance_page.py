@@ -95,6 +95,7 @@ def test_given_what_does_not_fit_then_every_answer_is_the_same(shop: Shop, issue
     assert len({answer.text for answer in answers}) == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("by_hand", "status"),
     [

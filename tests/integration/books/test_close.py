@@ -361,6 +361,7 @@ def test_given_a_row_that_is_changed_after_the_close_then_verify_says_which(
         close(keeper, "2026-12")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "by_hand",
     [
@@ -394,6 +395,7 @@ def changed_twice(shop: Shop, card_id: int) -> None:
         shop.work_until_quiet(card_id)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "by_hand",
     [
@@ -437,6 +439,7 @@ def test_given_a_change_of_an_expiry_date_that_somebody_changed_then_its_month_i
     assert (found.card_id, found.table, found.row) == (card_id, "card_changes", "id 2")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_given_a_change_of_an_expiry_date_that_is_gone_then_the_audit_names_the_card(shop: Shop) -> None:
     card_id = a_month(shop)
     changed_twice(shop, card_id)

@@ -232,6 +232,7 @@ def test_a_decision_that_is_not_carried_out_yet_gives_way_to_another(shop: Shop)
     assert sum(m["amount_minor"] for m in shop.rows("movements")) == 8_000
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_decision_that_somebody_changed_is_not_taken_back(shop: Shop) -> None:
     first_contact(shop)
     resolve(shop.link, 1, worth(9_500))
