@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
+from typing import Final
+
+#: No gift card that is in use ended before. Programs write an earlier day where there is none: 0001-01-01,
+#: 1900-01-01, 1970-01-01.
+FIRST_DAY: Final = date(2000, 1, 1)
+
+
+def is_last_day(day: date | None) -> bool:
+    """Whether a card may have this last day; None: it never expires."""
+    return day is None or day >= FIRST_DAY
 
 
 class CardStatus(StrEnum):

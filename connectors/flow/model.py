@@ -13,6 +13,7 @@ from datetime import datetime
 
 from connectors.api.errors import InDoubt
 from mappings.contact import Contact, contact_of
+from mappings.lifecycle import is_last_day
 from mappings.money import AMOUNT_MINOR_MAX
 from mappings.serials import Serial, SerialError
 
@@ -203,6 +204,8 @@ def _valid_to(card: JsonObject) -> datetime | None:
     instant = loose_instant(value)
     if instant is None:
         raise Misread("validTo is not an instant with an offset")
+    if not is_last_day(instant.date()):
+        raise Misread(f"validTo is {instant.date()}, which is the last day of no gift card")
     return instant
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from connectors.api.card import Entry, Seen
 from connectors.kit.fields import NotBelieved, minor_of, moment_of, text_of
-from mappings.lifecycle import CardStatus
+from mappings.lifecycle import CardStatus, is_last_day
 from mappings.money import decimal_from_minor
 from mappings.notes import MARKER
 from mappings.serials import Serial, SerialError, normalise
@@ -191,6 +191,8 @@ def _day(said: Mapping[str, Any], name: str) -> date | None:
         raise NotBelieved(f"`{name}` is no date") from None
     if day.isoformat() != text:
         raise NotBelieved(f"`{name}` is not written as 2027-12-31")
+    if not is_last_day(day):
+        raise NotBelieved(f"`{name}` is {text}, which is the last day of no gift card; never is null")
     return day
 
 

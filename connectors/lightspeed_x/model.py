@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.api.card import Entry, Seen
 from connectors.kit.fields import NotBelieved, minor_of, moment_of, text_of
-from mappings.lifecycle import CardStatus
+from mappings.lifecycle import CardStatus, is_last_day
 from mappings.notes import MARKER
 from mappings.serials import Serial, SerialError
 
@@ -121,15 +121,17 @@ def read_card(said: object, currency: str) -> XCard:
     if not isinstance(said, dict):
         raise NotBelieved("it is no gift card")
     lines = said.get("gift_card_transactions")
-    expires = said.get("expires_at")
+    expires = None if said.get("expires_at") is None else moment_of(said, "expires_at")
     if not isinstance(lines, list):
         raise NotBelieved("it lists no transactions")
+    if expires is not None and not is_last_day(expires.date()):
+        raise NotBelieved(f"it ended on {expires.date()}, as no gift card does")
     return XCard(
         id=text_of(said, "id"),
         number=text_of(said, "number"),
         balance_minor=minor_of(said, "balance", currency),
         status=text_of(said, "status"),
-        expires_at=None if expires is None else moment_of(said, "expires_at"),
+        expires_at=expires,
         made_by_api=said.get("sale_id") is None,
         lines=sorted((read_line(one, currency) for one in lines), key=lambda one: one.at),
     )

@@ -18,7 +18,7 @@ from connectors.shopify.shape import (
     optional_text,
     text_of,
 )
-from mappings.lifecycle import CardStatus
+from mappings.lifecycle import CardStatus, is_last_day
 from mappings.money import decimal_from_minor, minor_from_decimal
 from mappings.serials import Serial
 
@@ -218,4 +218,6 @@ def _date_of(node: Json, name: str) -> date | None:
     # Python reads weeks and days without dashes as well, which the list of all cards does not.
     if day is not None and day.isoformat() != text:
         raise Misshapen(f"Shopify's {name} is not a date")
+    if not is_last_day(day):
+        raise Misshapen(f"Shopify's {name} is {day}, which is the last day of no gift card")
     return day

@@ -241,6 +241,7 @@ def test_given_more_changes_than_a_page_then_each_card_is_told_and_it_goes_on_fr
         ({"balance": "71.00"}, "do not add up"),
         ({"id": "66-0000 00000000137"}, "its `id` is its number"),
         ({"expires_on": "2027-1-1"}, "is no date"),
+        ({"expires_on": "0001-01-01"}, "never is null"),
         ({"movements": None}, "lists no movements"),
         ({"currency": ""}, "`currency` is no text"),
     ],

@@ -121,6 +121,7 @@ def test_a_legacy_number_answers_too() -> None:
         {"cardNumber": ""},
         {"cardNumber": 5000000000000017},
         {"validTo": "tomorrow"},
+        {"validTo": "0001-01-01T00:00:00Z"},
         {"validTo": "2031-05-17T21:59:59"},
         {"validTo": 1},
         {"status": 1},

@@ -96,6 +96,7 @@ def test_a_suspended_cards_own_expiry_is_unknown() -> None:
         {"balance": {"amount": 1.0, "currencyCode": "NOK"}},
         {"enabled": None},
         {"expiresOn": "soon"},
+        {"expiresOn": "1970-01-01"},
         {"expiresOn": "20000101"},
         {"expiresOn": "2000-W01-1"},
         {"expiresOn": "2031-05-17T00:00:00Z"},
