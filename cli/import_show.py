@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from cli.output import Output, number, plural, rows, table
+from cli.places import Places
 from connectors.api.capabilities import Usage
 from connectors.api.side import Side
 from mappings.money import decimal_from_minor, format_money
@@ -440,7 +441,11 @@ def _before_json(plan: Import) -> dict[str, FoundThereAnswer]:
 
 
 def show_report(
-    report: ImportReport, progress: ImportProgress, usage: Mapping[str, Usage], output: Output
+    report: ImportReport,
+    progress: ImportProgress,
+    usage: Mapping[str, Usage],
+    places: Places,
+    output: Output,
 ) -> None:
     """What the import came to."""
     currency = report.plan.currency
@@ -451,15 +456,18 @@ def show_report(
     output.show(rows(outcomes, [*content, ("planned", *_sum_cells(_planned(report), currency))]))
     right = ["Made", "Money made", "Read back", "Shows"]
     sides = table("Side", *right, title="Both sides", right=right)
-    output.show(rows(sides, (_side_cells(side, report) for side in report.sides)))
+    output.show(rows(sides, (_side_cells(side, report, places) for side in report.sides)))
     output.say("")
-    output.say(explanation(report))
+    output.say(places.said(explanation(report)))
     for kind, (count, minor) in report.conflicts.items():
         words = (
             f"{plural(count, 'conflict')} {kind.replace('_', ' ')}, {format_money(minor, currency)} at stake"
         )
         output.say(f"{words}: giftsync conflicts list")
-    used = (f"{name} {number(u.calls)} calls, {number(u.points)} points" for name, u in usage.items())
+    used = (
+        f"{places.system(name)} {number(u.calls)} calls, {number(u.points)} points"
+        for name, u in usage.items()
+    )
     output.note(f"Used: {', '.join(used)}")
 
 
@@ -474,11 +482,12 @@ def _sum_cells(one: Sum, currency: str) -> tuple[str, str, str]:
     return number(one.cards), format_money(one.planned_minor, currency), made
 
 
-def _side_cells(side: SideSums, report: ImportReport) -> tuple[str, ...]:
+def _side_cells(side: SideSums, report: ImportReport, places: Places) -> tuple[str, ...]:
     currency = report.plan.currency
     shown = None if report.checked is None else report.checked.shown.get(side.side, (0, 0))
     read = ("not read", "not read") if shown is None else (number(shown[0]), format_money(shown[1], currency))
-    return side.side, number(side.made_cards), format_money(side.made_minor, currency), *read
+    made = number(side.made_cards), format_money(side.made_minor, currency)
+    return places.system(side.side), *made, *read
 
 
 class PlannedAnswer(TypedDict):

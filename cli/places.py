@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from connectors.api.capabilities import Place
 from connectors.api.side import Side, place_of
+from mappings.sentences import Sentence, renamed
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,7 @@ class Places:
         """The system by its name: as its people call it."""
         found = self.by_side.get(side)
         return found.name if found is not None else side
+
+    def said(self, sentence: Sentence) -> str:
+        """The sentence with every side called by its name."""
+        return renamed(sentence, self.system)

@@ -12,7 +12,7 @@ from babel.numbers import format_decimal
 from connectors.api.capabilities import Place
 from console.reasons import in_words
 from console.words import Words
-from mappings.readers import ENGLISH, Reader
+from mappings.readers import EnglishReader, Reader
 from mappings.sentences import Sentence
 
 Places = Callable[[], Mapping[str, Place]]
@@ -20,7 +20,9 @@ Places = Callable[[], Mapping[str, Place]]
 
 def reader_of(language: str, zone: ZoneInfo, places: Places = dict) -> Reader:
     """Who reads the language. English stays as giftsync writes it, with a point for decimals."""
-    return ENGLISH if language == "en" else _Reader(Words.of(language, zone), places)
+    if language == "en":
+        return EnglishReader(lambda: {name: place.name for name, place in places().items()})
+    return _Reader(Words.of(language, zone), places)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class _Reader:
         if isinstance(words, Sentence):
             return self.words.amounts(words, self.places())
         return self.words.text(words) if words else ""
+
+    def side(self, name: str) -> str:
+        place = self.places().get(name)
+        return name.capitalize() if place is None else place.name
 
     def reason(self, reason: str) -> str:
         return in_words(reason, self.words, self.places())

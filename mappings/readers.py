@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from mappings.money import currency_exponent, format_money
+from mappings.sentences import Sentence, renamed
 
 
 class Reader(Protocol):
@@ -16,6 +19,9 @@ class Reader(Protocol):
 
     def said(self, words: str) -> str:
         """A sentence with its values, or a message that was `marked`; any other text as it is."""
+
+    def side(self, name: str) -> str:
+        """What people call the side."""
 
     def reason(self, reason: str) -> str:
         """Why a row of a file is left out: an English sentence of the ledger's."""
@@ -29,13 +35,25 @@ class Reader(Protocol):
     def money(self, minor: int, currency: str) -> str: ...
 
 
+@dataclass(frozen=True)
 class EnglishReader:
     """Reads what giftsync writes as it is."""
 
-    language = "en"
+    #: What people call each side; none: as it is configured.
+    names: Callable[[], Mapping[str, str]] = dict
+
+    @property
+    def language(self) -> str:
+        return "en"
 
     def said(self, words: str) -> str:
-        return str(words)
+        if not isinstance(words, Sentence):
+            return words
+        names = self.names()
+        return str(renamed(words, lambda side: names.get(side, side)))
+
+    def side(self, name: str) -> str:
+        return self.names().get(name, name.capitalize())
 
     def reason(self, reason: str) -> str:
         return reason

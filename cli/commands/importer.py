@@ -38,9 +38,11 @@ from cli.importing import (
 )
 from cli.options import ConfigOption, JsonOption
 from cli.output import ExitCode, Output, number, plural, rows, table
+from cli.places import Places
 from cli.reader import reader_of_settings
 from cli.session import check_sides, load_settings, opened_sharing_sides, opened_worker, report_closed
 from cli.signals import stop_on_signals
+from config.settings import Settings
 from connectors.api.capabilities import Usage
 from connectors.api.side import Side
 from mappings.readers import Reader
@@ -300,11 +302,11 @@ def apply(
             usage = {name: side.usage() for name, side in sides.items()}
             read = sides if check and not stop.is_set() else None
             report, written = _report(
-                plan_file, imports, made, worker, read, output, reader_of_settings(settings)
+                plan_file, imports, made, worker, read, output, _reader(settings, sides)
             )
-    return _said(
-        "import apply", output, report, progress, written, usage, done=done, limited=limit is not None
-    )
+    limited = limit is not None
+    places = Places.of(sides)
+    return _said("import apply", output, report, progress, written, usage, places, done=done, limited=limited)
 
 
 def _choose(
@@ -364,6 +366,10 @@ def _report(
     return found, ReportFiles(html=str(page), csv=str(table))
 
 
+def _reader(settings: Settings, sides: Mapping[str, Side]) -> Reader:
+    return reader_of_settings(settings, lambda: Places.of(sides).by_side)
+
+
 def _said(
     command: str,
     output: Output,
@@ -371,11 +377,12 @@ def _said(
     progress: ImportProgress,
     written: ReportFiles,
     usage: Mapping[str, Usage],
+    places: Places,
     *,
     done: bool,
     limited: bool,
 ) -> int:
-    show_report(report, progress, usage, output)
+    show_report(report, progress, usage, places, output)
     output.say(f"Report: {written['html']} and {written['csv']}")
     for error in progress.errors:
         output.note(f"error: {error}")
@@ -537,10 +544,8 @@ def report(
         imports = imports_of(ledger)
         made = imports.get(import_id_of(plan_file))
         sides = worker.link.sides if check else None
-        found, written = _report(
-            plan_file, imports, made, worker, sides, output, reader_of_settings(settings)
-        )
+        reader, places = _reader(settings, worker.link.sides), Places.of(worker.link.sides)
+        found, written = _report(plan_file, imports, made, worker, sides, output, reader)
         usage = {name: side.usage() for name, side in worker.link.sides.items()}
-    return _said(
-        "import report", output, found, ImportProgress(), written, usage, done=not found.left, limited=False
-    )
+    done, progress = not found.left, ImportProgress()
+    return _said("import report", output, found, progress, written, usage, places, done=done, limited=False)

@@ -167,7 +167,7 @@ def _one(visit: Visit, error: str = "", status: int = 200) -> Response:
         does=sum(one.cards for one in totals if Action(one.action).does_something),
         report=report,
         outcomes=[] if report is None else _outcomes(report, visit.words),
-        said=_said(report, visit.words),
+        said=_said(report, visit),
         left=left,
         running=desk.running,
         job=desk.job if desk.job is not None and desk.job.import_id == plan.id else None,
@@ -236,18 +236,19 @@ def _outcomes(report: ImportReport, words: Words) -> list[Line]:
     ]
 
 
-def _said(report: ImportReport | None, words: Words) -> tuple[str, str]:
+def _said(report: ImportReport | None, visit: Visit) -> tuple[str, str]:
     """What the import came to, and what that rests on."""
     if report is None:
         return "", ""
-    done = report.planned.cards - report.left
+    done, words = report.planned.cards - report.left, visit.words
     line = words.texts(
         "{done} of {count} row done.",
         "{done} of {count} rows done.",
         report.planned.cards,
         done=words.number(done),
     )
-    return f"{line} {words.said(headline(report))}", words.said(explanation(report, in_terminal=False))
+    rests_on = words.said(explanation(report, in_terminal=False), visit.console.places)
+    return f"{line} {words.said(headline(report))}", rests_on
 
 
 def act_one(visit: Visit) -> Response:

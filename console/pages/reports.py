@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from console.visit import NotFound, Page, Visit
-from mappings.sentences import say
+from mappings.sentences import Sentence, say
 from sync.books import periods
 from sync.books.periods import Period, PeriodError
 from sync.books.render.csv_files import csv_of
@@ -84,7 +84,7 @@ def show_month(visit: Visit) -> Response:
             for part in statement.currencies
         ],
         tables=[one for one in tables_of(statement, narrow=True) if one.rows],
-        said=lambda label: spoken_label(label, visit.reader),
+        said=lambda label: _label(visit, label),
         cell=lambda table, n, value: _cell(visit, table, n, value),
     )
 
@@ -97,9 +97,22 @@ def _refused(visit: Visit, error: BooksBroken | AccountsUnknown) -> Response:
     return visit.render("message.html", 409, headline=words)
 
 
+def _label(visit: Visit, label: str) -> str:
+    """A label in the reader's language; a side in it, as in `flow, Oslo` or `Gavekort, flow`, by its name.
+
+    Files keep the sides as they are configured: other programs read them.
+    """
+    if not isinstance(label, Sentence):
+        parts, places = label.split(", "), visit.console.places
+        for n in {0, len(parts) - 1}:
+            parts[n] = places[parts[n]].name if parts[n] in places else parts[n]
+        label = ", ".join(parts)
+    return spoken_label(label, visit.reader)
+
+
 def _cell(visit: Visit, table: Table, column: int, value: Cell) -> str:
     if not isinstance(value, int):
-        return spoken_label(value, visit.reader)
+        return _label(visit, value)
     kind = table.columns[column].kind
     if kind is Kind.POSTED and not value:
         return ""

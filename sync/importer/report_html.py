@@ -204,8 +204,8 @@ def explanation(report: ImportReport, *, in_terminal: bool = True) -> Sentence:
     else:
         shown = [
             say(
-                "{name} shows {money} on {count} cards",
-                name=name.capitalize(),
+                "{side} shows {money} on {count} cards",
+                side=name,
                 money=Money(minor, currency),
                 count=counted(count),
             )
@@ -342,7 +342,7 @@ class _Page:
             shown = None if checked is None else checked.shown.get(side.side, (0, 0))
             rows.append(
                 [
-                    side.side.capitalize(),
+                    self.reader.side(side.side),
                     counted(before["cards"]),
                     self._bare(before["minor"]),
                     counted(side.made_cards),

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cli.import_show import report_json, show_report
 from cli.output import Output, jsonable
+from cli.places import Places
 from mappings.money import decimal_from_minor
 from sync.importer.outcomes import Outcome
 from sync.importer.planfile import choose_rows
@@ -54,7 +55,7 @@ class Told:
         self.json = json.loads(json.dumps(jsonable(report_json(self.report))))
         screen = io.StringIO()
         console = Console(file=screen, width=80, highlight=False)
-        show_report(self.report, ImportProgress(), {}, Output(False, console, console))
+        show_report(self.report, ImportProgress(), {}, Places(), Output(False, console, console))
         self.terminal = screen.getvalue()
 
     def sums(self) -> dict[str, Sums]:
