@@ -121,7 +121,7 @@ class CardWriter:
         native_id = text_of(card, "id")
         if not is_card_id(native_id):
             raise InDoubt("Shopify confirmed something that is no gift card")
-        return Applied(native_id, _balance(card))
+        return Applied(native_id, _balance(card, effect.currency))
 
     def _taken(self, effect: Effect) -> Applied:
         """Tell our own earlier attempt from another card with that serial."""
@@ -169,7 +169,7 @@ class CardWriter:
         self._check_move(effect, moved)
         card = object_of(moved, "giftCard")
         _check_card(card, native_id)
-        return Applied(native_id, _balance(card), text_of(moved, "id"))
+        return Applied(native_id, _balance(card, effect.currency), text_of(moved, "id"))
 
     def _check_move(self, effect: Effect, moved: Json) -> None:
         """What Shopify confirms must be what was asked for."""
@@ -328,12 +328,13 @@ def _check_card(card: Json, native_id: str) -> None:
         raise InDoubt("Shopify confirmed a change of another card")
 
 
-def _balance(card: Json) -> int | None:
-    """The balance right after, as evidence; None when it cannot be read."""
+def _balance(card: Json, currency: str) -> int | None:
+    """The balance right after, as evidence; None when it cannot be read, or is in another currency."""
     try:
-        return money_of(card, "balance")[0]
+        minor, shown_in = money_of(card, "balance")
     except (InDoubt, MoneyError):
         return None
+    return minor if shown_in == currency else None
 
 
 def _shows(card: Seen, effect: Effect) -> bool:
