@@ -139,7 +139,7 @@ def balances(keeper: Bookkeeper, period: Period) -> Iterator[CardBalance]:
     """
     span = _span_now(keeper, period)
     with ledger_books.streaming(keeper.engine) as connection:
-        yield from ledger_books.balances(connection, span, keeper.clock())
+        yield from ledger_books.balances(connection, span, keeper.clock(), keeper.vault)
 
 
 def holders(keeper: Bookkeeper) -> dict[int, str]:
@@ -179,7 +179,7 @@ def _statement(
         ledger_books.streaming(keeper.engine) as connection,
         ledger_books.asking_beside(keeper.engine, connection) as ask,
     ):
-        sums = ask(lambda own: list(ledger_books.summed(own, span, limit, now, ends)))
+        sums = ask(lambda own: list(ledger_books.summed(own, span, limit, now, ends, keeper.vault)))
         digested = ask(lambda own: ledger_books.chain_digest(own, span.closing))
         context = ledger_books.context(connection, keeper.zone)
         books = keep_books(

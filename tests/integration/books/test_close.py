@@ -523,6 +523,23 @@ def test_given_rows_that_giftsync_never_writes_then_the_card_is_named(
         draft(keeper, periods.month("2026-11", OSLO))
 
 
+def test_given_a_clock_that_was_days_ahead_for_a_while_then_its_month_is_told_and_closed(
+    shop: Shop, keeper: Bookkeeper
+) -> None:
+    card_id = a_month(shop)
+    shop.clock.advance(5 * 86_400.0)
+    shop.move(FLOW, -1_000)
+    shop.work_until_quiet(card_id)
+    shop.clock.advance(-5 * 86_400.0)
+
+    november = periods.month("2026-11", OSLO)
+    assert nok(draft(keeper, november)).total.closing_minor == 4_000
+    assert [b.closing_minor for b in balances(keeper, november)] == [4_000]
+
+    until(shop.clock, NOVEMBER_ENDS)
+    assert nok(close(keeper, "2026-11").statement).total.closing_minor == 4_000
+
+
 def test_given_a_ledger_that_was_put_back_then_no_month_is_closed(shop: Shop, keeper: Bookkeeper) -> None:
     a_month(shop)
     until(shop.clock, NOVEMBER_ENDS)
