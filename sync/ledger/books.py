@@ -730,7 +730,8 @@ class CardBalance:
 def balances(connection: Connection, span: Span, now: datetime, vault: Vault) -> Iterator[CardBalance]:
     """Every card on which something was owed at the beginning or the end of the period, by id.
 
-    Those with movements that are dated oddly come first. Raises BooksBroken where the ledger is no sum, before the first one.
+    Those with movements that are dated oddly come first. Raises BooksBroken where the ledger is no sum,
+    before the first one.
     """
     per_card, carried, days = _per_card(span), _carried(span), _LastDays(span)
     before, after = _expired(span, per_card, carried, days)
