@@ -32,6 +32,8 @@ _EMPTYING: Final = frozenset({"VOIDING", "EXPIRING"})
 _MOVES: Final = frozenset({"REDEEMING", "RELOADING"})
 #: Ends the client id of the second half of a create.
 MADE: Final = ".made"
+#: The transaction that issues a card.
+ISSUED: Final = "ACTIVATION"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Line:
         """Whose intent made it; a reversal may repeat the client id of what it undoes."""
         found = (self.client_id or "").removesuffix(MADE)
         return found if self.type in _MOVES and MARKER.fullmatch(found) else None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it is the second half of a create of ours, which carries the marker."""
+        return self.marker is not None and (self.client_id or "").endswith(MADE)
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class XCard:
     @property
     def created_by(self) -> str | None:
         """The marker of the create that made it."""
-        made = [one.marker for one in self.lines if (one.client_id or "").endswith(MADE)]
+        made = [one.marker for one in self.lines if one.is_made]
         return made[0] if made else None
 
     def landed(self, client_id: str) -> list[Line]:
@@ -96,11 +103,6 @@ class XCard:
             serial = Serial(self.number)
         except SerialError:
             raise NotBelieved("its number cannot be used") from None
-        book = [
-            Entry(one.id, one.amount_minor, one.at, one.marker, one.type)
-            for one in self.lines
-            if one.type not in _EMPTYING
-        ]
         return Seen(
             native_id=self.id,
             balance_minor=self.held_minor,
@@ -112,7 +114,20 @@ class XCard:
             at=at,
             serial=serial,
             created_by=self.created_by,
-            entries=tuple(book) if entries else None,
+            entries=self.book if entries else None,
+        )
+
+    @property
+    def book(self) -> tuple[Entry, ...]:
+        """Its transactions, oldest first; a create of ours is one entry, though it took two requests."""
+        lines = [one for one in self.lines if one.type not in _EMPTYING]
+        made = next((one for one in lines if one.is_made), None)
+        issued = next((one for one in lines if one.type == ISSUED), None) if made is not None else None
+        first = 0 if issued is None else issued.amount_minor
+        return tuple(
+            Entry(one.id, one.amount_minor + (first if one is made else 0), one.at, one.marker, one.type)
+            for one in lines
+            if one is not issued
         )
 
 

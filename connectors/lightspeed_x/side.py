@@ -24,7 +24,7 @@ from connectors.kit.one_client import CardByCardSide
 from connectors.kit.renewal import TokenSource
 from connectors.lightspeed_x.client import RetailerClient
 from connectors.lightspeed_x.doctor import RetailerDoctor
-from connectors.lightspeed_x.model import MADE, Line, XCard, read_card, read_line
+from connectors.lightspeed_x.model import ISSUED, MADE, Line, XCard, read_card, read_line
 from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor
 from mappings.sentences import say
@@ -218,7 +218,7 @@ class LightspeedXSide(CardByCardSide):
             and card.made_by_api
             and card.created_by is None
             and first is not None
-            and (first.type, first.amount_minor) == ("ACTIVATION", effect.amount_minor - 1)
+            and (first.type, first.amount_minor) == (ISSUED, effect.amount_minor - 1)
         )
 
     def _move(self, effect: Effect, save: Save) -> Applied:

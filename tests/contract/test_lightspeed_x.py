@@ -174,6 +174,15 @@ def test_given_client_ids_that_are_forgotten_then_a_repetition_reads_first_and_m
         assert world.balance(card) == 70_00
 
 
+def test_given_a_create_of_two_requests_then_the_book_has_it_once_with_all_of_its_value() -> None:
+    with x_world() as world:
+        effect = Effect(marker(), EffectKind.CREATE, CardRef(serial=world.new_serial()), "NOK", 100_00)
+        world.side.apply(effect, Saved())
+
+        shown = seen(world.side, effect.card, entries=True)
+        assert [(one.marker, one.amount_minor) for one in shown.entries or ()] == [(effect.marker, 100_00)]
+
+
 def test_given_a_voided_card_then_it_is_closed_and_shows_what_it_held() -> None:
     with x_world() as world:
         card = world.sell(100_00)
