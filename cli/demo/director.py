@@ -89,7 +89,7 @@ class Director:
         with ExitStack() as stack:
             for name, target in (("worker", self.service.run), ("watch", self.stage.watch.run)):
                 self._backgrounds.append(stack.enter_context(Background(name, target)))
-            self._until(Phase.GATHERING, GATHER_SECONDS_MAX, self._is_settled)
+            self._until(Phase.GATHERING, GATHER_SECONDS_MAX, self._is_at_rest)
             self._act(duration_seconds)
             # A first Ctrl-C ends the traffic only: without quiet there is no proof.
             self._until(Phase.SETTLING, SETTLE_SECONDS_MAX, self._is_at_rest, stop=threading.Event())

@@ -202,6 +202,7 @@ def explanation(report: ImportReport, *, in_terminal: bool = True) -> Sentence:
             else say("The sides were not read back for this report.")
         )
     else:
+        touched = {one.side for one in report.sides}
         shown = [
             say(
                 "{side} shows {money} on {count} cards",
@@ -210,6 +211,8 @@ def explanation(report: ImportReport, *, in_terminal: bool = True) -> Sentence:
                 count=counted(count),
             )
             for name, (count, minor) in sorted(checked.shown.items())
+            # Of a side that the import did not touch there is nothing to say.
+            if count or name in touched
         ]
         words.append(
             say("Read back card by card: {what}.", what=in_a_row(shown, "; "))
