@@ -21,20 +21,21 @@ _PARTS: Final = frozenset({"reason", "doubt", "place"})
 _ON_A_PAGE: Final[Mapping[str, str]] = {
     "the year has two digits; say how dates are written, such as --dates DD.MM.YY, or write 2027-12-31": (
         marked(
-            "the year has two digits; write 2027-12-31, or send the file again and say how dates are "
+            "the year has two digits; write 2027-12-31, or have the file read again and say how dates are "
             "written, such as DD.MM.YY"
         )
     ),
     'the month is a word; say how dates are written, such as --dates "Mon D, YYYY", or write 2027-12-31': (
         marked(
-            "the month is a word; write 2027-12-31, or send the file again and say how dates are written, "
-            "such as Mon D, YYYY"
+            "the month is a word; write 2027-12-31, or have the file read again and say how dates are "
+            "written, such as Mon D, YYYY"
         )
     ),
     "day and month cannot be told apart, and no other row of the file tells which comes first; write the "
     "date as 2027-12-31, or say --dates DD/MM/YYYY or --dates MM/DD/YYYY": marked(
         "day and month cannot be told apart, and no other row of the file tells which comes first; write the "
-        "date as 2027-12-31, or send the file again and say how dates are written, DD/MM/YYYY or MM/DD/YYYY"
+        "date as 2027-12-31, or have the file read again and say how dates are written, DD/MM/YYYY or "
+        "MM/DD/YYYY"
     ),
     "the status is not one of the words that are known; a mapping file says what it means (`giftsync import "
     "layout FILE` lists all words of the column)": marked(
@@ -44,8 +45,8 @@ _ON_A_PAGE: Final[Mapping[str, str]] = {
     "the number has {count} digits, the others {whole}: a spreadsheet drops leading zeros; format that "
     "column as text and export again (or say --mixed-lengths if it is printed so)": marked(
         "the number has {count} digits, the others {whole}: a spreadsheet drops leading zeros; format that "
-        "column as text and export again. If it is printed so, send the file again and say that numbers have "
-        "several lengths"
+        "column as text and export again. If it is printed so, have the file read again and say that numbers "
+        "have several lengths"
     ),
 }
 MESSAGES: Final = (

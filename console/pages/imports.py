@@ -100,20 +100,20 @@ def _file(visit: Visit, layout: str, stated: Stated, error: str = "", status: in
     )
 
 
-def row_words(visit: Visit, looked: Looked) -> list[tuple[str, str, str, str, str]]:
-    """The first rows: line, card, balance, status, expiry; or what is wrong."""
-    found = []
+def row_words(visit: Visit, looked: Looked) -> list[tuple[str, str, list[str], str]]:
+    """The first rows: line, card, then balance, status and expiry; or at last what is wrong."""
+    found: list[tuple[str, str, list[str], str]] = []
     for one in looked.first:
         last = one.serial.last_chars if hasattr(one, "serial") else getattr(one, "last_chars", "")
         card = f"••••{last}" if last else ""
         if hasattr(one, "reason"):
             why = in_words(one.reason, visit.words, visit.console.places)
-            found.append((str(one.line), card, "", why, ""))
+            found.append((str(one.line), card, [], why))
             continue
         money = visit.words.money(one.balance_minor, visit.link.currency)
         status = getattr(one, "status", None)
         shown = visit.words.status(status.value) if status is not None else ""
-        found.append((str(one.line), card, money, shown, visit.words.day(one.expires_on)))
+        found.append((str(one.line), card, [money, shown, visit.words.day(one.expires_on)], ""))
     return found
 
 
