@@ -102,7 +102,8 @@ def _measure(postgres: Postgres, worker: psutil.Process, folder: Path) -> None:
     print(f"the database: {connections:.0f} connections, {used:.2f} of a core, oldest turn {lateness:.1f} s")
     print(
         f"a second: {turns:.1f} turns, {asked:.0f} transactions, {statements:.0f} statements; "
-        f"{1000 * turns / LINKS:.0f} turns, {1000 * statements / LINKS:.0f} statements per 1,000 links"
+        f"{1000 * turns / LINKS:.0f} turns, {1000 * statements / LINKS:.0f} statements per 1,000 links; "
+        f"{logged.count / max(logged.turns, 1):.1f} statements for each turn that ended"
     )
 
 

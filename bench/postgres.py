@@ -39,6 +39,9 @@ class Logged:
     """How many statements a server was sent, `BEGIN` and `COMMIT` among them: one round trip each."""
 
     count: int = 0
+    #: Turns of a fleet that ended meanwhile. Their jobs' numbers say less: one that is queued already takes
+    #: a number, too.
+    turns: int = 0
 
 
 @contextmanager
@@ -59,4 +62,5 @@ def logged_statements(connection: psycopg.Connection, file: Path) -> Iterator[Lo
         lines.seek(began_at)
         text = lines.read(file.stat().st_size - began_at)
     log("none")
+    logged.turns = text.count(b"procrastinate_finish_job")
     logged.count = text.count(b"LOG:  statement: ") + text.count(b"LOG:  execute ")
