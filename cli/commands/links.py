@@ -235,8 +235,7 @@ def move(
     After a crash the same command goes on.
     """
     output = Output(as_json)
-    link = Fleet(fleet).link(name)
-    load_settings(link.config)
+    link = _link(fleet, name)
     if give_up:
         fleet_move.undo(link)
         output.say(f"The move was given up: the link {name} goes on where it was.")
@@ -265,8 +264,7 @@ def rotate(
     After a crash the same command goes on.
     """
     output = Output(as_json)
-    link = Fleet(fleet).link(name)
-    load_settings(link.config)
+    link = _link(fleet, name)
     if give_up:
         fleet_move.undo(link)
         output.say(f"The rotation was given up: the link {name} goes on with its old key.")
@@ -281,6 +279,13 @@ def rotate(
         f"both once no export or backup needs them ({old_key}, {moved.came_from})."
     )
     return code
+
+
+def _link(fleet: Path, name: str) -> FleetLink:
+    """The link; from here on its secrets are hidden."""
+    link = Fleet(fleet).link(name)
+    load_settings(link.config)
+    return link
 
 
 def _rotated(link: FleetLink, rows: int, findings: Sequence[str]) -> RotatedLinkAnswer:
@@ -310,8 +315,7 @@ def export(
 ) -> None:
     """Write a link's whole data into a file that opens with its key only. A worker may go on meanwhile."""
     output = Output(as_json)
-    link = Fleet(fleet).link(name)
-    load_settings(link.config)
+    link = _link(fleet, name)
     made = fleet_export.export_link(link, file)
     output.say(f"{made.rows:,} rows and the settings of {name} are in {file} ({made.bytes:,} bytes).")
     output.say(f"It opens with the key of the link only ({link.key}); keep that apart from it.")

@@ -220,9 +220,8 @@ class Loop:
         jobs.start()
         with self._lock:
             running = dict(self._running)
-        # What has not begun is given back at once, for whoever works next.
-        begun = [future for future in running if not future.cancel()]
-        self.worker.free_kept()
+        # At once, for whoever works next.
+        begun = self.worker.give_back(running)
         _, unfinished = wait(begun, max(deadline - time.monotonic(), 0.0))
         self._pool.shutdown(wait=False)
         jobs.join(max(deadline - time.monotonic(), 0.0))

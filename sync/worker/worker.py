@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -502,7 +502,7 @@ class Worker:
         running: dict[Future[Card | None], Lease] = {}
         while True:
             if stop.is_set():
-                self._give_back(running)
+                running = {future: running[future] for future in self.give_back(running)}
             free = self.options.threads * CLAIMS_PER_THREAD - len(running)
             # Claimed by the batch, so that sides that read in batches are asked once for many.
             if not stop.is_set() and free >= len(running):
@@ -621,11 +621,11 @@ class Worker:
         report.add_error(f"a card could not be worked on ({type(error).__name__}); see the log")
         return False
 
-    def _give_back(self, running: dict[Future[Card | None], Lease]) -> None:
-        """Let others have the cards whose work has not begun."""
-        for future in [one for one in running if one.cancel()]:
-            del running[future]
+    def give_back(self, running: Iterable[Future[Card | None]]) -> list[Future[Card | None]]:
+        """Let others have the cards whose work has not begun; what goes on."""
+        begun = [future for future in running if not future.cancel()]
         self.free_kept()
+        return begun
 
     def free_kept(self) -> None:
         """Give back the cards that were kept, once the database takes them."""
