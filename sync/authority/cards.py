@@ -17,7 +17,7 @@ from connectors.api.errors import SideError
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial, SerialError, mask
 from sync.authority.redemptions import new_id
-from sync.authority.work import CardBusy, CvcRefused, Hands, check_cvc, check_known_cvc, not_as_written
+from sync.authority.work import CardBusy, CvcRefused, Hands, check_cvc, check_known_cvc, not_as_written, once
 from sync.authority.work import CardNotAccepted as CardNotAccepted
 from sync.crashpoints import crashpoint
 from sync.decisions import authority
@@ -339,24 +339,15 @@ class Cards:
     def _change(
         self, card_id: int, caller: Caller, decide: Callable[[Card, Work], Decision]
     ) -> rows.EntryRow:
-        made = self._made(caller)
-        if made is not None:
-            return made
-        try:
+        def attempt() -> None:
             with self.hands.claimed(card_id) as work:
                 if self._made(caller) is None:
                     # What customers did meanwhile is taken in before anything rests on the balance.
                     card, _ = look(work.link.store.load(card_id), work, self.hands.pool)
                     work.commit(card, decide(card, work))
                     crashpoint("authority.changed")
-        except (AlreadyMade, CardBusy):
-            if self._made(caller) is None:
-                raise
-        crashpoint("authority.answers")
-        made = self._made(caller)
-        if made is None:
-            raise CardBusy
-        return made
+
+        return once(lambda: self._made(caller), attempt)
 
     def _made(self, caller: Caller) -> rows.EntryRow | None:
         engine = self.hands.link().store.engine

@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sync.authority.work import CardBusy, Hands, check_cvc, check_known_cvc
+from sync.authority.work import CardBusy, Hands, check_cvc, check_known_cvc, once
 from sync.crashpoints import crashpoint
 from sync.decisions import authority
 from sync.decisions.authority import Denied, Mode, Reason
@@ -77,22 +77,14 @@ class Redemptions:
         now and then.
         Raises Denied, CvcRefused, CardBusy and LinkStopped: then this attempt has taken nothing.
         """
-        made = self._made(caller)
-        if made is not None:
-            return made
         mode = Mode.AUTHORISE if cvc is not None else wish.mode or self.hands.terms.mode
-        try:
-            looks = mode is not Mode.RECORD or self.hands.terms.looks_when_recording
+        looks = mode is not Mode.RECORD or self.hands.terms.looks_when_recording
+
+        def attempt() -> None:
             if looks or not self._record(card_id, wish, caller):
                 self._look_and_take(card_id, wish, caller, mode, cvc, may_record=not looks)
-        except (AlreadyMade, CardBusy):
-            if self._made(caller) is None:
-                raise
-        crashpoint("authority.answers")
-        made = self._made(caller)
-        if made is None:
-            raise CardBusy
-        return made
+
+        return once(lambda: self._made(caller), attempt)
 
     def _look_and_take(
         self, card_id: int, wish: Wish, caller: Caller, mode: Mode, cvc: str | None, *, may_record: bool

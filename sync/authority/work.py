@@ -7,16 +7,19 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from connectors.api.errors import Refusal
 from sync.crashpoints import crashpoint
 from sync.decisions.authority import Denied, Mode, Reason
 from sync.ledger.cards.cvc_kinds import brands_with_cvc
-from sync.model import Card, IntentState, LeaseLost, LinkStopped, Presence, Tampered, Unconfirmed
+from sync.model import AlreadyMade, Card, IntentState, LeaseLost, LinkStopped, Presence, Tampered, Unconfirmed
 from sync.reconcile import tampered
 from sync.reconcile.brakes import BrakeTripped
 from sync.reconcile.card import due_at
 from sync.reconcile.work import Link, Work
+
+T = TypeVar("T")
 
 #: Between two tries to claim a card that a worker has.
 CLAIM_AGAIN_SECONDS = 0.02
@@ -112,6 +115,26 @@ def _asks_for_cvc(name: str, link: Link) -> bool:
 
 def _nobody(error: BrakeTripped) -> None:
     """Nobody is told."""
+
+
+def once(made: Callable[[], T | None], attempt: Callable[[], None]) -> T:
+    """What was made under the caller's key: before, by this attempt, or by another one beside it.
+
+    Raises CardBusy, and what the attempt raises, while nothing was made under it.
+    """
+    found = made()
+    if found is not None:
+        return found
+    try:
+        attempt()
+    except (AlreadyMade, CardBusy):
+        if made() is None:
+            raise
+    crashpoint("authority.answers")
+    found = made()
+    if found is None:
+        raise CardBusy
+    return found
 
 
 @dataclass(frozen=True)

@@ -256,49 +256,36 @@ def status(engine: Engine, now: datetime, counted: CardCounts | None = None) -> 
     """Count everything, in one state of the ledger; `counted` are the cards as they were a moment ago."""
     with reading(engine) as connection:
 
-        def count(*where: ColumnElement[bool]) -> int:
-            return connection.execute(select(func.count()).select_from(cards).where(*where)).scalar_one()
+        def count(of: Table, *where: ColumnElement[bool]) -> int:
+            return connection.execute(select(func.count()).select_from(of).where(*where)).scalar_one()
+
+        def count_by(column: Column[Any], where: ColumnElement[bool]) -> dict[str, int]:
+            found = connection.execute(select(column, func.count()).where(where).group_by(column))
+            return {row[0]: row[1] for row in found}
 
         counted = counted or count_cards(connection)
-        by_state = connection.execute(
-            select(intents.c.state, func.count())
-            .where(intents.c.state.in_(("planned", "sent", "in_doubt")))
-            .group_by(intents.c.state)
-        )
         by_kind = connection.execute(
             select(conflicts.c.kind, func.count(), func.sum(conflicts.c.amount_minor))
             .where(conflicts.c.closed_at.is_(None))
             .group_by(conflicts.c.kind)
         ).all()
-        free = connection.execute(
-            select(pool_numbers.c.side, func.count())
-            .where(pool_numbers.c.allotted_at.is_(None))
-            .group_by(pool_numbers.c.side)
-        )
-        left_out = connection.execute(
-            select(arrivals.c.left_out, func.count())
-            .where(arrivals.c.left_out.is_not(None))
-            .group_by(arrivals.c.left_out)
-        )
         last_run = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).one_or_none()
         return Status(
             currency=connection.execute(_CURRENCY).scalar_one_or_none(),
             cards=counted.cards,
             in_step=counted.in_step,
             # Apart, as each has an index of its own.
-            due=count(cards.c.lease_until.is_not(None))
-            + count(cards.c.lease_until.is_(None), cards.c.due_at <= now),
-            arrivals=connection.execute(
-                select(func.count()).where(arrivals.c.left_out.is_(None))
-            ).scalar_one(),
-            left_out={row[0]: row[1] for row in left_out},
+            due=count(cards, cards.c.lease_until.is_not(None))
+            + count(cards, cards.c.lease_until.is_(None), cards.c.due_at <= now),
+            arrivals=count(arrivals, arrivals.c.left_out.is_(None)),
+            left_out=count_by(arrivals.c.left_out, arrivals.c.left_out.is_not(None)),
             balance_minor=counted.balance_minor,
             unverified=counted.unverified,
             unverified_minor=counted.unverified_minor,
-            intents={row[0]: row[1] for row in by_state},
+            intents=count_by(intents.c.state, intents.c.state.in_(("planned", "sent", "in_doubt"))),
             conflicts={row[0]: row[1] for row in by_kind},
             at_stake_minor=sum(int(row[2]) for row in by_kind),
-            pool_free={row[0]: row[1] for row in free},
+            pool_free=count_by(pool_numbers.c.side, pool_numbers.c.allotted_at.is_(None)),
             feeds={(row.side, row.feed): row.read_at for row in connection.execute(select(feed_cursors))},
             last_run_at=None if last_run is None else last_run.started_at,
             last_run_outcome=None if last_run is None else last_run.outcome,
