@@ -172,6 +172,8 @@ def _probe_all(
                 for finding in probe(settings, name, examinable, ledger, serial):
                     tried.add(name, finding)
                     _show(finding, output)
+                if name not in tried.findings:
+                    output.say("  Nothing is left open that a probe could tell.")
             except SideError as error:
                 failure = explain(error)
                 remedy = failure.remedy if failure is not None else ""

@@ -8,8 +8,8 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from connectors.api.card import Entry, Seen
-from connectors.kit.fields import NotBelieved, minor_of, moment_of, text_of
-from mappings.lifecycle import CardStatus, is_last_day
+from connectors.kit.fields import NotBelieved, day_of, minor_of, moment_of, text_of
+from mappings.lifecycle import CardStatus
 from mappings.money import decimal_from_minor
 from mappings.notes import MARKER
 from mappings.serials import Serial, SerialError, normalise
@@ -182,18 +182,7 @@ def _key(said: Mapping[str, Any]) -> str | None:
 def _day(said: Mapping[str, Any], name: str) -> date | None:
     if name not in said:
         raise NotBelieved(f"it has no `{name}`, which is null for never")
-    if said[name] is None:
-        return None
-    try:
-        text = text_of(said, name)
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise NotBelieved(f"`{name}` is no date") from None
-    if day.isoformat() != text:
-        raise NotBelieved(f"`{name}` is not written as 2027-12-31")
-    if not is_last_day(day):
-        raise NotBelieved(f"`{name}` is {text}, which is the last day of no gift card; never is null")
-    return day
+    return day_of(said, name)
 
 
 def _amount(said: Mapping[str, Any], name: str, currency: str) -> int:

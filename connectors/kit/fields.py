@@ -6,10 +6,12 @@ Each raises NotBelieved for a value that is not exactly as it is meant.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
+from mappings.lifecycle import is_last_day
 from mappings.money import MoneyError, minor_from_decimal
+from mappings.serials import Serial, SerialError
 
 
 class NotBelieved(ValueError):
@@ -34,6 +36,30 @@ def moment_of(said: Mapping[str, Any], name: str) -> datetime:
     if at.tzinfo is None:
         raise NotBelieved(f"`{name}` has no offset")
     return at
+
+
+def day_of(said: Mapping[str, Any], name: str) -> date | None:
+    """A card's last day, such as 2027-12-31; None for null, and where there is none."""
+    if said.get(name) is None:
+        return None
+    text = text_of(said, name)
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise NotBelieved(f"`{name}` is no date") from None
+    if day.isoformat() != text:
+        raise NotBelieved(f"`{name}` is not written as 2027-12-31")
+    if not is_last_day(day):
+        raise NotBelieved(f"`{name}` is {text}, which is the last day of no gift card; never is null")
+    return day
+
+
+def serial_of(said: Mapping[str, Any], name: str) -> Serial:
+    """A card's number."""
+    try:
+        return Serial(text_of(said, name))
+    except SerialError:
+        raise NotBelieved("its number cannot be used") from None
 
 
 def minor_of(said: Mapping[str, Any], name: str, currency: str) -> int:

@@ -103,7 +103,7 @@ class SimulatedTill:
         """Sell a card; returns its number."""
         with self._lock:
             number = self.new_number()
-            self._sell(number, amount_minor, None)
+            self.issue(number, amount_minor, None)
             return number
 
     def spend(self, serial: str, amount_minor: int) -> bool:
@@ -132,16 +132,17 @@ class SimulatedTill:
             if number not in self.accounts:
                 return False
             try:
-                self._move(self.accounts[number], minor, None)
+                self.move(self.accounts[number], minor, None)
             except TillRefused:
                 return False
             return True
 
     # --- what the API does --------------------------------------------------------------------------------
 
-    def _sell(
+    def issue(
         self, number: str, minor: int, key: str | None, expires: str | None = None, note: str = ""
     ) -> None:
+        """Make a card of that number. Raises TillRefused."""
         if number in self.accounts:
             raise TillRefused("in_use")
         if minor < 0:
@@ -150,7 +151,8 @@ class SimulatedTill:
         self.accounts[number] = self._by_id[card.id] = card
         self._changes.append(number)
 
-    def _move(self, card: TillAccount, minor: int, key: str | None) -> TillEntry:
+    def move(self, card: TillAccount, minor: int, key: str | None) -> TillEntry:
+        """Move a signed amount on a card. Raises TillRefused."""
         if card.status != "active":
             raise TillRefused("not_active")
         if card.expires is not None and date.fromisoformat(card.expires) < datetime.now(UTC).date():
@@ -166,45 +168,48 @@ class SimulatedTill:
     def call(
         self, method: str, path: str, query: dict[str, str], body: dict[str, Any], key: str | None
     ) -> Any:
-        """One call of the API: what it answers. Raises TillRefused, and KeyError for what is not there."""
-        with self._lock:
-            match method, path.strip("/").split("/"):
-                case "GET", ["shop"]:
-                    return {"id": self.shop, "currency": self.currency, "timezone": self.timezone}
-                case "GET", ["cards", card]:
-                    return self._shown(self._card(card))
-                case "GET", ["keys", known]:
-                    return self._keys[known]
-                case "GET", ["changes"]:
-                    after = int(query.get("after") or 0)
-                    page = self._changes[after : after + PAGE]
-                    cards = [self.accounts[number] for number in dict.fromkeys(page)]
-                    return {
-                        "cards": [{"id": one.id, "number": one.number} for one in cards],
-                        "next": after + len(page),
-                    }
-            if not key:
-                raise TillRefused("no_key")
-            if key not in self._keys:
-                self._keys[key] = self._write(method, path.strip("/").split("/"), body, key)
-            return self._keys[key]
+        """One call of the API: what it answers. Raises TillRefused, and KeyError for what is not there.
 
-    def _card(self, which: str) -> TillAccount:
+        Calls come one at a time. A stand-in for a system with another API overrides this.
+        """
+        match method, path.strip("/").split("/"):
+            case "GET", ["shop"]:
+                return {"id": self.shop, "currency": self.currency, "timezone": self.timezone}
+            case "GET", ["cards", card]:
+                return self._shown(self.card(card))
+            case "GET", ["keys", known]:
+                return self._keys[known]
+            case "GET", ["changes"]:
+                after = int(query.get("after") or 0)
+                page = self._changes[after : after + PAGE]
+                cards = [self.accounts[number] for number in dict.fromkeys(page)]
+                return {
+                    "cards": [{"id": one.id, "number": one.number} for one in cards],
+                    "next": after + len(page),
+                }
+        if not key:
+            raise TillRefused("no_key")
+        if key not in self._keys:
+            self._keys[key] = self._write(method, path.strip("/").split("/"), body, key)
+        return self._keys[key]
+
+    def card(self, which: str) -> TillAccount:
+        """The card by its id or number. Raises KeyError."""
         return self._by_id[which] if which in self._by_id else self.accounts[which]
 
     def _write(self, method: str, parts: list[str], body: dict[str, Any], key: str) -> dict[str, Any]:
         match method, parts:
             case "POST", ["cards"]:
                 number = str(body["number"])
-                self._sell(number, _minor(body["amount"]), key, body.get("expires"), body.get("note", ""))
+                self.issue(number, _minor(body["amount"]), key, body.get("expires"), body.get("note", ""))
                 card = self.accounts[number]
                 return {"id": card.id, "balance": _text(card.minor)}
             case "POST", ["cards", which, "entries"]:
-                card = self._card(which)
-                entry = self._move(card, _minor(body["amount"]), key)
+                card = self.card(which)
+                entry = self.move(card, _minor(body["amount"]), key)
                 return {"id": card.id, "entry": entry.id, "balance": _text(card.minor)}
             case "PUT", ["cards", which]:
-                card = self._card(which)
+                card = self.card(which)
                 if card.status == "closed" and body.get("status") not in (None, "closed"):
                     raise TillRefused("not_active")
                 card.status = body.get("status", card.status)
@@ -263,7 +268,8 @@ class SimulatedTill:
                 try:
                     said = json.loads(body or b"{}", parse_float=str)
                     key = self.headers.get("Idempotency-Key")
-                    answer = till.call(self.command, unquote(parts.path), query, said, key)
+                    with till._lock:
+                        answer = till.call(self.command, unquote(parts.path), query, said, key)
                 except TillRefused as error:
                     return self._answer(HTTPStatus.CONFLICT, {"reason": str(error)})
                 except (KeyError, ValueError, ArithmeticError):

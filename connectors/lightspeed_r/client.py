@@ -79,7 +79,7 @@ class AccountClient:
         answer = with_token(self._tokens, send)
         self.bucket.note(answer.headers)
         self._count(answer)
-        return _ANSWERS.read(self._http, answer)
+        return _ANSWERS.read(self._http, answer, rejects=method != "GET")
 
     def _count(self, answer: requests.Response) -> None:
         try:

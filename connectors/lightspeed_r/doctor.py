@@ -13,7 +13,6 @@ from connectors.api.doctor import ExaminationReport, Expectations, Finding, Prob
 from connectors.api.effect import EffectKind
 from connectors.api.errors import SideError
 from connectors.api.side import Side
-from connectors.kit.answers import Rejected
 from connectors.kit.examining import (
     error_sentence,
     no_access,
@@ -83,7 +82,7 @@ class AccountDoctor:
             found = [Finding("access", Verdict.OK, say("Lightspeed lists the cards with this token."))]
             found += [self._limit(), self._codes(rows(said, "CreditAccount")), self._sign_of(wanted.card)]
             found += self._named()
-        except (SideError, NotBelieved, Rejected) as error:
+        except (SideError, NotBelieved) as error:
             return no_access(error, say("Check the network, and `account` and `url` in the side's table."))
         found += other_currency(self._currency, wanted, say("Compare both with the account's settings."))
         found.append(self._claim(MARKER_POINT, _MARKER_CLAIM, wanted, say("giftsync writes nothing here")))

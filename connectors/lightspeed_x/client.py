@@ -89,7 +89,7 @@ class RetailerClient:
 
         answer = with_token(self._tokens, send)
         self._note_limit(answer)
-        said = _ANSWERS.read(self._http, answer)
+        said = _ANSWERS.read(self._http, answer, rejects=method != "GET")
         if said is not None and "data" not in said:
             raise InDoubt("Lightspeed's answer holds no data")
         return said

@@ -8,22 +8,25 @@ once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 from connectors.api.abilities import Abilities
-from connectors.api.errors import InDoubt, Refusal, Refused, SideClosed, SideError, Throttled
 from connectors.api.build import BuildContext
+from connectors.api.capabilities import Capabilities, Identity, Place
+from connectors.api.card import CardRef, Entry, Seen
+from connectors.api.effect import Applied, Effect, EffectKind, Found, NotFound, Save
+from connectors.api.errors import InDoubt, Refusal, Refused
+from connectors.api.feed import Feed, Hint, HintPage
 from connectors.api.plugin import ConnectorType
 from connectors.api.settings import HTTP_HERE, Secret, SideSection, Url, form
-from connectors.api.capabilities import Capabilities, Identity, Place, Usage
-from connectors.api.card import Absent, CardRef, Entry, Observation, Seen, Unreadable
-from connectors.api.effect import Applied, Effect, EffectKind, Found, NotFound, Save
-from connectors.api.feed import Feed, Hint, HintPage
-from connectors.kit.http import HttpClient, retried, retry_after_seconds
+from connectors.kit.answers import AnswerReader, Rejected
+from connectors.kit.fields import NotBelieved, day_of, minor_of, moment_of, serial_of, text_of
+from connectors.kit.http import HttpClient, retried
+from connectors.kit.one_client import CardByCardSide
 from connectors.kit.till import SimulatedTill
 from mappings.lifecycle import CardStatus
-from mappings.money import decimal_from_minor, minor_from_decimal
+from mappings.money import decimal_from_minor
 from mappings.serials import Serial
 
 CHANGES: Final = "changes"
@@ -39,6 +42,11 @@ REASONS: Final = {
     "not_active": Refusal.NOT_ACTIVE,
     "expired": Refusal.EXPIRED,
 }
+ANSWERS: Final = AnswerReader(
+    "Kassa",
+    dict.fromkeys((401, 403), ("Kassa does not accept the token", "Make a new token and set `token`.")),
+    reason_field="reason",
+)
 CAPABILITIES: Final = Capabilities(
     creates=True,
     debits=True,
@@ -70,8 +78,12 @@ class KassaSection(SideSection):
     """Instead of `token`: a file that holds it and nothing else."""
 
 
-class KassaSide:
+class KassaSide(CardByCardSide):
     """One till. Thread-safe: all state is in the till."""
+
+    _client: HttpClient
+    _system = "Kassa"
+    _misread = "Kassa shows the card in a form that is not known"
 
     def __init__(self, url: str, token: str, context: BuildContext) -> None:
         self.name = context.name
@@ -80,8 +92,8 @@ class KassaSide:
         self.abilities = Abilities(
             place=context.place(Place("Kassa", "Kassa's back office", where=self.name, at="at Kassa"))
         )
-        self._http = HttpClient(url, {"Authorization": f"Bearer {token}"}, clock=context.clock)
-        self._context = context
+        self._client = HttpClient(url, {"Authorization": f"Bearer {token}"}, clock=context.clock)
+        self._clock, self._pause = context.clock, context.pause
         self._currency = context.currency or ""
 
     def __repr__(self) -> str:
@@ -89,24 +101,21 @@ class KassaSide:
 
     def identify(self) -> Identity:
         shop = self._get("/shop") or {}
-        self._currency = str(shop["currency"])
-        return Identity(f"kassa:{shop['id']}", self._currency, str(shop["timezone"]))
-
-    def observe(
-        self, cards: Sequence[CardRef], *, entries: bool = False, urgent: bool = True
-    ) -> Iterator[Observation]:
-        for card in cards:
-            yield self._observation(self._get(f"/cards/{_which(card)}"), entries=entries)
-
-    def lookup(self, serial: Serial) -> Observation:
-        return self._observation(self._get(f"/cards/{serial.reveal()}"), entries=False)
+        try:
+            self._currency = text_of(shop, "currency")
+            return Identity(f"kassa:{text_of(shop, 'id')}", self._currency, text_of(shop, "timezone"))
+        except NotBelieved as error:
+            raise InDoubt(f"Kassa does not say who it is: {error}") from None
 
     def apply(self, effect: Effect, save: Save) -> Applied:
         method, path, body = self._request(effect)
-        answer = self._call(method, path, body, effect.marker)
+        try:
+            answer = self._call(method, path, body, effect.marker)
+        except Rejected as error:
+            raise Refused("Kassa says no", REASONS.get(error.reason, Refusal.OTHER)) from None
         if answer is None:
-            raise Refused("the till has no such card", Refusal.NOT_FOUND)
-        return Applied(str(answer["id"]), self._minor(answer.get("balance")), answer.get("entry"))
+            raise Refused("Kassa has no such card", Refusal.NOT_FOUND)
+        return Applied(str(answer["id"]), reference=answer.get("entry"))
 
     def find(self, effect: Effect) -> Found | NotFound:
         done = self._get(f"/keys/{effect.marker}")
@@ -122,12 +131,6 @@ class KassaSide:
                 return
             after = str(page["next"])
             yield HintPage([_hint(card) for card in page["cards"]], after)
-
-    def usage(self) -> Usage:
-        return self._http.usage
-
-    def close(self) -> None:
-        self._http.close()
 
     def _request(self, effect: Effect) -> tuple[str, str, dict[str, Any]]:
         card = _which(effect.card)
@@ -146,69 +149,44 @@ class KassaSide:
                 return "PUT", f"/cards/{card}", {"status": WORDS[effect.status or CardStatus.ACTIVE]}
             case EffectKind.SET_EXPIRY:
                 return "PUT", f"/cards/{card}", {"expires": expires}
-        raise Refused("Kassa tells nobody", Refusal.OTHER)
+        raise self._cannot()
 
     def _get(self, path: str) -> dict[str, Any] | None:
-        return retried(lambda: self._call("GET", path, None, None), self._context.pause)
+        return retried(lambda: self._call("GET", path, None, None), self._pause)
 
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None, key: str | None
     ) -> dict[str, Any] | None:
         """One request, sent once; None for 404. Every answer is one of the errors, or is believed."""
         headers = {"Idempotency-Key": key} if key else {}
-        answer = self._http.request(method, path, json=body, headers=headers)
-        if answer.status_code == 404:
-            return None
-        if answer.status_code in (401, 403):
-            raise SideClosed("Kassa does not accept the token", "Make a new token in Kassa and set `token`.")
-        if answer.status_code == 429:
-            self._http.count(throttled=1)
-            raise Throttled("Kassa is busy", retry_after_seconds(answer, self._context.clock()))
-        try:
-            said = answer.json()
-        except ValueError:
-            raise InDoubt("Kassa's answer is not JSON") from None
-        if answer.status_code == 409 and isinstance(said, dict):
-            raise Refused("Kassa says no", REASONS.get(str(said.get("reason")), Refusal.OTHER))
-        if answer.status_code != 200 or not isinstance(said, dict):
-            raise InDoubt(f"Kassa answered {answer.status_code}")
-        return said
+        answer = self._client.request(method, path, json=body, headers=headers)
+        return ANSWERS.read(self._client, answer, rejects=method != "GET")
 
-    def _observation(self, said: dict[str, Any] | None, *, entries: bool) -> Observation:
-        now = self._context.clock()
+    def _seen(self, card: CardRef, at: datetime, *, entries: bool, urgent: bool) -> Seen | None:
+        said = self._get(f"/cards/{_which(card)}")
         if said is None:
-            return Absent(now)
-        try:
-            return self._seen(said, now, entries=entries)
-        except (KeyError, TypeError, ValueError, ArithmeticError, SideError):
-            return Unreadable("Kassa shows the card in a form that is not known", now)
-
-    def _seen(self, said: dict[str, Any], now: datetime, *, entries: bool) -> Seen:
-        serial = Serial(str(said["number"]))
+            return None
+        currency, serial = self._currency or self.identify().currency, serial_of(said, "number")
+        if not isinstance(said.get("entries"), list):
+            raise NotBelieved("it lists no entries")
         book = [
-            Entry(e["id"], self._minor(e["amount"]) or 0, datetime.fromisoformat(e["at"]), e["key"])
-            for e in said["entries"]
+            Entry(text_of(one, "id"), minor_of(one, "amount", currency), moment_of(one, "at"), one.get("key"))
+            for one in said["entries"]
         ]
         return Seen(
-            native_id=str(said["id"]),
-            balance_minor=minor_from_decimal(str(said["balance"]), self._known_currency()),
-            currency=self._known_currency(),
-            status=STATUSES.get(said["status"]),
-            status_text=said["status"],
-            expires_on=date.fromisoformat(said["expires"]) if said["expires"] else None,
+            native_id=text_of(said, "id"),
+            balance_minor=minor_of(said, "balance", currency),
+            currency=currency,
+            status=STATUSES.get(text_of(said, "status")),
+            status_text=text_of(said, "status"),
+            expires_on=day_of(said, "expires"),
             last_chars=serial.last_chars,
-            at=now,
+            at=at,
             serial=serial,
-            note=said["note"],
-            created_by=said["key"],
+            note=str(said.get("note") or ""),
+            created_by=said.get("key"),
             entries=tuple(book) if entries else None,
         )
-
-    def _known_currency(self) -> str:
-        return self._currency or self.identify().currency
-
-    def _minor(self, text: object) -> int | None:
-        return None if text is None else minor_from_decimal(str(text), self._known_currency())
 
 
 def _which(card: CardRef) -> str:
