@@ -53,7 +53,8 @@ def found(p: Presence, seen: Seen, marked: Mapping[str, KnownMarker]) -> list[De
     gone = [
         Deviation(marker, known.amount_minor * known.landings, 0)
         for marker, known in of_side.items()
-        if known.landings and not known.creates and marker not in there
+        # What moves no money has no entry.
+        if known.landings and known.amount_minor and not known.creates and marker not in there
     ]
     if gone:
         return gone

@@ -36,16 +36,28 @@ def book(*amounts: tuple[int, str | None]) -> tuple[Entry, ...]:
         # A book that was read: what is not in it now is somebody's correction.
         (80, "e1", 90, book((-20, OURS)), []),
         (80, "", 980, None, []),
+        # A refund of a payment, neither listed, beside a status that was set.
+        (60, "", 70, book((-20, OURS)), []),
     ],
 )
 def test_given_a_book_then_only_what_is_not_as_asked_is_found(
     shadow: int, cursor: str, shown: int, entries: tuple[Entry, ...] | None, found: list[Deviation]
 ) -> None:
-    known = {OURS: DEBIT, MADE: CREATE, "gs-3": KnownMarker(5, 1, side=A)}
+    known = {OURS: DEBIT, MADE: CREATE, "gs-3": KnownMarker(5, 1, side=A), "gs-4": KnownMarker(0, 1, side=B)}
 
     assert deviations.found(presence(B, shadow, book_cursor=cursor), seen(shown, entries=entries), known) == (
         found
     )
+
+
+def test_given_a_status_that_was_set_and_a_refund_that_is_not_listed_then_the_refund_counts() -> None:
+    c = card(presence(A, 60), presence(B, 60, book_cursor=""), balance_minor=60)
+    known = {MADE: CREATE, OURS: DEBIT, "gs-4": KnownMarker(0, 1, side=B)}
+
+    decision = protocol.observe(c, {B: seen(70, entries=book((-20, OURS)))}, RULES, TODAY, known)
+
+    assert moves(decision) == [("observed", B, 10, 10, 70)]
+    assert not decision.card.held
 
 
 def test_given_more_is_gone_than_ours_then_nothing_of_it_is_a_customers() -> None:
