@@ -98,7 +98,7 @@ def _refused(visit: Visit, error: BooksBroken | AccountsUnknown) -> Response:
 
 
 def _label(visit: Visit, label: str) -> str:
-    """A label in the reader's language; a side in it, as in `flow, Oslo` or `Gavekort, flow`, by its name.
+    """A label in the reader's language; a side in it, as in `kassa, Oslo` or `Gavekort, kassa`, by its name.
 
     Files keep the sides as they are configured: other programs read them.
     """

@@ -78,6 +78,7 @@ class Book:
                     "refusals": 0,
                     "unreadable": 0,
                     "book_cursor": None,
+                    "book_digest": None,
                     "needs_cvc": False,
                     "brand": None,
                     "note": "",
