@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy import Engine as Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from sync.ledger.database.kept import KeptConnections
@@ -180,10 +180,16 @@ def _sharing_engine(shared: dict[URL, Engine], url: URL, schema: str | None) -> 
             return
         connection.info[SCHEMA] = ""
         own = cast("psycopg.Connection", connection.connection.dbapi_connection)
-        # Outside of any transaction, so that no rollback takes it back.
-        own.autocommit = True
-        own.execute(f"SET search_path TO {place}".encode())
-        own.autocommit = False
+        statement = f"SET search_path TO {place}"
+        try:
+            # Outside of any transaction, so that no rollback takes it back.
+            own.autocommit = True
+            own.execute(statement.encode())
+            own.autocommit = False
+        except engine.dialect.loaded_dbapi.Error as error:
+            # Else the pool would give a connection that is gone to the next one, and nobody knew the fault.
+            connection.invalidate(error)
+            raise OperationalError(statement, None, error) from error
         connection.info[SCHEMA] = schema
 
     event.listen(engine, "engine_connect", show)

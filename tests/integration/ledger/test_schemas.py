@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from sync.ledger.database.engine import LedgerUnavailable, open_engine, sharing_connections
 from sync.ledger.database.marks import read_mark, save_mark
@@ -85,6 +87,29 @@ def test_given_ledgers_that_share_connections_then_neither_sees_what_the_other_k
 
     # This one, and the one that the test's fixture has.
     assert ours <= 2
+
+
+@pytest.mark.postgres
+def test_given_a_shared_connection_that_was_cut_off_then_the_fault_is_told_and_the_next_one_has_another(
+    empty_postgres: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However long this takes: one that has rested would be asked first.
+    monkeypatch.setattr("sync.ledger.database.engine.RESTED_SECONDS", float("inf"))
+    with sharing_connections(at_most=1):
+        acme, zebra = (
+            open_engine(_with_schema(empty_postgres, name)) for name in ("link_acme", "link_zebra")
+        )
+        upgrade(acme)
+        upgrade(zebra)
+        with acme.connect() as connection:
+            gone = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with create_engine(empty_postgres, poolclass=NullPool).connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:gone, 10000)"), {"gone": gone})
+
+        with pytest.raises(OperationalError):
+            read_mark(zebra, "whose")
+
+        assert read_mark(zebra, "whose") is None
 
 
 @pytest.mark.postgres
