@@ -599,6 +599,8 @@ class KnownMarker:
     side: str | None = None
     #: It made the card; some sides list no entry for that.
     creates: bool = False
+    #: No answer told what became of it.
+    doubted: bool = False
 
 
 #: What each side answered, by side.

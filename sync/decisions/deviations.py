@@ -59,10 +59,13 @@ def found(p: Presence, seen: Seen, marked: Mapping[str, KnownMarker]) -> list[De
     if gone:
         return gone
     rest = evidence.rest(p, seen, marked)
-    made = next((m for m, known in of_side.items() if known.creates and m not in there), None)
+    made = next(
+        (m for m, known in of_side.items() if known.creates and known.doubted and m not in there), None
+    )
     first = seen.balance_minor - sum(entry.amount_minor for entry in seen.entries)
     if made is not None and not p.book_cursor and rest > 0 and first > marked[made].amount_minor:
-        # Of less, a redemption that shows in the balance alone cannot be told from it.
+        # Of an answer that came it is known what the card was made with: the rest is a load that is not
+        # listed. Of less, a redemption that shows in the balance alone cannot be told from it.
         return [Deviation(made, marked[made].amount_minor, marked[made].amount_minor + rest)]
     return []
 

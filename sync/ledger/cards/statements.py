@@ -223,7 +223,9 @@ UPDATE_LOOK = (
 
 
 #: What is known of an effect by its marker.
-_KNOWN = tuple(intents.c[name] for name in ("marker", "amount_minor", "landings", "card_id", "side", "kind"))
+_KNOWN = tuple(
+    intents.c[name] for name in ("marker", "amount_minor", "landings", "card_id", "side", "kind", "doubted")
+)
 
 
 @cache

@@ -523,7 +523,14 @@ class Store:
 
 def _known(row: Row, card_id: int) -> KnownMarker:
     creates = row["kind"] == EffectKind.CREATE.value
-    return KnownMarker(row["amount_minor"], row["landings"], row["card_id"] != card_id, row["side"], creates)
+    return KnownMarker(
+        amount_minor=row["amount_minor"],
+        landings=row["landings"],
+        copied=row["card_id"] != card_id,
+        side=row["side"],
+        creates=creates,
+        doubted=bool(row["doubted"]),
+    )
 
 
 def _release(connection: Connection, lease: Lease, release: Release) -> None:

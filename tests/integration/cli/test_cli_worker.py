@@ -132,7 +132,7 @@ def test_given_an_import_that_was_queued_then_a_worker_of_the_fleet_carries_it_o
     rows = "SELECT count(*) FROM link_acme.import_rows WHERE state <> 'done'"
 
     def stop() -> None:
-        # The worker meets the cards in the store's own news as well, and may make them before the import does.
+        # The worker meets the cards in the store's news as well, and may make them before the import.
         with psycopg.connect(TurnQueue(empty_database).address, autocommit=True) as connection:
             seen_in_time(lambda: connection.execute(rows).fetchone() == (0,), 60)
         seen_in_time(lambda: len(shopify.cards()) == len(numbers), 60)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from connectors.api.card import Entry
@@ -43,11 +45,21 @@ def book(*amounts: tuple[int, str | None]) -> tuple[Entry, ...]:
 def test_given_a_book_then_only_what_is_not_as_asked_is_found(
     shadow: int, cursor: str, shown: int, entries: tuple[Entry, ...] | None, found: list[Deviation]
 ) -> None:
-    known = {OURS: DEBIT, MADE: CREATE, "gs-3": KnownMarker(5, 1, side=A), "gs-4": KnownMarker(0, 1, side=B)}
+    made = replace(CREATE, doubted=True)
+    known = {OURS: DEBIT, MADE: made, "gs-3": KnownMarker(5, 1, side=A), "gs-4": KnownMarker(0, 1, side=B)}
 
     assert deviations.found(presence(B, shadow, book_cursor=cursor), seen(shown, entries=entries), known) == (
         found
     )
+
+
+def test_given_a_create_that_was_answered_then_more_than_it_made_is_a_load_that_is_not_listed() -> None:
+    c = card(presence(A, 100), presence(B, 100, book_cursor=""), balance_minor=100)
+
+    decision = protocol.observe(c, {B: seen(130, entries=())}, RULES, TODAY, {MADE: CREATE})
+
+    assert moves(decision) == [("observed", B, 30, 30, 130)]
+    assert not decision.card.held
 
 
 def test_given_a_status_that_was_set_and_a_refund_that_is_not_listed_then_the_refund_counts() -> None:
