@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # compiles all of giftsync again, which is more than half of what its start takes.
 export PYTHONDONTWRITEBYTECODE :=
 
+# Processes that run tests: on two cores three, since a quarter of the time one waits for servers and clocks.
+TESTERS ?= 3
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test test-slow check connector format bench simulate crashes mutants docs node schema lock
 
@@ -29,10 +32,10 @@ demo: setup  ## both sandboxes, traffic, the worker, and the proof (60 seconds)
 
 test: check  ## every check and test that CI runs
 	scripts/chromium
-	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow"
 
 test-slow: setup-dev  ## the long tests as well
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n $(TESTERS) --dist worksteal
 
 check: setup-dev  ## style, types and walls
 	$(BIN)/ruff check .

@@ -107,6 +107,11 @@ def _ask(
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "engine",
+    ["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.slow])],
+    indirect=True,
+)
 def test_given_the_document_then_no_request_is_answered_otherwise(shop: Shop) -> None:
     with serving(shop) as served:
         till = served.caller()

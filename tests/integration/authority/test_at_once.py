@@ -15,6 +15,11 @@ KILLS = 1
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "empty_url",
+    [pytest.param("postgres", marks=pytest.mark.postgres), pytest.param("sqlite", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_given_mode_authorise_then_nothing_is_overspent_or_lost(empty_url: str, tmp_path: Path) -> None:
     result = try_at_once(TIMES, "authorise", empty_url, tmp_path, kills=KILLS)
 

@@ -21,7 +21,7 @@ from sync.ledger.database.engine import open_engine
 from sync.support.bookkeeping import balances, close, draft, verify
 from tests.integration.books.histories import SIDES, ZONE, History
 
-HISTORIES = int(os.environ.get("TEST_BOOKS_HISTORIES", "40"))
+HISTORIES = int(os.environ.get("TEST_BOOKS_HISTORIES", "25"))
 #: A history takes 60 ms on a machine of its own, and twenty times as long on a busy one.
 pytestmark = pytest.mark.timeout(max(900, 2 * HISTORIES))
 
