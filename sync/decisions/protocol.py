@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from connectors.api.card import Absent, Observation, Seen, Unreadable
-from connectors.api.effect import EffectKind
+from connectors.api.effect import Applied, EffectKind
 from connectors.api.errors import Refusal
 from mappings.lifecycle import CardStatus
 from mappings.serials import Serial
@@ -599,6 +599,19 @@ def ask_again(card: Card, intent: Intent, reason: str, not_before: datetime) -> 
         postponed=intent.postponed + 1,
     )
     return Decision(card, intent_changes=(change,))
+
+
+def land_applied(card: Card, intent: Intent, applied: Applied, landings: int = 1) -> Decision:
+    """`land`, as the side's answer to the effect tells it."""
+    return land(
+        card,
+        intent,
+        landings,
+        applied.native_id,
+        applied.reference or "",
+        applied.serial,
+        applied.balance_minor,
+    )
 
 
 def land(

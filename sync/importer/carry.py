@@ -166,15 +166,7 @@ class CreateSender:
         intent = _create_of(held)
         match outcome:
             case Applied():
-                landed = protocol.land(
-                    card,
-                    intent,
-                    1,
-                    outcome.native_id,
-                    outcome.reference or "",
-                    outcome.serial,
-                    outcome.balance_minor,
-                )
+                landed = protocol.land_applied(card, intent, outcome)
                 return Step(held, landed, True, after_landing(landed, self.link.clock()))
             case NotSent():
                 return self._again(held, intent, str(outcome), NOT_SENT_WAIT_SECONDS)

@@ -240,15 +240,7 @@ class MassSender:
         now, card, result = self.link.clock(), held.card, outcome.result
         until = now + timedelta(seconds=self.link.quiet_seconds)
         if isinstance(result, Applied) and outcome.marker == intent.marker:
-            landed = protocol.land(
-                card,
-                intent,
-                1,
-                result.native_id,
-                result.reference or "",
-                result.serial,
-                result.balance_minor,
-            )
+            landed = protocol.land_applied(card, intent, result)
             return Step(held, landed, True, after_landing(landed, now))
         if isinstance(result, Refused) and not intent.doubted:
             refused = protocol.refuse(card, intent, result.reason, str(result), result.native_id)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 from connectors.api.card import CardRef
-from connectors.api.effect import Applied, Effect, EffectKind, Found
+from connectors.api.effect import Effect, EffectKind, Found
 from connectors.api.errors import (
     InDoubt,
     NoAnswer,
@@ -195,7 +195,7 @@ def _call(card: Card, intent: Intent, work: Work) -> Card:
         return work.commit_outcome(card, notification.record_notified(card, intent, applied.reference or ""))
     repeated = intent.doubted and not side.capabilities.applies_marker_once
     landings = _landings(card, intent, side) if repeated else 1
-    return work.commit_outcome(card, _landed(card, intent, applied, landings))
+    return work.commit_outcome(card, protocol.land_applied(card, intent, applied, landings))
 
 
 def pause_seconds(postponed: int) -> float:
@@ -246,15 +246,3 @@ def _landings(card: Card, intent: Intent, side: Side) -> int:
     except (NoAnswer, SideClosed):
         return 1  # The side's book tells at the next look.
     return max(found.landings, 1) if isinstance(found, Found) else 1
-
-
-def _landed(card: Card, intent: Intent, applied: Applied, landings: int) -> Decision:
-    return protocol.land(
-        card,
-        intent,
-        landings,
-        applied.native_id,
-        applied.reference or "",
-        applied.serial,
-        applied.balance_minor,
-    )

@@ -196,8 +196,8 @@ def _landed_by_rereading(
     card: Card,
     intent: Intent,
     applied: Applied,
-    landings: int,
-    real: Callable[..., Decision] = execute._landed,
+    landings: int = 1,
+    real: Callable[..., Decision] = protocol.land_applied,
 ) -> Decision:
     decision = real(card, intent, applied, landings)
     draft = Draft(decision.card)
@@ -401,7 +401,7 @@ MUTANTS = (
     Mutant(
         "the base is read again",
         "After a write, the side's new balance is remembered as what it should show.",
-        lambda: [patch.object(execute, "_landed", _landed_by_rereading)],
+        lambda: [patch.object(protocol, "land_applied", _landed_by_rereading)],
     ),
     Mutant(
         "no intents",
