@@ -803,12 +803,22 @@ def chain_digest(connection: Connection, cut: Cut) -> tuple[str, int]:
     return digest.hexdigest(), count
 
 
+_moves_day = card_changes.c.expires_before.is_distinct_from(card_changes.c.expires_on)
+
+
 def day_changes(connection: Connection, last_change: int) -> Iterator[RowMapping]:
     """Changes of expiry dates up to a watermark, by id: they tell which last day a card had at a moment."""
     c = card_changes.c
-    moved = c.expires_before.is_distinct_from(c.expires_on)
-    query = select(card_changes).where(c.id <= last_change, moved).order_by(c.id)
+    query = select(card_changes).where(c.id <= last_change, _moves_day).order_by(c.id)
     yield from connection.execute(query).mappings()
+
+
+def unproved_changes(engine: Engine) -> list[int]:
+    """Cards with a change of their expiry date that has no proof, by id."""
+    c = card_changes.c
+    query = select(c.card_id).where(c.proof.is_(None), _moves_day).distinct().order_by(c.card_id)
+    with asking(engine) as connection:
+        return list(connection.execute(query).scalars())
 
 
 def in_transit(connection: Connection, cut: Cut) -> dict[str, int]:

@@ -306,9 +306,7 @@ def unproved_changes(keeper: Bookkeeper) -> list[int]:
 
     A worker of an older release wrote it beside this one, or somebody did so by hand.
     """
-    last = ledger_books.change_watermark(keeper.engine)
-    with ledger_books.streaming(keeper.engine) as connection:
-        return sorted(read_changes(ledger_books.day_changes(connection, last), keeper.vault).unproved)
+    return ledger_books.unproved_changes(keeper.engine)
 
 
 def _check_turn(keeper: Bookkeeper, period: Period, done: list[Closed]) -> None:

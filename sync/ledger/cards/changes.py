@@ -52,19 +52,14 @@ class ReadChanges:
     sha256: str
     #: Of these a row is not as giftsync wrote it.
     wrong: frozenset[int]
-    #: Of these a row has no proof: a release before wrote it, or somebody else.
-    unproved: frozenset[int]
 
 
 def read_changes(rows: Iterable[Mapping[Any, Any]], vault: Vault) -> ReadChanges:
-    """Prove changes of expiry dates, and add them up."""
-    digest, many = hashlib.sha256(), 0
-    wrong, unproved = set[int](), set[int]()
+    """Prove changes of expiry dates, and add them up. A release before wrote those without a proof."""
+    digest, many, wrong = hashlib.sha256(), 0, set[int]()
     for row in rows:
         digest.update(written([plain(row[name]) for name in ("id", *_COVERED)]) + b"\n")
         many += 1
-        if row["proof"] is None:
-            unproved.add(row["card_id"])
-        elif not CARD_CHANGE_PROOF.holds(row, vault):
+        if row["proof"] is not None and not CARD_CHANGE_PROOF.holds(row, vault):
             wrong.add(row["card_id"])
-    return ReadChanges(digest.hexdigest() if many else "", frozenset(wrong), frozenset(unproved))
+    return ReadChanges(digest.hexdigest() if many else "", frozenset(wrong))
