@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Engine, select
 
 from sync.ledger.cards.row_proof import RowProof
-from sync.ledger.database.engine import reading
+from sync.ledger.database.engine import asking
 from sync.ledger.database.marks import write_mark
 from sync.ledger.database.tables import marks
 from sync.ledger.secrets.vault import Vault
@@ -29,7 +29,7 @@ MARK_PROOF: Final = RowProof("mark", ("name", "value"))
 
 def read_ways(engine: Engine, vault: Vault, name: str) -> list[str] | None:
     """Ways such as `store>shop`; None where there is no mark, none if it is not as giftsync wrote it."""
-    with reading(engine) as connection:
+    with asking(engine) as connection:
         row = connection.execute(select(marks).where(marks.c.name == name)).mappings().one_or_none()
     if row is None:
         return None

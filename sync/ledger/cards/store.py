@@ -211,7 +211,7 @@ class Store:
 
     def is_due(self, card_id: int, now: datetime) -> bool:
         """Whether the card is due by now."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             return bool(prepared.rows(connection, statements.SELECT_IF_DUE, {"card": card_id, "now": now}))
 
     def marked(self, card_id: int, markers: Sequence[str]) -> dict[str, KnownMarker]:
@@ -224,7 +224,7 @@ class Store:
 
     def landed(self, card_id: int) -> dict[str, KnownMarker]:
         """Every effect of giftsync's that is on the card, by marker."""
-        with reading(self.engine) as connection:
+        with asking(self.engine) as connection:
             rows = prepared.rows(connection, statements.SELECT_LANDED, {"card": card_id})
         return {row["marker"]: _known(row, card_id) for row in rows}
 
