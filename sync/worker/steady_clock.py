@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
+
+from sync.ledger.database.clock import machine_time
 
 log = structlog.get_logger(__name__)
 
@@ -16,12 +18,6 @@ log = structlog.get_logger(__name__)
 FOLLOWS = 0.05
 #: A difference that nobody's clock has by drifting.
 STEP = timedelta(minutes=1)
-
-
-def _wall() -> datetime:
-    return datetime.now(UTC)
-
-
 _BOOT_TIME = getattr(time, "CLOCK_BOOTTIME", None)
 
 
@@ -40,7 +36,7 @@ class SteadyClock:
 
     def __init__(
         self,
-        wall: Callable[[], datetime] = _wall,
+        wall: Callable[[], datetime] = machine_time,
         monotonic: Callable[[], float] = monotonic_seconds,
     ) -> None:
         self._wall = wall
