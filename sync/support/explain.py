@@ -717,15 +717,23 @@ def _resume(case: Case) -> Option:
     return Option(Action.RESUME, say("the link goes on, and what stopped it passes this once"))
 
 
+def _left_alone(case: Case) -> Sentence:
+    return say("Nothing: the card is left alone everywhere until somebody says what it is worth.")
+
+
+def _accept_any(case: Case) -> Sentence:
+    return in_a_row((f"accept --side {side}" for side in _sides(case)), ", ")
+
+
 GUIDES: Mapping[Situation, Guide] = {
     Situation.FIRST_CONTACT: Guide(
         say("The card was on several sides before giftsync was, with different balances."),
-        lambda case: say("Nothing: the card is left alone everywhere until somebody says what it is worth."),
+        _left_alone,
         lambda case: say(
             "Find out what is left on {card} (its receipts, the customer), and say which "
             "balance is right: {join}, or value --amount.",
             card=case.ends_in,
-            join=in_a_row((f"accept --side {side}" for side in _sides(case)), ", "),
+            join=_accept_any(case),
         ),
         _first_contact_options,
         _first_contact_stake,
@@ -735,12 +743,12 @@ GUIDES: Mapping[Situation, Guide] = {
             "The system there did not do what giftsync asked for, or has lost it since, as one does that is "
             "put back from a backup. No customer did this, so nothing of it counts as a payment or a load."
         ),
-        lambda case: say("Nothing: the card is left alone everywhere until somebody says what it is worth."),
+        _left_alone,
         lambda case: say(
             "Find out why: if it happens to other cards too, pause the link (`giftsync pause`). Then say "
             "which balance of {card} is right: {join}, or value --amount. The other sides follow.",
             card=case.ends_in,
-            join=in_a_row((f"accept --side {side}" for side in _sides(case)), ", "),
+            join=_accept_any(case),
         ),
         _first_contact_options,
         _first_contact_stake,
